@@ -1,0 +1,184 @@
+/**
+ * The Network seam: LNet's own verbs, typed (guide 01 §5, §6). Two implementations stand behind it: the native
+ * module (real sockets) and sim/ (a virtual network in virtual time). Nothing above can tell which it has.
+ * Matching happens below the seam, so that payload goes straight to the memory it belongs in.
+ */
+import type { Nid } from './nid.ts';
+
+export const MdOption = {
+  /** Accepts PUT. */
+  OP_PUT: 0x1,
+  /** Accepts GET. */
+  OP_GET: 0x2,
+  /** The sender's offset counts, not the running local one. */
+  MANAGE_REMOTE: 0x4,
+  /** Shorten what does not fit instead of dropping it. */
+  TRUNCATE: 0x10,
+  /** Never acknowledge. */
+  ACK_DISABLE: 0x20,
+  /** Request-buffer mode: stop matching when less than `maxSize` is left. */
+  MAX_SIZE: 0x80,
+} as const;
+
+export type ChecksumName = 'crc32' | 'adler32' | 'crc32c';
+
+/** Bytes that the network may read or write: pinned until `release`, which waits for nothing (the
+ * implementation keeps the memory until the last operation on it has completed). */
+export interface Memory {
+  readonly bytes: Uint8Array;
+  release(): void;
+}
+
+/** A piece of a Memory. Lists of them are the scatter/gather form of every payload; 1..256 pieces, ≤ 1 MiB in all
+ * for one PUT or GET (LNET_MTU). */
+export interface Segment {
+  readonly memory: Memory;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface ProcessId {
+  /** A NID, or NID_ANY. */
+  readonly nid: Nid;
+  /** Default LNET_PID_LUSTRE. */
+  readonly pid?: number;
+}
+
+export interface MatchEntry {
+  readonly portal: number;
+  readonly matchBits: bigint;
+  /** Bits set here are not compared. */
+  readonly ignoreBits?: bigint;
+  readonly peer: ProcessId;
+  readonly segments: readonly Segment[];
+  /** Operations accepted before the entry is exhausted; Infinity for no limit. */
+  readonly threshold: number;
+  /** MdOption bits. */
+  readonly options: number;
+  /** With MAX_SIZE: the largest message accepted, bytes. */
+  readonly maxSize?: number;
+  /** Unlink by itself when exhausted (LNET_UNLINK). */
+  readonly autoUnlink: boolean;
+  /** Where in the portal's list: `after` (default) appends. */
+  readonly position?: 'before' | 'after';
+}
+
+export type LnetEventType = 'put' | 'get' | 'send' | 'ack' | 'reply' | 'unlink';
+
+/** A completion. Exactly one event of a descriptor has `unlinked: true`, and it is its last, except that `send` may
+ * follow `ack`/`reply` (guide 01 §5.2). */
+export interface LnetEvent {
+  readonly type: LnetEventType;
+  /** 0, or a negative Linux errno (-ETIMEDOUT, -EHOSTUNREACH, -ECONNRESET ...). */
+  readonly status: number;
+  /** Who sent the PUT or GET; for send/ack/reply the peer. */
+  readonly initiator: ProcessId;
+  /** The local NID it was addressed to. */
+  readonly target: Nid;
+  readonly matchBits: bigint;
+  readonly hdrData: bigint;
+  /** Where in the segments (as one concatenation) the bytes begin. */
+  readonly offset: number;
+  /** Bytes the peer had or wanted. */
+  readonly rlength: number;
+  /** Bytes moved. */
+  readonly mlength: number;
+  readonly unlinked: boolean;
+}
+
+export type LnetHandler = (event: LnetEvent) => void;
+
+/** A descriptor attached to a portal or bound to a PUT/GET under way. */
+export interface MdHandle {
+  /** Ends it: the handler gets an `unlink` event (or its pending last event with `unlinked: true`); a transfer into or
+   * out of the memory that is in progress completes first. Calling it again does nothing. */
+  unlink(): void;
+}
+
+export interface PutOptions {
+  readonly peer: ProcessId;
+  readonly portal: number;
+  readonly matchBits: bigint;
+  readonly segments: readonly Segment[];
+  /** Remote offset; default 0. */
+  readonly offset?: number;
+  readonly hdrData?: bigint;
+  /** Ask for an ACK: events `send` then `ack`; without it only `send`. */
+  readonly ack?: boolean;
+}
+
+export interface GetOptions {
+  readonly peer: ProcessId;
+  readonly portal: number;
+  readonly matchBits: bigint;
+  /** Where the REPLY's bytes go. Events: `send`, then `reply`. */
+  readonly segments: readonly Segment[];
+  readonly offset?: number;
+}
+
+/** Counters since the endpoint was opened. */
+export interface EndpointCounters {
+  readonly sendMessages: number;
+  readonly sendBytes: number;
+  readonly receiveMessages: number;
+  readonly receiveBytes: number;
+  /** Messages that matched nothing or were malformed. */
+  readonly dropped: number;
+  readonly connectionsOpen: number;
+  readonly systemCalls: number;
+  readonly wakeups: number;
+}
+
+export interface PingResult {
+  readonly nids: readonly Nid[];
+  readonly features: number;
+  readonly roundTripMs: number;
+}
+
+export interface Endpoint {
+  readonly nid: Nid;
+  attach(entry: MatchEntry, handler: LnetHandler): MdHandle;
+  put(options: PutOptions, handler: LnetHandler): MdHandle;
+  get(options: GetOptions, handler: LnetHandler): MdHandle;
+  /** A lazy portal parks PUTs that find no match until a buffer is attached (guide 01 §5.1); bounded, and what exceeds
+   * the bound is dropped. */
+  setLazyPortal(portal: number): void;
+  /** Page-aligned memory that the network made itself. */
+  allocate(bytes: number): Memory;
+  /** A caller's own buffer: pinned by reference until `release`. */
+  pin(bytes: Uint8Array): Memory;
+  /** Checksum over segments as one run of bytes, in the wire's conventions (guide 12: crc32 = crc32_le seed ~0 without
+   * final inversion as the kernel's bulk checksum has it, adler32 seed 1, crc32c seed ~0). */
+  checksum(type: ChecksumName, segments: readonly Segment[]): number;
+  /** LNet ping. Rejects with ETIMEDOUT / ECONNREFUSED / EHOSTUNREACH, the NID named. */
+  ping(nid: Nid, timeoutMs: number): Promise<PingResult>;
+  /** Why the last connection attempt to or the last connection with `nid` failed, or undefined. */
+  lastError(nid: Nid): Error | undefined;
+  /** Called when all connections to a peer are gone; the reason is already in `lastError`. */
+  onPeerDown(listener: (nid: Nid, reason: Error) => void): void;
+  counters(): EndpointCounters;
+  /** Closes connections and listeners; every descriptor gets its last event (status -ESHUTDOWN) first. */
+  close(): Promise<void>;
+}
+
+export interface EndpointOptions {
+  readonly nid: Nid;
+  /** TCP port peers listen on and we connect to; default 988. */
+  readonly port?: number;
+  /** Listen for incoming connections on `port` at the NID's address (or `listen`); default true. */
+  readonly accept?: boolean;
+  /** Where to listen instead: `host:port`. Port 0 picks a free one (see `Endpoint` implementations). */
+  readonly listen?: string;
+  /** NID -> `host:port`, for NAT, tunnels, containers and tests. */
+  readonly nidMap?: Readonly<Record<Nid, string>>;
+  /** Connections of each bulk type to a peer; default 1. */
+  readonly connsPerPeer?: number;
+  /** Seconds before a stalled connection is closed; default 50 (SOCKNAL_TIMEOUT_DEFAULT). */
+  readonly socketTimeout?: number;
+  /** Accept peers from unprivileged ports; default true (a user-space peer may have no others). */
+  readonly acceptUnprivileged?: boolean;
+}
+
+export interface Network {
+  open(options: EndpointOptions): Promise<Endpoint>;
+}
