@@ -35,7 +35,10 @@ export class LustreError extends Error {
   readonly opcode: string | undefined;
 
   constructor(code: string, message: string, context: ErrorContext = {}, errno = 0) {
-    super(describe(code, message, context), context.cause === undefined ? undefined : { cause: context.cause });
+    super(
+      describe(code, message, context),
+      context.cause === undefined ? undefined : { cause: context.cause },
+    );
     this.name = 'LustreError';
     this.code = code;
     this.errno = errno;
@@ -58,6 +61,7 @@ export class ProtocolError extends LustreError {
 }
 
 /** Linux errno values by name; wire errnos are Linux/x86 numbers on every architecture (guide 04 §4.4). */
+// biome-ignore format: a table
 export const Errno = {
   EPERM: 1, ENOENT: 2, EIO: 5, ENXIO: 6, E2BIG: 7, EBADF: 9, EAGAIN: 11, ENOMEM: 12, EACCES: 13, EFAULT: 14,
   EBUSY: 16, EEXIST: 17, EXDEV: 18, ENODEV: 19, ENOTDIR: 20, EISDIR: 21, EINVAL: 22, EFBIG: 27, ENOSPC: 28,

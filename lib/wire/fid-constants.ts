@@ -1,0 +1,90 @@
+/** Sequences, object ids, ranges: guide 07. Names and values are the reference's own. */
+
+export const FidSeq = {
+  FID_SEQ_OST_MDT0: 0n,
+  FID_SEQ_LLOG: 1n,
+  FID_SEQ_ECHO: 2n,
+  FID_SEQ_UNUSED_START: 3n,
+  FID_SEQ_UNUSED_END: 9n,
+  FID_SEQ_LLOG_NAME: 0xan,
+  FID_SEQ_RSVD: 0xbn,
+  FID_SEQ_IGIF: 0xcn,
+  FID_SEQ_IGIF_MAX: 0xffffffffn,
+  FID_SEQ_IDIF: 0x100000000n,
+  FID_SEQ_IDIF_MAX: 0x1ffffffffn,
+  FID_SEQ_START: 0x200000000n,
+  FID_SEQ_LOCAL_FILE: 0x200000001n,
+  FID_SEQ_DOT_LUSTRE: 0x200000002n,
+  FID_SEQ_LOCAL_NAME: 0x200000003n,
+  FID_SEQ_SPECIAL: 0x200000004n,
+  FID_SEQ_QUOTA: 0x200000005n,
+  FID_SEQ_QUOTA_GLB: 0x200000006n,
+  FID_SEQ_ROOT: 0x200000007n,
+  FID_SEQ_LAYOUT_RBTREE: 0x200000008n,
+  FID_SEQ_UPDATE_LOG: 0x200000009n,
+  FID_SEQ_UPDATE_LOG_DIR: 0x20000000an,
+  FID_SEQ_NORMAL: 0x200000400n,
+  FID_SEQ_LOV_DEFAULT: 0xffffffffffffffffn,
+} as const;
+
+export const FidOid = {
+  OBIF_OID_MAX_BITS: 32,
+  OBIF_MAX_OID: 0xffffffff,
+  IDIF_OID_MAX_BITS: 48,
+  IDIF_MAX_OID: 0xffffffffffff,
+  PFID_STRIPE_IDX_BITS: 16,
+  PFID_STRIPE_COUNT_MASK: 0xffff,
+  FID_NOBRACE_LEN: 40,
+  FID_LEN: 42,
+  LUSTRE_FID_LASTID_OID: 0,
+  LUSTRE_FID_INIT_OID: 1,
+  FID_OID_SPECIAL_BFL: 1,
+  FID_OID_DOT_LUSTRE: 1,
+  FID_OID_DOT_LUSTRE_OBF: 2,
+  FID_OID_DOT_LUSTRE_LPF: 3,
+  FID_OID_ROOT: 1,
+  FID_OID_ECHO_ROOT: 2,
+} as const;
+
+export const RangeType = {
+  LU_SEQ_RANGE_MDT: 0,
+  LU_SEQ_RANGE_OST: 1,
+  LU_SEQ_RANGE_ANY: 3,
+  LU_SEQ_RANGE_MASK: 3,
+} as const;
+
+export const SeqOp = {
+  SEQ_ALLOC_SUPER: 0,
+  SEQ_ALLOC_META: 1,
+  FLD_CREATE: 0,
+  FLD_DELETE: 1,
+  FLD_LOOKUP: 2,
+} as const;
+
+export const Lma = {
+  LMAC_HSM: 1,
+  LMAC_NOT_IN_OI: 4,
+  LMAC_FID_ON_OST: 8,
+  LMAC_STRIPE_INFO: 16,
+  LMAC_COMP_INFO: 32,
+  LMAC_IDX_BACKUP: 64,
+  LMAI_RELEASED: 1,
+  LMAI_AGENT: 2,
+  LMAI_REMOTE_PARENT: 4,
+  LMAI_STRIPED: 8,
+  LMAI_ORPHAN: 16,
+  LMAI_ENCRYPT: 32,
+  LMA_INCOMPAT_SUPP: 62,
+} as const;
+
+export const Som = {
+  SOM_FL_UNKNOWN: 0,
+  SOM_FL_STRICT: 1,
+  SOM_FL_STALE: 2,
+  SOM_FL_LAZY: 4,
+} as const;
+
+export const LinkEa = {
+  MAX_LINKEA_SIZE: 0x1000,
+  LINK_EA_MAGIC: 0x11eaf1df,
+} as const;

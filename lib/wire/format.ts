@@ -1,0 +1,336 @@
+/**
+ * Request formats, declared as the reference declares them (`RMF_*` fields composed into `RQF_*` request and reply
+ * buffer lists: guide 04 §1.1), so that someone who knows Lustre can read them. Names of fields are the RMF
+ * names in lower case without their prefix: RMF_MDT_BODY is `mdt_body`.
+ */
+import { LustreError } from '../runtime/errors.ts';
+import { LdlmRequest } from './ldlm-structs.ts';
+import { decodeMessage, layOutMessage, type Message, type MessageHeader, messageSize } from './message.ts';
+import { PtlrpcBodyV2, PtlrpcBodyV3 } from './ptlrpc-structs.ts';
+import { type Struct, type StructInput, type StructValue, WireError, type WireType } from './struct.ts';
+
+/** One buffer of a message. `T` is what it decodes to, `In` what it is encoded from. */
+export interface Field<K extends string, T, In> {
+  readonly key: K;
+  /** Bytes of a fixed-size buffer; 0 when variable. */
+  readonly fixedSize: number;
+  /** A buffer that senders always size, 0 bytes where they have nothing to say; it never ends a request's list. */
+  readonly mayBeEmpty?: boolean;
+  sizeOf(value: In): number;
+  encodeInto(bytes: Uint8Array, offset: number, value: In): void;
+  /** Throws WireError when the bytes are too few or malformed. */
+  decode(bytes: Uint8Array, littleEndian: boolean): T;
+}
+
+type AnyField = Field<string, unknown, never>;
+type Decoded<F> = F extends Field<infer K, infer T, never> ? { [key in K]?: T } : never;
+type Encoded<F> = F extends { readonly key: infer K extends string; sizeOf(value: infer In): number }
+  ? { readonly [key in K]?: In | undefined }
+  : never;
+type Intersect<U> = (U extends unknown ? (u: U) => void : never) extends (u: infer I) => void ? I : never;
+type Flatten<T> = { [K in keyof T]: T[K] };
+
+export type PtlrpcBody = StructValue<typeof PtlrpcBodyV3>;
+/** What a buffer list decodes to; absent and empty buffers are undefined, `ptlrpc_body` is always there. */
+export type BufferValues<Fs extends readonly AnyField[]> = Flatten<
+  Intersect<Decoded<Fs[number]>> & { ptlrpc_body: PtlrpcBody }
+>;
+export type BufferInputs<Fs extends readonly AnyField[]> = Flatten<Intersect<Encoded<Fs[number]>>>;
+
+export interface Format<
+  Rq extends readonly AnyField[] = readonly AnyField[],
+  Rp extends readonly AnyField[] = readonly AnyField[],
+> {
+  readonly name: string;
+  /** The opcodes that use it. */
+  readonly opcodes: readonly number[];
+  /** High half of pb_version; 0 where it goes by the opcode (see `rpcVersion`). */
+  readonly version: number;
+  readonly request: Rq;
+  readonly reply: Rp;
+}
+
+export type RequestValues<F extends Format> = BufferValues<F['request']>;
+export type RequestInputs<F extends Format> = BufferInputs<F['request']>;
+export type ReplyValues<F extends Format> = BufferValues<F['reply']>;
+export type ReplyInputs<F extends Format> = BufferInputs<F['reply']>;
+
+export function format<const Rq extends readonly AnyField[], const Rp extends readonly AnyField[]>(
+  name: string,
+  opcodes: readonly number[],
+  version: number,
+  request: Rq,
+  reply: Rp,
+): Format<Rq, Rp> {
+  return { name, opcodes, version, request, reply };
+}
+
+/** A buffer that is one struct. `sizeMayDiffer`: a shorter one is read as if zeroes followed, a longer one cut. */
+export function structField<K extends string, T, In>(
+  key: K,
+  type: Struct<T, In>,
+  options: { sizeMayDiffer?: boolean } = {},
+): Field<K, T, In> {
+  return {
+    key,
+    fixedSize: type.size,
+    sizeOf: () => type.size,
+    encodeInto: (bytes, offset, value) => type.encodeInto(bytes, offset, value),
+    decode(bytes, littleEndian) {
+      if (bytes.length < type.size && options.sizeMayDiffer === true) {
+        const padded = new Uint8Array(type.size);
+        padded.set(bytes);
+        return type.decode(padded, 0, littleEndian);
+      }
+      return type.decode(bytes, 0, littleEndian);
+    },
+  };
+}
+
+/** A buffer of any number of whole elements. */
+export function arrayField<K extends string, T, In>(
+  key: K,
+  type: Struct<T, In>,
+): Field<K, T[], readonly In[]> {
+  return {
+    key,
+    fixedSize: 0,
+    sizeOf: (value) => value.length * type.size,
+    encodeInto(bytes, offset, value) {
+      value.forEach((item, i) => {
+        type.encodeInto(bytes, offset + i * type.size, item);
+      });
+    },
+    decode(bytes, littleEndian) {
+      if (bytes.length % type.size !== 0)
+        throw new WireError(key, `${bytes.length} bytes are not whole elements`, type.size, bytes.length);
+      return Array.from({ length: bytes.length / type.size }, (_, i) =>
+        type.decode(bytes, i * type.size, littleEndian),
+      );
+    },
+  };
+}
+
+/** A buffer that is one number, or a row of them. */
+export function numberField<K extends string, T extends number | bigint>(
+  key: K,
+  type: WireType<T>,
+): Field<K, T, T> {
+  const big = type.size === 8;
+  const view = (b: Uint8Array): DataView => new DataView(b.buffer, b.byteOffset, b.length);
+  return {
+    key,
+    fixedSize: type.size,
+    sizeOf: () => type.size,
+    encodeInto: (bytes, offset, value) =>
+      big
+        ? view(bytes).setBigUint64(offset, BigInt(value), true)
+        : view(bytes).setUint32(offset, Number(value), true),
+    decode(bytes, littleEndian) {
+      if (bytes.length < type.size) throw new WireError(key, 'is cut off', type.size, bytes.length);
+      return (big ? view(bytes).getBigUint64(0, littleEndian) : view(bytes).getUint32(0, littleEndian)) as T;
+    },
+  };
+}
+
+/** A row of 32-bit numbers. */
+export function u32ArrayField<K extends string>(key: K): Field<K, number[], readonly number[]> {
+  return {
+    key,
+    fixedSize: 0,
+    sizeOf: (value) => value.length * 4,
+    encodeInto(bytes, offset, value) {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      value.forEach((n, i) => {
+        view.setUint32(offset + 4 * i, n, true);
+      });
+    },
+    decode(bytes, littleEndian) {
+      if (bytes.length % 4 !== 0)
+        throw new WireError(key, `${bytes.length} bytes are not whole words`, 4, bytes.length);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      return Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(4 * i, littleEndian));
+    },
+  };
+}
+
+/** Raw bytes. `fixedSize` 0 is variable. */
+export function bytesField<K extends string>(key: K, fixedSize = 0): Field<K, Uint8Array, Uint8Array> {
+  return {
+    key,
+    fixedSize,
+    sizeOf: (value) => (fixedSize === 0 ? value.length : fixedSize),
+    encodeInto(bytes, offset, value) {
+      if (fixedSize !== 0 && value.length > fixedSize)
+        throw new WireError(key, 'is too long', value.length, fixedSize);
+      bytes.set(value, offset);
+    },
+    decode: (bytes) => bytes,
+  };
+}
+
+/** A capability: obsolete, always there, always empty. */
+export function emptyField<K extends string>(key: K): Field<K, Uint8Array, Uint8Array> {
+  return { ...bytesField(key), mayBeEmpty: true };
+}
+
+const utf8 = new TextDecoder();
+const toUtf8 = new TextEncoder();
+
+/**
+ * NUL-terminated text. Variable (`textSize` 0): the buffer is the text and its NUL. Fixed: `textSize` is its longest text
+ * without the NUL; we send the text and its NUL, as servers accept (guide 05 §2). Decoding stops at the first NUL.
+ */
+export function stringField<K extends string>(key: K, textSize: number): Field<K, string, string> {
+  return {
+    key,
+    fixedSize: 0,
+    sizeOf: (value) => Math.max(Buffer.byteLength(value) + 1, textSize),
+    encodeInto: (bytes, offset, value) => {
+      bytes.set(toUtf8.encode(value), offset);
+    },
+    decode(bytes) {
+      const nul = bytes.indexOf(0);
+      return utf8.decode(nul === -1 ? bytes : bytes.subarray(0, nul));
+    },
+  };
+}
+
+/** A lock request and the handles that follow it: one counts as none-or-one, the rest are early cancels (guide 08). */
+export interface LdlmRequestValue extends StructValue<typeof LdlmRequest> {
+  lock_handle: bigint[];
+}
+export type LdlmRequestInput = StructInput<typeof LdlmRequest> & { readonly lock_handle?: readonly bigint[] };
+
+/** Declared with room for two handles (104 bytes); shorter and longer ones are legal. */
+export function ldlmRequestField<K extends string>(key: K): Field<K, LdlmRequestValue, LdlmRequestInput> {
+  return {
+    key,
+    fixedSize: 0,
+    mayBeEmpty: true,
+    sizeOf: (value) => LdlmRequest.size + 8 * Math.max(2, value.lock_handle?.length ?? 0),
+    encodeInto(bytes, offset, value) {
+      LdlmRequest.encodeInto(bytes, offset, value);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      value.lock_handle?.forEach((cookie, i) => {
+        view.setBigUint64(offset + LdlmRequest.size + 8 * i, cookie, true);
+      });
+    },
+    decode(bytes, littleEndian) {
+      const fixed = LdlmRequest.decode(bytes, 0, littleEndian);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      const count = Math.floor((bytes.length - LdlmRequest.size) / 8);
+      const lock_handle = Array.from({ length: count }, (_, i) =>
+        view.getBigUint64(LdlmRequest.size + 8 * i, littleEndian),
+      );
+      return { ...fixed, lock_handle };
+    },
+  };
+}
+
+/** Buffer 0. A v2 body (152 bytes, without the job id) is read as a v3 one. */
+export const ptlrpcBodyField: Field<'ptlrpc_body', PtlrpcBody, StructInput<typeof PtlrpcBodyV3>> = {
+  key: 'ptlrpc_body',
+  fixedSize: PtlrpcBodyV3.size,
+  sizeOf: () => PtlrpcBodyV3.size,
+  encodeInto: (bytes, offset, value) => PtlrpcBodyV3.encodeInto(bytes, offset, value),
+  decode: decodePtlrpcBody,
+};
+
+export function decodePtlrpcBody(bytes: Uint8Array, littleEndian: boolean): PtlrpcBody {
+  if (bytes.length >= PtlrpcBodyV3.size) return PtlrpcBodyV3.decode(bytes, 0, littleEndian);
+  if (bytes.length < PtlrpcBodyV2.size)
+    throw new WireError('ptlrpc_body', 'is cut off', PtlrpcBodyV2.size, bytes.length);
+  const padded = new Uint8Array(PtlrpcBodyV3.size);
+  padded.set(bytes.subarray(0, PtlrpcBodyV2.size));
+  return PtlrpcBodyV3.decode(padded, 0, littleEndian);
+}
+
+/** pb_version's high half for an opcode (guide 04 §1.2). */
+export function rpcVersion(opcode: number): number {
+  if ([8, 9, 38, 39, 250, 251, 400, 403].includes(opcode) || (opcode >= 801 && opcode <= 803)) return 0x10000;
+  if (opcode <= 23) return 0x30000;
+  if (opcode >= 101 && opcode <= 107) return 0x40000;
+  if (opcode >= 501 && opcode <= 509) return 0x50000;
+  if (opcode >= 252 && opcode <= 256) return 0x60000;
+  return opcode >= 1101 ? 0x10000 : 0x20000;
+}
+
+type Inputs = { readonly [key: string]: unknown };
+
+/** Buffer lengths: fixed sizes always, and in a request nothing from the first variable buffer that has no value on; a reply
+ * has every slot (guide 04 §1.1). */
+function bufferLengths(fields: readonly AnyField[], values: Inputs, allSlots: boolean): number[] {
+  const lengths: number[] = [];
+  for (const field of fields) {
+    const value = values[field.key];
+    if (value !== undefined) lengths.push(field.sizeOf(value as never));
+    else if (field.fixedSize > 0) lengths.push(field.fixedSize);
+    else if (allSlots || field.mayBeEmpty === true) lengths.push(0);
+    else break;
+  }
+  return lengths;
+}
+
+export interface EncodeOptions extends MessageHeader {
+  /** Every slot of the list, as replies have it. */
+  readonly allSlots?: boolean;
+}
+
+/** The size that `encodeBuffers` of the same values will take. */
+export function buffersSize(fields: readonly AnyField[], values: Inputs, allSlots = false): number {
+  return messageSize(bufferLengths(fields, values, allSlots));
+}
+
+/** Encodes a message of these buffers. With `into` it is written there (throws WireError if it does not fit) and a view of
+ * what was written is given back; otherwise into a new array. */
+export function encodeBuffers<Fs extends readonly AnyField[]>(
+  fields: Fs,
+  values: BufferInputs<Fs>,
+  options: EncodeOptions = {},
+  into?: Uint8Array,
+): Uint8Array {
+  const inputs = values as Inputs;
+  const lengths = bufferLengths(fields, inputs, options.allSlots === true);
+  const size = messageSize(lengths);
+  const bytes = into ?? new Uint8Array(size);
+  const offsets = layOutMessage(bytes, lengths, options);
+  offsets.forEach((offset, i) => {
+    const field = fields[i]!;
+    const value = inputs[field.key];
+    if (value !== undefined) field.encodeInto(bytes, offset, value as never);
+  });
+  return bytes.length === size ? bytes : bytes.subarray(0, size);
+}
+
+/** Decodes a message's buffers by a list. Empty and missing buffers are undefined; throws WireError for malformed ones. */
+export function decodeBuffers<Fs extends readonly AnyField[]>(
+  fields: Fs,
+  message: Message,
+): BufferValues<Fs> {
+  const values: { [key: string]: unknown } = {};
+  fields.forEach((field, i) => {
+    const buffer = message.buffers[i];
+    if (buffer !== undefined && buffer.length > 0)
+      values[field.key] = field.decode(buffer, message.littleEndian);
+  });
+  if (fields[0]?.key === 'ptlrpc_body' && values.ptlrpc_body === undefined)
+    throw new WireError('ptlrpc_body', 'is missing');
+  return values as BufferValues<Fs>;
+}
+
+/** `decodeMessage` and `decodeBuffers` in one. */
+export function decodeRequest<F extends Format>(of: F, bytes: Uint8Array): RequestValues<F> {
+  return decodeBuffers(of.request, decodeMessage(bytes)) as RequestValues<F>;
+}
+export function decodeReply<F extends Format>(of: F, bytes: Uint8Array): ReplyValues<F> {
+  return decodeBuffers(of.reply, decodeMessage(bytes)) as ReplyValues<F>;
+}
+
+/** A buffer that the operation cannot do without; its absence is the sender's protocol error (-EPROTO). */
+export function required<V extends object, K extends keyof V & string>(values: V, key: K): NonNullable<V[K]> {
+  const value = values[key];
+  if (value === undefined || value === null)
+    throw new LustreError('EPROTO', `buffer ${key} is missing`, {}, -71);
+  return value;
+}

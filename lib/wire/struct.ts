@@ -1,0 +1,247 @@
+/**
+ * The declarative struct codec. A struct is a table of fields, `name: [offset, type]`; the TypeScript type of its
+ * values follows from the table, and so do a decoder and an encoder in straight-line code (a loop over
+ * the table was measured 12 to 48 times slower: design/data-path-measurements.md §5). Offsets are Lustre's;
+ * test/wire holds every one of them against the reference table.
+ *
+ * A decoder checks once that the whole struct lies inside its buffer and reads nothing outside it. An encoder
+ * writes zero wherever the value says nothing, padding included, so that no old byte leaks.
+ */
+import { LustreError } from '../runtime/errors.ts';
+
+/** Bytes that cannot be what they claim to be. `want`/`have` are byte counts. */
+export class WireError extends LustreError {
+  readonly struct: string;
+  readonly want: number;
+  readonly have: number;
+
+  constructor(struct: string, message: string, want = 0, have = 0) {
+    super('ERR_LUSTRE_WIRE', `${struct}: ${message}`, {}, -71);
+    this.name = 'WireError';
+    this.struct = struct;
+    this.want = want;
+    this.have = have;
+  }
+}
+
+/** How one field's bytes become a value and back. `T` is the value read, `In` what may be given to write. */
+export interface WireType<T, In = T> {
+  readonly size: number;
+  /** Source text of an expression that reads the value at `at` (source text of an offset). */
+  readonly readSource: (at: string, constants: unknown[]) => string;
+  /** Source text of statements that write `value` (source text) at `at`. */
+  readonly writeSource: (at: string, value: string, constants: unknown[]) => string;
+  /** Never set: they carry the two types, for inference. */
+  readonly reads?: T;
+  readonly writes?: In;
+}
+
+type Fields = { readonly [name: string]: readonly [offset: number, type: WireType<unknown, unknown>] };
+type ReadOf<W> = W extends WireType<infer T, unknown> ? T : never;
+type WriteOf<W> = W extends WireType<unknown, infer In> ? In : never;
+type Flatten<T> = { [K in keyof T]: T[K] };
+
+export type ValueOf<F extends Fields> = Flatten<{ -readonly [K in keyof F]: ReadOf<F[K][1]> }>;
+export type InputOf<F extends Fields> = Flatten<{ readonly [K in keyof F]?: WriteOf<F[K][1]> | undefined }>;
+
+/** A struct of the wire. `Struct<T, In>`: `T` is what decode gives, `In` what encode takes (all fields optional). */
+export interface Struct<T, In> extends WireType<T, In> {
+  readonly name: string;
+  readonly fields: Fields;
+  /** Decodes at `offset`. Throws WireError when the struct does not fit. `littleEndian` is the sender's order. */
+  decode(bytes: Uint8Array, offset?: number, littleEndian?: boolean): T;
+  /** Writes all `size` bytes at `offset`, zero where `value` has no field. Throws WireError when it does not fit. */
+  encodeInto(bytes: Uint8Array, offset: number, value: In, littleEndian?: boolean): void;
+  /** A new array of `size` bytes. */
+  encode(value: In, littleEndian?: boolean): Uint8Array;
+}
+
+/** The value type of a struct: `type MdtBody = StructValue<typeof MdtBody>`. */
+export type StructValue<S> = ReadOf<S>;
+export type StructInput<S> = WriteOf<S>;
+
+const number = (method: string, size: number, order: string): WireType<number> => ({
+  size,
+  readSource: (at) => `v.get${method}(${at}${size === 1 ? '' : `,${order}`})`,
+  writeSource: (at, x) => `v.set${method}(${at},${x}${size === 1 ? '' : `,${order}`});`,
+});
+const big = (method: string, order: string): WireType<bigint> => ({
+  size: 8,
+  readSource: (at) => `v.get${method}(${at},${order})`,
+  writeSource: (at, x) => `v.set${method}(${at},${x},${order});`,
+});
+
+export const u8: WireType<number> = number('Uint8', 1, '');
+export const s8: WireType<number> = number('Int8', 1, '');
+export const u16: WireType<number> = number('Uint16', 2, 'le');
+export const u32: WireType<number> = number('Uint32', 4, 'le');
+export const s32: WireType<number> = number('Int32', 4, 'le');
+export const u64: WireType<bigint> = big('BigUint64', 'le');
+export const s64: WireType<bigint> = big('BigInt64', 'le');
+/** A `struct lustre_handle`: an opaque cookie. */
+export const handle: WireType<bigint> = u64;
+export const le16: WireType<number> = number('Uint16', 2, 'true');
+export const le32: WireType<number> = number('Uint32', 4, 'true');
+export const le64: WireType<bigint> = big('BigUint64', 'true');
+export const be16: WireType<number> = number('Uint16', 2, 'false');
+export const be32: WireType<number> = number('Uint32', 4, 'false');
+export const be64: WireType<bigint> = big('BigUint64', 'false');
+
+/** `size` raw bytes; decoded as a view of the buffer, not a copy. */
+export function bytes(size: number): WireType<Uint8Array> {
+  return {
+    size,
+    readSource: (at) => `b.subarray(${at},${at}+${size})`,
+    writeSource: (at, x) => `b.set(${x}.length>${size}?${x}.subarray(0,${size}):${x},${at});`,
+  };
+}
+
+/** Text in `size` bytes, ended by a NUL where it is shorter. Encoding text that does not fit throws. */
+export function text(size: number): WireType<string> {
+  return {
+    size,
+    readSource: (at, constants) => `c[${constants.push(readText) - 1}](b,${at},${size})`,
+    writeSource: (at, x, constants) => `c[${constants.push(writeText) - 1}](b,${at},${size},${x});`,
+  };
+}
+
+/** `count` elements one after the other. Encoding a shorter list leaves the rest zero; a longer one throws. */
+export function array<T, In>(type: WireType<T, In>, count: number): WireType<T[], readonly In[]> {
+  return {
+    size: type.size * count,
+    readSource: (at, constants) => {
+      if (count <= 8) {
+        const items = Array.from({ length: count }, (_, i) =>
+          type.readSource(`${at}+${i * type.size}`, constants),
+        );
+        return `[${items.join(',')}]`;
+      }
+      const p = `p${constants.length}`;
+      constants.push(null);
+      return `(()=>{const r=new Array(${count});for(let i=0;i<${count};i++){const ${p}=${at}+i*${type.size};r[i]=${type.readSource(p, constants)};}return r;})()`;
+    },
+    writeSource: (at, x, constants) => {
+      const n = constants.length;
+      constants.push(tooMany);
+      return `if(${x}.length>${count})c[${n}](${count},${x}.length);for(let i${n}=0;i${n}<${x}.length;i${n}++){const p${n}=${at}+i${n}*${type.size};const e${n}=${x}[i${n}];${type.writeSource(`p${n}`, `e${n}`, constants)}}`;
+    },
+  };
+}
+
+/** Defines a struct. `size` is the whole size with padding; the module fails to load if a field lies outside it. */
+export function struct<const F extends Fields>(
+  name: string,
+  size: number,
+  fields: F,
+): Struct<ValueOf<F>, InputOf<F>> {
+  for (const [field, [offset, type]] of Object.entries(fields)) {
+    if (offset < 0 || offset + type.size > size)
+      throw new WireError(name, `field ${field} lies outside the struct`);
+  }
+  const readSource = (at: string, constants: unknown[]): string =>
+    `{${Object.entries(fields)
+      .map(([field, [offset, type]]) => `${field}:${type.readSource(`${at}+${offset}`, constants)}`)
+      .join(',')}}`;
+  const writeSource = (at: string, value: string, constants: unknown[]): string =>
+    Object.entries(fields)
+      .map(([field, [offset, type]]) => {
+        const x = `x${constants.length}`;
+        constants.push(null);
+        return `{const ${x}=${value}.${field};if(${x}!==undefined){${type.writeSource(`${at}+${offset}`, x, constants)}}}`;
+      })
+      .join('');
+  type T = ValueOf<F>;
+  type In = InputOf<F>;
+  let reader: Reader<T> | undefined;
+  let writer: Writer<In> | undefined;
+  return {
+    name,
+    size,
+    fields,
+    readSource: (at, constants) => `(${readSource(at, constants)})`,
+    writeSource,
+    decode(buffer, offset = 0, littleEndian = true) {
+      if (offset < 0 || buffer.length - offset < size) {
+        throw new WireError(
+          name,
+          `needs ${size} bytes, has ${Math.max(0, buffer.length - offset)}`,
+          size,
+          buffer.length - offset,
+        );
+      }
+      reader ??= compile<Reader<T>>('v,b,o,le', 'return ', (constants) => `(${readSource('o', constants)})`);
+      return reader(viewOf(buffer), buffer, offset, littleEndian);
+    },
+    encodeInto(buffer, offset, value, littleEndian = true) {
+      if (offset < 0 || buffer.length - offset < size) {
+        throw new WireError(
+          name,
+          `needs ${size} bytes to write, has ${buffer.length - offset}`,
+          size,
+          buffer.length - offset,
+        );
+      }
+      buffer.fill(0, offset, offset + size);
+      writer ??= compile<Writer<In>>('v,b,o,le,x', '', (constants) => writeSource('o', 'x', constants));
+      writer(viewOf(buffer), buffer, offset, littleEndian, value);
+    },
+    encode(value, littleEndian = true) {
+      const out = new Uint8Array(size);
+      this.encodeInto(out, 0, value, littleEndian);
+      return out;
+    },
+  };
+}
+
+/** A struct known by a C union's or base type's name whose alternatives overlay each other: all are decoded, and of those
+ * given to encode, later ones in the table overwrite earlier ones. */
+export const union = struct;
+
+// The source is made of the tables above alone, never of input; see the module's first lines for why it is compiled.
+type Reader<T> = (v: DataView, b: Uint8Array, o: number, le: boolean) => T;
+type Writer<In> = (v: DataView, b: Uint8Array, o: number, le: boolean, value: In) => void;
+function compile<Fn>(parameters: string, head: string, body: (constants: unknown[]) => string): Fn {
+  const constants: unknown[] = [];
+  const source = body(constants);
+  const make = new Function('c', `return function(${parameters}){${head}${source}}`) as (c: unknown[]) => Fn;
+  return make(constants);
+}
+
+const views = new WeakMap<ArrayBufferLike, DataView>();
+let lastBuffer: ArrayBufferLike | undefined;
+let lastView: DataView | undefined;
+
+/** A DataView whose offset 0 is `b`'s first byte. Views of one backing store are not kept: making one costs 95 ns. */
+function viewOf(b: Uint8Array): DataView {
+  if (b.byteOffset === 0 && b.length === b.buffer.byteLength) {
+    if (lastBuffer === b.buffer && lastView !== undefined) return lastView;
+    let view = views.get(b.buffer);
+    if (view === undefined) {
+      view = new DataView(b.buffer);
+      views.set(b.buffer, view);
+    }
+    lastBuffer = b.buffer;
+    lastView = view;
+    return view;
+  }
+  return new DataView(b.buffer, b.byteOffset, b.length);
+}
+
+const utf8 = new TextDecoder();
+const toUtf8 = new TextEncoder();
+
+function readText(b: Uint8Array, at: number, size: number): string {
+  const nul = b.indexOf(0, at);
+  return utf8.decode(b.subarray(at, nul === -1 || nul > at + size ? at + size : nul));
+}
+
+function writeText(b: Uint8Array, at: number, size: number, value: string): void {
+  const encoded = toUtf8.encode(value);
+  if (encoded.length > size)
+    throw new WireError('text', `'${value}' is longer than ${size} bytes`, encoded.length, size);
+  b.set(encoded, at);
+}
+
+function tooMany(count: number, have: number): never {
+  throw new WireError('array', `has room for ${count} elements, was given ${have}`, have, count);
+}
