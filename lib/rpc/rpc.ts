@@ -1,0 +1,100 @@
+/**
+ * The shapes of an RPC, for both ends (guide 04): a request PUT, bulk where the operation has it, a reply PUT. Written
+ * apart from what implements them so that imports, services, targets and locks can be read against one page.
+ */
+import type { Endpoint, LnetEvent, Memory, Segment } from '../lnet/network.ts';
+import type { Nid } from '../lnet/nid.ts';
+import type {
+  Format,
+  PtlrpcBody,
+  ReplyInputs,
+  ReplyValues,
+  RequestInputs,
+  RequestValues,
+} from '../wire/format.ts';
+import type { Message } from '../wire/message.ts';
+
+export type { Endpoint, LnetEvent, Memory, Segment };
+
+/** Bulk memory offered with a request. `sink`: the server PUTs into it (reads). `source`: the server GETs from it (writes).
+ * Split into 1 MiB descriptors below; at most 16 MiB (guide 04 §3.3, §7). */
+export interface Bulk {
+  readonly direction: 'sink' | 'source';
+  readonly portal: number;
+  readonly segments: readonly Segment[];
+}
+
+export interface CallOptions {
+  readonly bulk?: Bulk;
+  readonly requestPortal?: number;
+  readonly replyPortal?: number;
+  /** For formats that several opcodes share; default the format's first. */
+  readonly opcode?: number;
+  /** Expected size of the reply's variable buffers, bytes; a longer reply costs a resend (guide 04 §4.3). */
+  readonly replyRoom?: number;
+  /** Occupies a modify slot and carries its tag (guide 04 §9). */
+  readonly modifies?: boolean;
+  /** Fail instead of resending when the connection is lost (pings, statfs, glimpse). */
+  readonly noResend?: boolean;
+  /** Fail with EAGAIN instead of waiting for the import to be FULL. */
+  readonly noDelay?: boolean;
+  /** Names for errors: what the caller was doing and on what. */
+  readonly context?: { syscall?: string; path?: string; fid?: string };
+  readonly signal?: AbortSignal;
+}
+
+/** A reply with status >= 0. Its buffers are the caller's own copy. */
+export interface Reply<F extends Format> {
+  readonly values: ReplyValues<F>;
+  /** pb_status, >= 0: 301 etc. for locks, a byte count for OST_READ. */
+  readonly status: number;
+  readonly xid: bigint;
+  readonly transno: bigint;
+  /** Bytes that the server moved by bulk. */
+  readonly bulkBytes: number;
+}
+
+/** Sends requests over one import (connection/) and retries, resends and reconnects as that import's rules say. */
+export interface Caller {
+  /** Rejects with a LustreError that names opcode, target and NID when the reply's status is negative. */
+  call<F extends Format>(format: F, request: RequestInputs<F>, options?: CallOptions): Promise<Reply<F>>;
+}
+
+/** A request as a service sees it, unpacked and checked up to its ptlrpc_body. */
+export interface IncomingRequest {
+  readonly peer: Nid;
+  /** The local NID it was sent to. */
+  readonly self: Nid;
+  readonly portal: number;
+  /** From the match bits (guide 04 §3.1). */
+  readonly xid: bigint;
+  readonly opcode: number;
+  readonly body: PtlrpcBody;
+  /** Buffers are views that stay valid until the request has been answered. */
+  readonly message: Message;
+  readonly arrivedAt: number;
+  /** Decodes the buffers. Throws WireError. */
+  decode<F extends Format>(format: F): RequestValues<F>;
+  /** Answers; a second answer throws. */
+  reply<F extends Format>(format: F, values: ReplyInputs<F>, options?: ReplyOptions): void;
+  /** Answers with a negative status and only the body, as type ERR (guide 04 §4.4). */
+  replyError(errno: number): void;
+  /** Pulls the client's bulk source into memory (GET); resolves when all is there. Rejects with ETIMEDOUT / ECONNRESET. */
+  bulkGet(portal: number, segments: readonly Segment[], brwSize?: number): Promise<number>;
+  /** Pushes memory into the client's bulk sink (PUT with ACK); resolves when all is acknowledged. */
+  bulkPut(portal: number, segments: readonly Segment[], brwSize?: number): Promise<void>;
+}
+
+export interface ReplyOptions {
+  /** pb_status; default 0. Negative errno or a positive LDLM code. */
+  readonly status?: number;
+  readonly transno?: bigint;
+  readonly lastCommitted?: bigint;
+  /** Export cookie in a connect reply. */
+  readonly handle?: bigint;
+  readonly opFlags?: number;
+  readonly flags?: number;
+  readonly versions?: readonly bigint[];
+  readonly slv?: bigint;
+  readonly limit?: number;
+}
