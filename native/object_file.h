@@ -1,0 +1,46 @@
+// File I/O of the object store: scatter/gather straight between files and bulk memory, with the checksum taken while
+// the data is in the cache. Every function blocks and is called on a thread of the pool. Free of Node-API.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+
+#include "checksum.h"
+
+namespace lustre {
+
+struct FileResult {
+  // 0, or a positive errno; then `value` says how far the operation came.
+  int error = 0;
+  // Bytes moved, or for a seek the position found.
+  uint64_t value = 0;
+  // Over the bytes moved, when asked for.
+  uint32_t checksum = 0;
+};
+
+// Reads until the segments are full or the file ends: fewer bytes are no error.
+FileResult ReadSegments(int fd, int64_t position, std::span<const iovec> segments, ChecksumType type);
+
+// Writes all segments; fewer bytes only together with an error.
+FileResult WriteSegments(int fd, int64_t position, std::span<const iovec> segments, ChecksumType type);
+
+enum class AllocateMode : uint32_t {
+  kAllocate = 0,          // Reserve blocks, growing the file.
+  kAllocateKeepSize = 1,  // Reserve blocks, the size stays.
+  kPunchHole = 2,         // Free blocks, which read as zeros from then on; the size stays.
+};
+
+// Where the file system cannot punch holes, zeros are written instead.
+FileResult Allocate(int fd, AllocateMode mode, int64_t position, int64_t length);
+
+enum class SeekKind : uint32_t { kData = 0, kHole = 1 };
+
+// The first data or hole at or after `position`; ENXIO when the file has none.
+FileResult Seek(int fd, SeekKind kind, int64_t position);
+
+// Returns when the data, and the metadata needed to read it back, are on stable storage.
+FileResult SyncData(int fd);
+
+}  // namespace lustre

@@ -1,0 +1,216 @@
+#include "storage_binding.h"
+
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "checksum.h"
+#include "object_file.h"
+
+namespace lustre {
+
+namespace {
+
+// The largest integer that a double holds exactly, as Number.MAX_SAFE_INTEGER.
+constexpr double kMaxSafeInteger = 9007199254740991.0;
+// A bulk RPC has at most 256 niobufs of one page run each; far above that only a mistake lies.
+constexpr uint32_t kMaxSegments = 65536;
+
+void ThrowType(Napi::Env env, const char* message) {
+  Napi::TypeError::New(env, message).ThrowAsJavaScriptException();
+}
+
+// A non-negative 64-bit quantity: a safe integer or a bigint.
+std::optional<int64_t> ToInt64(const Napi::Value& value) {
+  if (value.IsBigInt()) {
+    bool lossless = false;
+    const int64_t number = value.As<Napi::BigInt>().Int64Value(&lossless);
+    if (lossless && number >= 0) return number;
+  } else if (value.IsNumber()) {
+    const double number = value.As<Napi::Number>().DoubleValue();
+    if (number >= 0 && number <= kMaxSafeInteger && std::trunc(number) == number) return static_cast<int64_t>(number);
+  }
+  return std::nullopt;
+}
+
+std::optional<uint32_t> ToUint32(const Napi::Value& value, uint32_t max) {
+  const std::optional<int64_t> number = ToInt64(value);
+  if (!number || *number > max) return std::nullopt;
+  return static_cast<uint32_t>(*number);
+}
+
+std::optional<ChecksumType> ToChecksumType(const Napi::Value& value) {
+  const std::optional<uint32_t> number = ToUint32(value, UINT32_MAX);
+  if (!number || !IsChecksumType(*number)) return std::nullopt;
+  return static_cast<ChecksumType>(*number);
+}
+
+// Segments as the pool thread uses them, and the JavaScript views that keep their memory alive meanwhile.
+struct Pinned {
+  std::vector<iovec> segments;
+  Napi::Array views;
+};
+
+// Fails when `value` is no array of Uint8Arrays.
+std::optional<Pinned> ToSegments(Napi::Env env, const Napi::Value& value) {
+  if (!value.IsArray()) return std::nullopt;
+  const auto array = value.As<Napi::Array>();
+  const uint32_t count = array.Length();
+  if (count > kMaxSegments) return std::nullopt;
+  // A list of our own: the caller may change his while the operation runs.
+  Pinned pinned{{}, Napi::Array::New(env, count)};
+  pinned.segments.reserve(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    const Napi::Value element = array.Get(i);
+    if (!element.IsTypedArray()) return std::nullopt;
+    const auto view = element.As<Napi::TypedArray>();
+    if (view.TypedArrayType() != napi_uint8_array) return std::nullopt;
+    auto bytes = view.As<Napi::Uint8Array>();
+    pinned.segments.push_back({bytes.Data(), bytes.ByteLength()});
+    pinned.views.Set(i, element);
+  }
+  return pinned;
+}
+
+// A blocking operation on a thread of libuv's pool, its result a promise for {error, value, checksum}.
+class StorageWork : public Napi::AsyncWorker {
+ public:
+  using Operation = std::function<FileResult()>;
+
+  static Napi::Value Start(Napi::Env env, Operation operation, const Napi::Array* views = nullptr) {
+    // Deletes itself when the promise is settled (AsyncWorker).
+    auto* work = new StorageWork(env, std::move(operation));
+    if (views != nullptr) work->views_ = Napi::Persistent(*views);
+    const Napi::Promise promise = work->deferred_.Promise();
+    work->Queue();
+    return promise;
+  }
+
+ protected:
+  void Execute() override { result_ = operation_(); }
+
+  void OnOK() override {
+    const Napi::Env env = Env();
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("error", Napi::Number::New(env, result_.error));
+    object.Set("value", Napi::Number::New(env, static_cast<double>(result_.value)));
+    object.Set("checksum", Napi::Number::New(env, result_.checksum));
+    deferred_.Resolve(object);
+  }
+
+  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+
+ private:
+  StorageWork(Napi::Env env, Operation operation)
+      : Napi::AsyncWorker(env, "lustre:storage"), operation_(std::move(operation)), deferred_(env) {}
+
+  Operation operation_;
+  Napi::Promise::Deferred deferred_;
+  Napi::Reference<Napi::Array> views_;
+  FileResult result_;
+};
+
+// checksum(type, segments) -> number, in the caller's thread.
+Napi::Value ChecksumNow(const Napi::CallbackInfo& info) {
+  const std::optional<ChecksumType> type = ToChecksumType(info[0]);
+  const std::optional<Pinned> pinned = ToSegments(info.Env(), info[1]);
+  if (!type || !pinned) {
+    ThrowType(info.Env(), "checksum: expected (type, Uint8Array[])");
+    return info.Env().Undefined();
+  }
+  return Napi::Number::New(info.Env(), ChecksumOf(*type, pinned->segments));
+}
+
+// checksumAsync(type, segments)
+Napi::Value ChecksumLater(const Napi::CallbackInfo& info) {
+  const std::optional<ChecksumType> type = ToChecksumType(info[0]);
+  const std::optional<Pinned> pinned = ToSegments(info.Env(), info[1]);
+  if (!type || !pinned) {
+    ThrowType(info.Env(), "checksumAsync: expected (type, Uint8Array[])");
+    return info.Env().Undefined();
+  }
+  auto operation = [type = *type, segments = pinned->segments] {
+    return FileResult{.checksum = ChecksumOf(type, segments)};
+  };
+  return StorageWork::Start(info.Env(), std::move(operation), &pinned->views);
+}
+
+using TransferFunction = FileResult (*)(int, int64_t, std::span<const iovec>, ChecksumType);
+
+// readv/writev(fd, position, segments, type)
+template <TransferFunction kTransfer>
+Napi::Value Transfer(const Napi::CallbackInfo& info) {
+  const std::optional<uint32_t> fd = ToUint32(info[0], INT32_MAX);
+  const std::optional<int64_t> position = ToInt64(info[1]);
+  const std::optional<Pinned> pinned = ToSegments(info.Env(), info[2]);
+  const std::optional<ChecksumType> type = ToChecksumType(info[3]);
+  if (!fd || !position || !pinned || !type) {
+    ThrowType(info.Env(), "readv/writev: expected (fd, position, Uint8Array[], checksum type)");
+    return info.Env().Undefined();
+  }
+  auto operation = [fd = static_cast<int>(*fd), position = *position, segments = pinned->segments, type = *type] {
+    return kTransfer(fd, position, segments, type);
+  };
+  return StorageWork::Start(info.Env(), std::move(operation), &pinned->views);
+}
+
+// allocate(fd, mode, position, length)
+Napi::Value AllocateLater(const Napi::CallbackInfo& info) {
+  const std::optional<uint32_t> fd = ToUint32(info[0], INT32_MAX);
+  const std::optional<uint32_t> mode = ToUint32(info[1], static_cast<uint32_t>(AllocateMode::kPunchHole));
+  const std::optional<int64_t> position = ToInt64(info[2]);
+  const std::optional<int64_t> length = ToInt64(info[3]);
+  if (!fd || !mode || !position || !length) {
+    ThrowType(info.Env(), "allocate: expected (fd, mode, position, length)");
+    return info.Env().Undefined();
+  }
+  auto operation = [fd = static_cast<int>(*fd), mode = static_cast<AllocateMode>(*mode), position = *position,
+                    length = *length] { return Allocate(fd, mode, position, length); };
+  return StorageWork::Start(info.Env(), std::move(operation));
+}
+
+// seek(fd, kind, position)
+Napi::Value SeekLater(const Napi::CallbackInfo& info) {
+  const std::optional<uint32_t> fd = ToUint32(info[0], INT32_MAX);
+  const std::optional<uint32_t> kind = ToUint32(info[1], static_cast<uint32_t>(SeekKind::kHole));
+  const std::optional<int64_t> position = ToInt64(info[2]);
+  if (!fd || !kind || !position) {
+    ThrowType(info.Env(), "seek: expected (fd, kind, position)");
+    return info.Env().Undefined();
+  }
+  auto operation = [fd = static_cast<int>(*fd), kind = static_cast<SeekKind>(*kind), position = *position] {
+    return Seek(fd, kind, position);
+  };
+  return StorageWork::Start(info.Env(), std::move(operation));
+}
+
+// sync(fd)
+Napi::Value SyncLater(const Napi::CallbackInfo& info) {
+  const std::optional<uint32_t> fd = ToUint32(info[0], INT32_MAX);
+  if (!fd) {
+    ThrowType(info.Env(), "sync: expected (fd)");
+    return info.Env().Undefined();
+  }
+  return StorageWork::Start(info.Env(), [fd = static_cast<int>(*fd)] { return SyncData(fd); });
+}
+
+}  // namespace
+
+Napi::Object InitStorage(Napi::Env env, Napi::Object exports) {
+  Napi::Object storage = Napi::Object::New(env);
+  storage.Set("checksum", Napi::Function::New<ChecksumNow>(env, "checksum"));
+  storage.Set("checksumAsync", Napi::Function::New<ChecksumLater>(env, "checksumAsync"));
+  storage.Set("readv", Napi::Function::New<Transfer<ReadSegments>>(env, "readv"));
+  storage.Set("writev", Napi::Function::New<Transfer<WriteSegments>>(env, "writev"));
+  storage.Set("allocate", Napi::Function::New<AllocateLater>(env, "allocate"));
+  storage.Set("seek", Napi::Function::New<SeekLater>(env, "seek"));
+  storage.Set("sync", Napi::Function::New<SyncLater>(env, "sync"));
+  exports.Set("storage", storage);
+  return exports;
+}
+
+}  // namespace lustre
