@@ -8,6 +8,7 @@ import { LdlmRequest } from './ldlm-structs.ts';
 import { decodeMessage, layOutMessage, type Message, type MessageHeader, messageSize } from './message.ts';
 import { PtlrpcBodyV2, PtlrpcBodyV3 } from './ptlrpc-structs.ts';
 import { type Struct, type StructInput, type StructValue, WireError, type WireType } from './struct.ts';
+import { decodeText, encodeText, textByteLength } from './text.ts';
 
 /** One buffer of a message. `T` is what it decodes to, `In` what it is encoded from. */
 export interface Field<K extends string, T, In> {
@@ -16,13 +17,22 @@ export interface Field<K extends string, T, In> {
   readonly fixedSize: number;
   /** A buffer that senders always size, 0 bytes where they have nothing to say; it never ends a request's list. */
   readonly mayBeEmpty?: boolean;
+  /** What the buffer is made of, for those who show or check messages rather than use them. */
+  readonly shape?: FieldShape;
   sizeOf(value: In): number;
   encodeInto(bytes: Uint8Array, offset: number, value: In): void;
   /** Throws WireError when the bytes are too few or malformed. */
   decode(bytes: Uint8Array, littleEndian: boolean): T;
 }
 
-type AnyField = Field<string, unknown, never>;
+/** `struct`: one struct; `structs`: any number of them; `lock`: a struct with 64-bit handles behind it. */
+export type FieldShape =
+  | { readonly kind: 'struct' | 'structs' | 'lock'; readonly type: Struct<unknown, unknown> }
+  | { readonly kind: 'u32' | 'u64' | 'u32s' | 'bytes' }
+  /** `longest` 0: the NUL is the last byte of the buffer. */
+  | { readonly kind: 'text'; readonly longest: number };
+
+export type AnyField = Field<string, unknown, never>;
 type Decoded<F> = F extends Field<infer K, infer T, never> ? { [key in K]?: T } : never;
 type Encoded<F> = F extends { readonly key: infer K extends string; sizeOf(value: infer In): number }
   ? { readonly [key in K]?: In | undefined }
@@ -74,6 +84,7 @@ export function structField<K extends string, T, In>(
   return {
     key,
     fixedSize: type.size,
+    shape: { kind: 'struct', type },
     sizeOf: () => type.size,
     encodeInto: (bytes, offset, value) => type.encodeInto(bytes, offset, value),
     decode(bytes, littleEndian) {
@@ -95,6 +106,7 @@ export function arrayField<K extends string, T, In>(
   return {
     key,
     fixedSize: 0,
+    shape: { kind: 'structs', type },
     sizeOf: (value) => value.length * type.size,
     encodeInto(bytes, offset, value) {
       value.forEach((item, i) => {
@@ -121,11 +133,14 @@ export function numberField<K extends string, T extends number | bigint>(
   return {
     key,
     fixedSize: type.size,
+    shape: { kind: big ? 'u64' : 'u32' },
     sizeOf: () => type.size,
-    encodeInto: (bytes, offset, value) =>
-      big
-        ? view(bytes).setBigUint64(offset, BigInt(value), true)
-        : view(bytes).setUint32(offset, Number(value), true),
+    encodeInto: (bytes, offset, value) => {
+      if (big ? BigInt.asUintN(64, BigInt(value)) !== value : Number(value) >>> 0 !== value)
+        throw new WireError(key, `${value} is no whole number of ${type.size} bytes`);
+      if (big) view(bytes).setBigUint64(offset, BigInt(value), true);
+      else view(bytes).setUint32(offset, Number(value), true);
+    },
     decode(bytes, littleEndian) {
       if (bytes.length < type.size) throw new WireError(key, 'is cut off', type.size, bytes.length);
       return (big ? view(bytes).getBigUint64(0, littleEndian) : view(bytes).getUint32(0, littleEndian)) as T;
@@ -138,10 +153,12 @@ export function u32ArrayField<K extends string>(key: K): Field<K, number[], read
   return {
     key,
     fixedSize: 0,
+    shape: { kind: 'u32s' },
     sizeOf: (value) => value.length * 4,
     encodeInto(bytes, offset, value) {
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       value.forEach((n, i) => {
+        if (n >>> 0 !== n && (n | 0) !== n) throw new WireError(key, `${n} is no whole number of 4 bytes`);
         view.setUint32(offset + 4 * i, n, true);
       });
     },
@@ -159,6 +176,7 @@ export function bytesField<K extends string>(key: K, fixedSize = 0): Field<K, Ui
   return {
     key,
     fixedSize,
+    shape: { kind: 'bytes' },
     sizeOf: (value) => (fixedSize === 0 ? value.length : fixedSize),
     encodeInto(bytes, offset, value) {
       if (fixedSize !== 0 && value.length > fixedSize)
@@ -174,24 +192,32 @@ export function emptyField<K extends string>(key: K): Field<K, Uint8Array, Uint8
   return { ...bytesField(key), mayBeEmpty: true };
 }
 
-const utf8 = new TextDecoder();
-const toUtf8 = new TextEncoder();
-
 /**
- * NUL-terminated text. Variable (`textSize` 0): the buffer is the text and its NUL. Fixed: `textSize` is its longest text
- * without the NUL; we send the text and its NUL, as servers accept (guide 05 §2). Decoding stops at the first NUL.
+ * NUL-terminated text. Variable (`textSize` 0): the buffer is the text and its NUL, nothing behind it. Fixed: `textSize`
+ * is its longest text without the NUL; we send the text and its NUL, as servers accept (guide 05 §2). Text that is
+ * too long or has a NUL inside throws, and so does a buffer without its NUL: what a server refuses (guide 04 §1.1).
  */
 export function stringField<K extends string>(key: K, textSize: number): Field<K, string, string> {
   return {
     key,
     fixedSize: 0,
-    sizeOf: (value) => Math.max(Buffer.byteLength(value) + 1, textSize),
+    shape: { kind: 'text', longest: textSize },
+    sizeOf: (value) => Math.max(textByteLength(value) + 1, textSize),
     encodeInto: (bytes, offset, value) => {
-      bytes.set(toUtf8.encode(value), offset);
+      const encoded = encodeText(value);
+      if (textSize !== 0 && encoded.length > textSize)
+        throw new WireError(key, 'is too long', encoded.length, textSize);
+      if (encoded.includes(0)) throw new WireError(key, `${JSON.stringify(value)} has a NUL inside`);
+      bytes.set(encoded, offset);
     },
     decode(bytes) {
       const nul = bytes.indexOf(0);
-      return utf8.decode(nul === -1 ? bytes : bytes.subarray(0, nul));
+      if (nul === -1 && bytes.length !== textSize) throw new WireError(key, 'has no NUL at its end');
+      const length = nul === -1 ? bytes.length : nul;
+      if (textSize === 0 && length !== bytes.length - 1)
+        throw new WireError(key, 'has bytes behind its NUL', length + 1, bytes.length);
+      if (textSize !== 0 && length > textSize) throw new WireError(key, 'is too long', length, textSize);
+      return decodeText(bytes.subarray(0, length));
     },
   };
 }
@@ -208,11 +234,14 @@ export function ldlmRequestField<K extends string>(key: K): Field<K, LdlmRequest
     key,
     fixedSize: 0,
     mayBeEmpty: true,
+    shape: { kind: 'lock', type: LdlmRequest },
     sizeOf: (value) => LdlmRequest.size + 8 * Math.max(2, value.lock_handle?.length ?? 0),
     encodeInto(bytes, offset, value) {
       LdlmRequest.encodeInto(bytes, offset, value);
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       value.lock_handle?.forEach((cookie, i) => {
+        if (BigInt.asUintN(64, cookie) !== cookie)
+          throw new WireError(key, `${cookie} is no whole number of 8 bytes`);
         view.setBigUint64(offset + LdlmRequest.size + 8 * i, cookie, true);
       });
     },
@@ -232,6 +261,7 @@ export function ldlmRequestField<K extends string>(key: K): Field<K, LdlmRequest
 export const ptlrpcBodyField: Field<'ptlrpc_body', PtlrpcBody, StructInput<typeof PtlrpcBodyV3>> = {
   key: 'ptlrpc_body',
   fixedSize: PtlrpcBodyV3.size,
+  shape: { kind: 'struct', type: PtlrpcBodyV3 },
   sizeOf: () => PtlrpcBodyV3.size,
   encodeInto: (bytes, offset, value) => PtlrpcBodyV3.encodeInto(bytes, offset, value),
   decode: decodePtlrpcBody,

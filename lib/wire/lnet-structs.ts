@@ -1,5 +1,18 @@
 /** LNet messages, NIDs, ping buffers and the acceptor request: guide 01. Fields and offsets are the reference's own. */
-import { array, be16, be32, type StructValue, struct, text, u8, u16, u32, u64 } from './struct.ts';
+import {
+  array,
+  be16,
+  be32,
+  bytes,
+  le32,
+  le64,
+  type StructValue,
+  struct,
+  u8,
+  u16,
+  u32,
+  u64,
+} from './struct.ts';
 
 export const LnetNid = struct('lnet_nid', 20, {
   nid_size: [0, u8],
@@ -51,13 +64,27 @@ export const LnetHello = struct('lnet_hello', 12, {
 });
 export type LnetHello = StructValue<typeof LnetHello>;
 
+/** The header in the form with 64-bit NIDs; little-endian whatever the sender. `msg` is one of the four above. */
 export const LnetHdrNid4 = struct('lnet_hdr_nid4', 72, {
-  _bytes: [0, text(72)],
+  dest_nid: [0, le64],
+  src_nid: [8, le64],
+  dest_pid: [16, le32],
+  src_pid: [20, le32],
+  type: [24, le32],
+  payload_length: [28, le32],
+  msg: [32, bytes(40)],
 });
 export type LnetHdrNid4 = StructValue<typeof LnetHdrNid4>;
 
+/** The header with 20-byte NIDs. */
 export const LnetHdrNid16 = struct('lnet_hdr_nid16', 96, {
-  _bytes: [0, text(96)],
+  dest_nid: [0, LnetNid],
+  src_nid: [20, LnetNid],
+  dest_pid: [40, le32],
+  src_pid: [44, le32],
+  type: [48, le32],
+  payload_length: [52, le32],
+  msg: [56, bytes(40)],
 });
 export type LnetHdrNid16 = StructValue<typeof LnetHdrNid16>;
 

@@ -7,22 +7,10 @@
  * A decoder checks once that the whole struct lies inside its buffer and reads nothing outside it. An encoder
  * writes zero wherever the value says nothing, padding included, so that no old byte leaks.
  */
-import { LustreError } from '../runtime/errors.ts';
+import { decodeText, encodeText } from './text.ts';
+import { WireError } from './wire-error.ts';
 
-/** Bytes that cannot be what they claim to be. `want`/`have` are byte counts. */
-export class WireError extends LustreError {
-  readonly struct: string;
-  readonly want: number;
-  readonly have: number;
-
-  constructor(struct: string, message: string, want = 0, have = 0) {
-    super('ERR_LUSTRE_WIRE', `${struct}: ${message}`, {}, -71);
-    this.name = 'WireError';
-    this.struct = struct;
-    this.want = want;
-    this.have = have;
-  }
-}
+export { WireError } from './wire-error.ts';
 
 /** How one field's bytes become a value and back. `T` is the value read, `In` what may be given to write. */
 export interface WireType<T, In = T> {
@@ -60,39 +48,55 @@ export interface Struct<T, In> extends WireType<T, In> {
 export type StructValue<S> = ReadOf<S>;
 export type StructInput<S> = WriteOf<S>;
 
-const number = (method: string, size: number, order: string): WireType<number> => ({
+/** `fits` is the source text of a test that `x` has a bit pattern of this width; 32-bit values may be given with either
+ * sign, because that is what JavaScript's bit operators give. */
+const number = (
+  method: string,
+  size: number,
+  order: string,
+  fits: (x: string) => string,
+): WireType<number> => ({
   size,
   readSource: (at) => `v.get${method}(${at}${size === 1 ? '' : `,${order}`})`,
-  writeSource: (at, x) => `v.set${method}(${at},${x}${size === 1 ? '' : `,${order}`});`,
+  writeSource: (at, x, constants) =>
+    `if(!(${fits(x)}))c[${constants.push(outOfRange) - 1}](${x},${size * 8});v.set${method}(${at},${x}${size === 1 ? '' : `,${order}`});`,
 });
-const big = (method: string, order: string): WireType<bigint> => ({
-  size: 8,
-  readSource: (at) => `v.get${method}(${at},${order})`,
-  writeSource: (at, x) => `v.set${method}(${at},${x},${order});`,
-});
+const big = (method: string, order: string): WireType<bigint> => {
+  const wrap = constantName(method);
+  return {
+    size: 8,
+    readSource: (at) => `v.get${method}(${at},${order})`,
+    writeSource: (at, x, constants) =>
+      `if(BigInt.${wrap}(64,${x})!==${x})c[${constants.push(outOfRange) - 1}](${x},64);v.set${method}(${at},${x},${order});`,
+  };
+};
+const constantName = (method: string): string => (method === 'BigInt64' ? 'asIntN' : 'asUintN');
+const word = (x: string): string => `(${x}|0)===${x}||${x}>>>0===${x}`;
+const half = (x: string): string => `(${x}&0xffff)===${x}`;
 
-export const u8: WireType<number> = number('Uint8', 1, '');
-export const s8: WireType<number> = number('Int8', 1, '');
-export const u16: WireType<number> = number('Uint16', 2, 'le');
-export const u32: WireType<number> = number('Uint32', 4, 'le');
-export const s32: WireType<number> = number('Int32', 4, 'le');
+export const u8: WireType<number> = number('Uint8', 1, '', (x) => `(${x}&0xff)===${x}`);
+export const s8: WireType<number> = number('Int8', 1, '', (x) => `(${x}<<24>>24)===${x}`);
+export const u16: WireType<number> = number('Uint16', 2, 'le', half);
+export const u32: WireType<number> = number('Uint32', 4, 'le', word);
+export const s32: WireType<number> = number('Int32', 4, 'le', word);
 export const u64: WireType<bigint> = big('BigUint64', 'le');
 export const s64: WireType<bigint> = big('BigInt64', 'le');
 /** A `struct lustre_handle`: an opaque cookie. */
 export const handle: WireType<bigint> = u64;
-export const le16: WireType<number> = number('Uint16', 2, 'true');
-export const le32: WireType<number> = number('Uint32', 4, 'true');
+export const le16: WireType<number> = number('Uint16', 2, 'true', half);
+export const le32: WireType<number> = number('Uint32', 4, 'true', word);
 export const le64: WireType<bigint> = big('BigUint64', 'true');
-export const be16: WireType<number> = number('Uint16', 2, 'false');
-export const be32: WireType<number> = number('Uint32', 4, 'false');
+export const be16: WireType<number> = number('Uint16', 2, 'false', half);
+export const be32: WireType<number> = number('Uint32', 4, 'false', word);
 export const be64: WireType<bigint> = big('BigUint64', 'false');
 
-/** `size` raw bytes; decoded as a view of the buffer, not a copy. */
+/** `size` raw bytes; decoded as a view of the buffer, not a copy. Encoding fewer leaves zeroes, encoding more throws. */
 export function bytes(size: number): WireType<Uint8Array> {
   return {
     size,
     readSource: (at) => `b.subarray(${at},${at}+${size})`,
-    writeSource: (at, x) => `b.set(${x}.length>${size}?${x}.subarray(0,${size}):${x},${at});`,
+    writeSource: (at, x, constants) =>
+      `if(${x}.length>${size})c[${constants.push(tooLong) - 1}](${x}.length,${size});b.set(${x},${at});`,
   };
 }
 
@@ -142,14 +146,26 @@ export function struct<const F extends Fields>(
     `{${Object.entries(fields)
       .map(([field, [offset, type]]) => `${field}:${type.readSource(`${at}+${offset}`, constants)}`)
       .join(',')}}`;
-  const writeSource = (at: string, value: string, constants: unknown[]): string =>
-    Object.entries(fields)
-      .map(([field, [offset, type]]) => {
-        const x = `x${constants.length}`;
-        constants.push(null);
-        return `{const ${x}=${value}.${field};if(${x}!==undefined){${type.writeSource(`${at}+${offset}`, x, constants)}}}`;
-      })
-      .join('');
+  const overlapping = overlappingFields(fields);
+  const writeOne = (field: string, at: string, value: string, constants: unknown[]): string => {
+    const [offset, type] = fields[field]!;
+    const x = `x${constants.length}`;
+    constants.push(null);
+    return `{const ${x}=${value}.${field};if(${x}!==undefined){${type.writeSource(`${at}+${offset}`, x, constants)}}}`;
+  };
+  const writeSource = (at: string, value: string, constants: unknown[]): string => {
+    const all = Object.keys(fields).map((field) => writeOne(field, at, value, constants));
+    if (overlapping.length === 0) return all.join('');
+    // A view that is written again and changes something contradicts a later one.
+    const n = constants.length;
+    constants.push(disagree, sameBytes);
+    const given = overlapping.map((field) => `(${value}.${field}!==undefined)`).join('+');
+    const again = overlapping.map(
+      (field) =>
+        `${writeOne(field, at, value, constants)}if(!c[${n + 1}](s${n},b,${at}))c[${n}](${JSON.stringify(name)},${JSON.stringify(field)});`,
+    );
+    return `${all.join('')}if(${given}>1){const s${n}=b.slice(${at},${at}+${size});${again.join('')}}`;
+  };
   type T = ValueOf<F>;
   type In = InputOf<F>;
   let reader: Reader<T> | undefined;
@@ -193,9 +209,27 @@ export function struct<const F extends Fields>(
   };
 }
 
-/** A struct known by a C union's or base type's name whose alternatives overlay each other: all are decoded, and of those
- * given to encode, later ones in the table overwrite earlier ones. */
+/** A struct known by a C union's or base type's name whose alternatives overlay each other: all are decoded. Encode one of
+ * them; several are taken when they agree, as those just decoded do, and otherwise throw WireError. The same holds
+ * for overlapping fields of any struct. */
 export const union = struct;
+
+function overlappingFields(fields: Fields): string[] {
+  const entries = Object.entries(fields);
+  return entries
+    .filter(([field, [offset, type]]) =>
+      entries.some(
+        ([other, [at, { size }]]) =>
+          other !== field && type.size > 0 && size > 0 && at < offset + type.size && offset < at + size,
+      ),
+    )
+    .map(([field]) => field);
+}
+
+function sameBytes(wanted: Uint8Array, b: Uint8Array, at: number): boolean {
+  for (let i = 0; i < wanted.length; i++) if (wanted[i] !== b[at + i]) return false;
+  return true;
+}
 
 // The source is made of the tables above alone, never of input; see the module's first lines for why it is compiled.
 type Reader<T> = (v: DataView, b: Uint8Array, o: number, le: boolean) => T;
@@ -227,19 +261,31 @@ function viewOf(b: Uint8Array): DataView {
   return new DataView(b.buffer, b.byteOffset, b.length);
 }
 
-const utf8 = new TextDecoder();
-const toUtf8 = new TextEncoder();
-
 function readText(b: Uint8Array, at: number, size: number): string {
-  const nul = b.indexOf(0, at);
-  return utf8.decode(b.subarray(at, nul === -1 || nul > at + size ? at + size : nul));
+  let end = at;
+  while (end < at + size && b[end] !== 0) end++;
+  return end === at ? '' : decodeText(b.subarray(at, end));
 }
 
 function writeText(b: Uint8Array, at: number, size: number, value: string): void {
-  const encoded = toUtf8.encode(value);
+  const encoded = encodeText(value);
   if (encoded.length > size)
     throw new WireError('text', `'${value}' is longer than ${size} bytes`, encoded.length, size);
+  if (encoded.includes(0)) throw new WireError('text', `${JSON.stringify(value)} has a NUL inside`);
   b.set(encoded, at);
+}
+
+function outOfRange(value: unknown, bits: number): never {
+  throw new WireError('number', `${String(value)} is no whole number of ${bits} bits`);
+}
+
+function tooLong(have: number, size: number): never {
+  throw new WireError('bytes', `${have} bytes do not fit into ${size}`, have, size);
+}
+
+/** Views of the same bytes were given that say different things. */
+function disagree(struct: string, field: string): never {
+  throw new WireError(struct, `${field} and another view of the same bytes were given and do not agree`);
 }
 
 function tooMany(count: number, have: number): never {
