@@ -1,4 +1,5 @@
-// Bulk checksums in the wire's conventions (guide 12 §6). Free of Node-API, so that tests and fuzzers build alone.
+// Bulk checksums in the wire's conventions (guide 12 §6). Free of Node-API, so that tests and fuzzers build
+// alone.
 #pragma once
 
 #include <sys/uio.h>

@@ -1,5 +1,6 @@
-// File I/O of the object store: scatter/gather straight between files and bulk memory, with the checksum taken while
-// the data is in the cache. Every function blocks and is called on a thread of the pool. Free of Node-API.
+// File I/O of the object store: scatter/gather straight between files and bulk memory, with the checksum
+// taken while the data is in the cache. Every function blocks and is called on a thread of the pool. Free of
+// Node-API.
 #pragma once
 
 #include <sys/uio.h>

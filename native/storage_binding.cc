@@ -32,7 +32,8 @@ std::optional<int64_t> ToInt64(const Napi::Value& value) {
     if (lossless && number >= 0) return number;
   } else if (value.IsNumber()) {
     const double number = value.As<Napi::Number>().DoubleValue();
-    if (number >= 0 && number <= kMaxSafeInteger && std::trunc(number) == number) return static_cast<int64_t>(number);
+    if (number >= 0 && number <= kMaxSafeInteger && std::trunc(number) == number)
+      return static_cast<int64_t>(number);
   }
   return std::nullopt;
 }
@@ -152,9 +153,8 @@ Napi::Value Transfer(const Napi::CallbackInfo& info) {
     ThrowType(info.Env(), "readv/writev: expected (fd, position, Uint8Array[], checksum type)");
     return info.Env().Undefined();
   }
-  auto operation = [fd = static_cast<int>(*fd), position = *position, segments = pinned->segments, type = *type] {
-    return kTransfer(fd, position, segments, type);
-  };
+  auto operation = [fd = static_cast<int>(*fd), position = *position, segments = pinned->segments,
+                    type = *type] { return kTransfer(fd, position, segments, type); };
   return StorageWork::Start(info.Env(), std::move(operation), &pinned->views);
 }
 

@@ -14,7 +14,7 @@ const places = ['../../build/Release/lustre.node', '../../../build/Release/lustr
  * ERR_LUSTRE_NATIVE when there is none that this Node can load.
  */
 export function loadNative(): Readonly<Record<string, unknown>> {
-  const named = process.env['LUSTRE_NATIVE'];
+  const named = process.env.LUSTRE_NATIVE;
   const files =
     named === undefined ? places.map((place) => fileURLToPath(new URL(place, import.meta.url))) : [named];
   const require = createRequire(import.meta.url);

@@ -1,0 +1,69 @@
+/** Checksums against the guide's vectors, against what kernels sent, and piecewise against whole. */
+import { existsSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { checksumTs } from '../../lib/lnet/checksum.ts';
+import type { ChecksumName } from '../../lib/lnet/network.ts';
+import { capturedTransfers } from './capture-bulk.ts';
+
+const bytes = (length: number, at: (i: number) => number) =>
+  Uint8Array.from({ length }, (_, i) => at(i) & 255);
+const names: readonly ChecksumName[] = ['crc32', 'adler32', 'crc32c'];
+
+// Guide 12 §6.3: input, CRC32, ADLER, CRC32C.
+const vectors: readonly [string, Uint8Array, number, number, number][] = [
+  ['one zero', bytes(1, () => 0), 0x2dfd1072, 0x00010001, 0x527d5351],
+  ['123456789', Buffer.from('123456789'), 0x340bc6d9, 0x091e01de, 0xe3069283],
+  ['4096 zeros', bytes(4096, () => 0), 0x38e3ffee, 0x10000001, 0x98f94189],
+  ['4096 x FF', bytes(4096, () => 0xff), 0x0eab98f5, 0x8161f0e2, 0x25c1fe13],
+  ['4096 counting', bytes(4096, (i) => i), 0x5d6edf7d, 0x60aef86a, 0x9c71fe32],
+  ['8192 bytes 7i+3', bytes(8192, (i) => 7 * i + 3), 0x49a10840, 0xad22f0e2, 0x70949443],
+  ['1000 counting', bytes(1000, (i) => i), 0x8b1c04be, 0x1d03e73c, 0x1a318e30],
+  ['5000 counting', bytes(5000, (i) => i), 0x2dc6691e, 0x0db49ae4, 0x7a4ab48d],
+  ['1 MiB x AD', bytes(1 << 20, () => 0xad), 0xce44f887, 0x5cfca231, 0x841b0132],
+];
+
+describe('checksumTs', () => {
+  it.each(vectors)('has the values of the guide for %s', (_name, input, ...expected) => {
+    expect(names.map((name) => checksumTs(name, [input]))).toEqual(expected);
+  });
+
+  it('does not see where the pieces begin', () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 5000 }), { maxLength: 8 }), (chunks) => {
+        const whole = Buffer.concat(chunks);
+        for (const name of names) expect(checksumTs(name, chunks)).toBe(checksumTs(name, [whole]));
+      }),
+    );
+  });
+});
+
+const captures = '../shared/captures';
+const nameOfFlags = new Map<number, ChecksumName>([
+  [0x1000, 'crc32'],
+  [0x2000, 'adler32'],
+  [0x4000, 'crc32c'],
+]);
+
+describe.skipIf(!existsSync(captures))('what kernels sent (skipped without ../shared/captures)', () => {
+  it('has the same checksums in 03b-checksums', () => {
+    const seen = new Map<string, number>();
+    for (const { what, type, checksum, payload } of capturedTransfers(`${captures}/03b-checksums.pcap`)) {
+      const name = nameOfFlags.get(type);
+      if (name === undefined) continue;
+      expect(checksumTs(name, payload), `${what} ${name}`).toBe(checksum);
+      seen.set(`${what} ${name}`, (seen.get(`${what} ${name}`) ?? 0) + 1);
+    }
+    const kinds = ['bulk write', 'bulk read', 'short write', 'short read'];
+    expect([...seen.keys()].sort()).toEqual(
+      kinds.flatMap((kind) => names.map((name) => `${kind} ${name}`)).sort(),
+    );
+  });
+
+  // Another run of the kernel's; the rest of its sums, and the other captures', are of T10 types.
+  it('has the same Adler-32 sums in 03-stripe-io', () => {
+    const adler = capturedTransfers(`${captures}/03-stripe-io.pcap`).filter(({ type }) => type === 0x2000);
+    expect(adler).toHaveLength(5);
+    for (const { payload, checksum } of adler) expect(checksumTs('adler32', payload)).toBe(checksum);
+  });
+});
