@@ -1,0 +1,72 @@
+#!/usr/bin/env node
+/** The `lustre` command: one file per subcommand, exit codes 0, 1 (failed), 2 (wrong usage), 3 (no connection). */
+import { Command, CommanderError } from 'commander';
+import { catCommand } from './cat.ts';
+import { cpCommand } from './cp.ts';
+import { decodeCommand } from './decode.ts';
+import { demoCommand } from './demo.ts';
+import { dfCommand } from './df.ts';
+import { getstripeCommand } from './getstripe.ts';
+import { lnCommand } from './ln.ts';
+import { lsCommand } from './ls.ts';
+import { mkdirCommand } from './mkdir.ts';
+import { mvCommand } from './mv.ts';
+import { ExitCode, exitCodeOf, printError } from './output.ts';
+import { pingCommand } from './ping.ts';
+import { rmCommand } from './rm.ts';
+import { serveCommand } from './serve.ts';
+import { setstripeCommand } from './setstripe.ts';
+import { statCommand } from './stat.ts';
+
+const program = new Command('lustre')
+  .description('Lustre in userspace: start servers, work with files, read captures')
+  .showHelpAfterError('(lustre --help, or lustre COMMAND --help, says more)')
+  .exitOverride()
+  .addHelpText(
+    'after',
+    `
+Paths are NID[,NID][:NID]:/fsname/path, or :/path with LUSTRE_MOUNT=NID:/fsname.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no connection.
+
+Examples:
+  lustre demo                                   start a cluster, copy a tree in and out, verify it
+  lustre serve --dir /srv/lab --fsname lab --nid 127.0.0.1@tcp --port 9988 --osts 2
+  LUSTRE_PORT=9988 lustre ls -l 127.0.0.1@tcp:/lab/
+  lustre decode capture.pcap`,
+  );
+
+for (const command of [
+  demoCommand,
+  serveCommand,
+  lsCommand,
+  statCommand,
+  catCommand,
+  cpCommand,
+  mkdirCommand,
+  mvCommand,
+  rmCommand,
+  lnCommand,
+  dfCommand,
+  getstripeCommand,
+  setstripeCommand,
+  pingCommand,
+  decodeCommand,
+]) {
+  program.addCommand(command().exitOverride().showHelpAfterError());
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(ExitCode.OK);
+  throw error;
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
+  } else {
+    printError(error, process.argv.includes('--json'));
+    process.exitCode = exitCodeOf(error);
+  }
+}
