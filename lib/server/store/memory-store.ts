@@ -1,0 +1,104 @@
+/**
+ * The store of the simulator and of tests (design: Stores): in memory, committed at the end of a turn, and with a `crash`
+ * that drops what was not committed. The disk outlives the store, as a disk outlives its process.
+ */
+import { errnoError } from '../../runtime/errors.ts';
+import type { KeyValueStore } from './key-value-store.ts';
+import { GroupCommit, keyBytes, type Medium, type Writes } from './pending-writes.ts';
+
+/** One table's committed entries, sorted when somebody asks for a range. */
+class SortedEntries {
+  readonly #values = new Map<string, Uint8Array>();
+  #order: string[] | undefined;
+
+  get(key: string): Uint8Array | undefined {
+    return this.#values.get(key);
+  }
+
+  write(key: string, value: Uint8Array | undefined): void {
+    if (value === undefined) {
+      if (this.#values.delete(key)) this.#order = undefined;
+    } else {
+      if (!this.#values.has(key)) this.#order = undefined;
+      this.#values.set(key, value);
+    }
+  }
+
+  between(start: string, end: string): [string, Uint8Array][] {
+    this.#order ??= [...this.#values.keys()].sort((a, b) => (a < b ? -1 : 1));
+    const order = this.#order;
+    const from = firstNotBelow(order, start);
+    return order.slice(from, Math.max(from, firstNotBelow(order, end))).map((k) => [k, this.#values.get(k)!]);
+  }
+}
+
+function firstNotBelow(order: readonly string[], key: string): number {
+  let low = 0;
+  let high = order.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (order[middle]! < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** What stays when a memory store crashes. */
+export class MemoryDisk {
+  readonly tables = new Map<string, SortedEntries>();
+  /** When true every commit fails with ENOSPC. */
+  full = false;
+
+  of(name: string): SortedEntries {
+    let entries = this.tables.get(name);
+    if (entries === undefined) {
+      entries = new SortedEntries();
+      this.tables.set(name, entries);
+    }
+    return entries;
+  }
+}
+
+export interface MemoryStore extends KeyValueStore {
+  readonly disk: MemoryDisk;
+  /** As a power cut: what was not committed is gone and the store is unusable; open another one on the same disk. */
+  crash(): void;
+}
+
+const latin1 = (key: Uint8Array): string =>
+  Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
+
+export function openMemoryStore(options: {
+  readonly tables: readonly string[];
+  readonly disk?: MemoryDisk;
+}): MemoryStore {
+  const disk = options.disk ?? new MemoryDisk();
+  let crashed = false;
+  const medium: Medium = {
+    get: (table, key) => disk.of(table).get(latin1(key)),
+    *range(table, start, end) {
+      for (const [key, value] of disk.of(table).between(latin1(start), latin1(end)))
+        yield { key: keyBytes(key), value };
+    },
+    async commit(writes: Writes) {
+      // A disk takes its time: the commit is over in a later microtask, and a crash before it loses the group.
+      await Promise.resolve();
+      if (crashed) return;
+      if (disk.full) throw errnoError(28, { syscall: 'commit' });
+      for (const [name, entries] of writes)
+        for (const [key, value] of entries) disk.of(name).write(key, value);
+    },
+  };
+  const group = new GroupCommit(medium, options.tables, queueMicrotask);
+  return {
+    disk,
+    table: (name) => group.table(name),
+    transact: (work) => group.transact(work),
+    sync: () => group.sync(),
+    close: () => group.close(),
+    crash() {
+      crashed = true;
+      group.crash();
+    },
+  };
+}
