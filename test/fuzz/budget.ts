@@ -1,0 +1,21 @@
+/**
+ * How long a fuzz target runs: a moment under `npm test`, LUSTRE_FUZZ_SECONDS (60 in CI) per target when set. A
+ * failure prints fast-check's seed and path; LUSTRE_FUZZ_SEED replays it.
+ */
+import type { Parameters } from 'fast-check';
+
+const seconds = Number(process.env.LUSTRE_FUZZ_SECONDS ?? 1);
+const seed = process.env.LUSTRE_FUZZ_SEED;
+
+/** Parameters for fc.assert: as many inputs as fit into the time. */
+export function fuzzParameters<T>(): Parameters<T> {
+  return {
+    numRuns: Number.MAX_SAFE_INTEGER,
+    interruptAfterTimeLimit: seconds * 1000,
+    markInterruptAsFailure: false,
+    ...(seed === undefined ? {} : { seed: Number(seed) }),
+  };
+}
+
+/** The time limit of a test that runs one target, ms. */
+export const fuzzTimeout = seconds * 1000 + 60_000;
