@@ -39,7 +39,7 @@ interface Part {
 }
 
 /** The bytes of each direction of each TCP connection. */
-function tcpStreams(pcap: Buffer): Buffer[] {
+export function tcpStreams(pcap: Buffer): Buffer[] {
   const streams: Part[][] = [];
   const open = new Map<string, Part[]>();
   for (let at = 24; at < pcap.length; ) {
@@ -74,7 +74,7 @@ function assemble(parts: readonly Part[]): Buffer {
 }
 
 /** LNet messages behind the connection request and the HELLO. */
-function messages(stream: Buffer): Message[] {
+export function messages(stream: Buffer): Message[] {
   let at = stream.length > 16 && stream.readUInt32LE(0) === 0xacce7100 ? 16 : 0;
   if (stream.length < at + 56) return [];
   at += 56 + 4 * stream.readUInt32LE(at + 52);
@@ -100,7 +100,7 @@ function messages(stream: Buffer): Message[] {
 }
 
 /** The buffers of a lustre_msg_v2, or none when it is not one. */
-function buffers(message: Buffer): Buffer[] {
+export function buffers(message: Buffer): Buffer[] {
   if (message.length < 40 || message.readUInt32LE(8) !== 0x0bd00bd3) return [];
   const count = message.readUInt32LE(0);
   let at = (32 + 4 * count + 7) & ~7;
