@@ -1,0 +1,110 @@
+/** Names that go: unlink, rmdir, and what becomes of an object without a name (guide 09 §5.4, §6). */
+import { errnoError } from '../../runtime/errors.ts';
+import type { LuFid } from '../../wire/fid-structs.ts';
+import { InodeFlag } from '../../wire/mds-constants.ts';
+import { XattrName } from '../../wire/names.ts';
+import { type Credential, demand, isDirectory, MAY_EXEC, MAY_WRITE, stickyForbids } from './credential.ts';
+import { fidIsOperative } from './fid-key.ts';
+import { decodeLinks, encodeLinks, withoutLink } from './link-ea.ts';
+import { checkName, isDot, isDotDot } from './name-hash.ts';
+import type { NamespaceEdit } from './namespace.ts';
+import type { Inode } from './records.ts';
+
+/** What an object still does when its last name goes. */
+export interface RemovalContext {
+  /** Somebody has it open. */
+  isOpen(fid: LuFid): boolean;
+  /** Its layout EA: the objects are to be destroyed, in the same transaction. */
+  destroyObjects(ns: NamespaceEdit, layout: Uint8Array): void;
+}
+
+export interface Removed {
+  readonly fid: LuFid;
+  /** As it is after: nlink 0 when that was the last name. */
+  readonly inode: Inode;
+}
+
+/** Throws ENOENT, ENOTDIR, EISDIR, ENOTEMPTY, EACCES, EPERM, EINVAL, ENAMETOOLONG. */
+export function unlink(
+  ns: NamespaceEdit,
+  who: Credential,
+  o: {
+    readonly parent: LuFid;
+    readonly name: Uint8Array;
+    readonly directory: boolean;
+    readonly time: bigint;
+  },
+  context: RemovalContext,
+): Removed {
+  checkName(o.name);
+  if (!fidIsOperative(o.parent)) throw errnoError(1, { syscall: 'unlink' });
+  const parent = ns.directory(o.parent);
+  demand(who, parent, MAY_EXEC, ns.acl(o.parent));
+  if (isDot(o.name)) throw errnoError(22, { syscall: 'rmdir' });
+  if (isDotDot(o.name)) throw errnoError(39, { syscall: 'rmdir' });
+  const entry = ns.lookup(o.parent, o.name);
+  if (entry === undefined) throw errnoError(2, { syscall: 'unlink' });
+  const { fid } = entry;
+  if (!fidIsOperative(fid)) throw errnoError(1, { syscall: 'unlink' });
+  const inode = ns.inode(fid);
+  mayRemove(ns, who, o.parent, parent, inode, o.directory);
+  if (o.directory && !ns.isEmpty(fid)) throw errnoError(39, { syscall: 'rmdir' });
+  if (o.directory) parent.nlink--;
+  dropName(ns, o.parent, parent, o.name, fid, o.time);
+  return { fid, inode: dropLink(ns, fid, o.time, context) };
+}
+
+/** The rights to take `victim`'s name out of a directory, and that it is of the wanted kind. */
+export function mayRemove(
+  ns: NamespaceEdit,
+  who: Credential,
+  parentFid: LuFid,
+  parent: Inode,
+  victim: Inode,
+  wantDirectory: boolean,
+): void {
+  demand(who, parent, MAY_WRITE | MAY_EXEC, ns.acl(parentFid));
+  if ((parent.flags & InodeFlag.LUSTRE_APPEND_FL) !== 0) throw errnoError(1, { syscall: 'unlink' });
+  const locked = InodeFlag.LUSTRE_IMMUTABLE_FL | InodeFlag.LUSTRE_APPEND_FL;
+  if (stickyForbids(who, parent, victim) || (victim.flags & locked) !== 0)
+    throw errnoError(1, { syscall: 'unlink' });
+  if (wantDirectory && !isDirectory(victim)) throw errnoError(20, { syscall: 'rmdir' });
+  if (!wantDirectory && isDirectory(victim)) throw errnoError(21, { syscall: 'unlink' });
+}
+
+/** Takes a name out of a directory, with its times and link EA. `directory` is written. */
+export function dropName(
+  ns: NamespaceEdit,
+  parent: LuFid,
+  directory: Inode,
+  name: Uint8Array,
+  fid: LuFid,
+  time: bigint,
+): void {
+  ns.removeEntry(parent, name);
+  directory.mtime = time;
+  directory.ctime = time;
+  ns.putInode(parent, directory);
+  const links = withoutLink(decodeLinks(ns.xattr(fid, XattrName.XATTR_NAME_LINK)), parent, name);
+  ns.setXattr(fid, XattrName.XATTR_NAME_LINK, encodeLinks(links, time));
+}
+
+/** One link less; without any the object goes, or waits among the orphans for its last close. */
+export function dropLink(ns: NamespaceEdit, fid: LuFid, time: bigint, context: RemovalContext): Inode {
+  const inode = ns.inode(fid);
+  inode.nlink = isDirectory(inode) ? 0 : inode.nlink - 1;
+  inode.ctime = time;
+  ns.putInode(fid, inode);
+  if (inode.nlink > 0) return inode;
+  if (context.isOpen(fid)) ns.addOrphan(fid);
+  else destroy(ns, fid, context);
+  return inode;
+}
+
+/** Removes an object that has no name left, and has its objects destroyed. */
+export function destroy(ns: NamespaceEdit, fid: LuFid, context: RemovalContext): void {
+  const inode = ns.find(fid);
+  const layout = ns.xattr(fid, XattrName.XATTR_NAME_LOV);
+  if (inode !== undefined && !isDirectory(inode) && layout !== undefined) context.destroyObjects(ns, layout);
+  ns.removeInode(fid);
+}
