@@ -36,7 +36,7 @@ import type {
 import { Descriptor, type Match, PortalTable } from './matching.ts';
 import { checkSegments, gather, LNET_MTU, SimMemory, scatter } from './memory.ts';
 import { Peers, type Switchboard } from './peers.ts';
-import { isPing, PING_MATCH_BITS, PING_PORTAL, PING_SINK_LENGTH, pingInfo, readPingInfo } from './ping.ts';
+import { isPing, ping, pingInfo } from './ping.ts';
 
 /** lnet_transaction_timeout (guide 01 §10): an ACK or REPLY that has not come by then will not. */
 const TRANSACTION_TIMEOUT_MS = 150_000;
@@ -167,34 +167,7 @@ export class SimEndpoint implements Endpoint, LinkEnd {
   }
 
   ping(nid: Nid, timeoutMs: number): Promise<PingResult> {
-    const begun = this.#board.time.now;
-    const memory = this.allocate(PING_SINK_LENGTH);
-    return new Promise((resolve, reject) => {
-      const fail = (errno: number): void => {
-        timer.cancel();
-        reject(this.lastError(nid) ?? errnoError(errno, { syscall: 'ping', nid }));
-      };
-      const handle = this.get(
-        {
-          peer: { nid },
-          portal: PING_PORTAL,
-          matchBits: PING_MATCH_BITS,
-          segments: [{ memory, offset: 0, length: PING_SINK_LENGTH }],
-        },
-        (event) => {
-          if (event.status !== 0) fail(event.status);
-          if (event.status !== 0 || event.type !== 'reply') return;
-          timer.cancel();
-          const info = readPingInfo(memory.bytes.subarray(0, event.mlength), nid);
-          if (info instanceof LustreError) reject(info);
-          else resolve({ ...info, roundTripMs: this.#board.time.now - begun });
-        },
-      );
-      const timer = this.#board.time.after(timeoutMs, () => {
-        handle.unlink();
-        reject(errnoError(Errno.ETIMEDOUT, { syscall: 'ping', nid }));
-      });
-    });
+    return ping(this, this.#board.time, nid, timeoutMs);
   }
 
   lastError(nid: Nid): Error | undefined {

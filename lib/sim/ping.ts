@@ -1,13 +1,15 @@
 /** LNet ping (guide 01 §9): what an endpoint answers to a GET on portal 0, and how its answer is read. */
+import type { Endpoint, PingResult } from '../lnet/network.ts';
 import { type Nid, nidFromBits, nidToBits } from '../lnet/nid.ts';
-import { LustreError } from '../runtime/errors.ts';
+import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { LnetNiStatus, LnetPingInfo } from '../wire/lnet-structs.ts';
 import type { GetMessage } from './link.ts';
+import type { VirtualTime } from './virtual-time.ts';
 
-export const PING_PORTAL = 0;
-export const PING_MATCH_BITS = 0x8000_0000_0000_0000n;
+const PING_PORTAL = 0;
+const PING_MATCH_BITS = 0x8000_0000_0000_0000n;
 /** Room for the header and 16 interfaces. */
-export const PING_SINK_LENGTH = 272;
+const PING_SINK_LENGTH = 272;
 
 const PING_MAGIC = 0x70696e67;
 const FEATURE_NI_STATUS = 0x02;
@@ -38,7 +40,7 @@ export function pingInfo(nid: Nid): Uint8Array {
   return out;
 }
 
-export function readPingInfo(
+function readPingInfo(
   bytes: Uint8Array,
   from: Nid,
 ): { nids: readonly Nid[]; features: number } | LustreError {
@@ -53,4 +55,41 @@ export function readPingInfo(
     nidFromBits(LnetNiStatus.decode(bytes, LnetPingInfo.size + i * LnetNiStatus.size).ns_nid),
   );
   return { nids, features: info.pi_features };
+}
+
+/** The asking side: a GET that `endpoint` sends. */
+export function ping(
+  endpoint: Endpoint,
+  time: VirtualTime,
+  nid: Nid,
+  timeoutMs: number,
+): Promise<PingResult> {
+  const begun = time.now;
+  const memory = endpoint.allocate(PING_SINK_LENGTH);
+  return new Promise((resolve, reject) => {
+    const fail = (errno: number): void => {
+      timer.cancel();
+      reject(endpoint.lastError(nid) ?? errnoError(errno, { syscall: 'ping', nid }));
+    };
+    const handle = endpoint.get(
+      {
+        peer: { nid },
+        portal: PING_PORTAL,
+        matchBits: PING_MATCH_BITS,
+        segments: [{ memory, offset: 0, length: PING_SINK_LENGTH }],
+      },
+      (event) => {
+        if (event.status !== 0) fail(event.status);
+        if (event.status !== 0 || event.type !== 'reply') return;
+        timer.cancel();
+        const info = readPingInfo(memory.bytes.subarray(0, event.mlength), nid);
+        if (info instanceof LustreError) reject(info);
+        else resolve({ ...info, roundTripMs: time.now - begun });
+      },
+    );
+    const timer = time.after(timeoutMs, () => {
+      handle.unlink();
+      reject(errnoError(Errno.ETIMEDOUT, { syscall: 'ping', nid }));
+    });
+  });
 }
