@@ -21,12 +21,15 @@ function loads() {
   }
 }
 
+/** Where the headers are depends on how npm has laid the packages out. */
 function build() {
-  const cmakeJs = require.resolve('cmake-js/bin/cmake-js');
-  return spawnSync(process.execPath, [cmakeJs, 'build', '-B', 'Release', '-l', 'error'], {
-    cwd: root,
-    encoding: 'utf8',
-  });
+  const headers = [
+    `-DNODE_API_HEADERS=${join(dirname(require.resolve('node-api-headers')), 'include')}`,
+    `-DNODE_ADDON_API=${dirname(require.resolve('node-addon-api'))}`,
+  ];
+  const options = { cwd: root, encoding: 'utf8' };
+  const configure = spawnSync('cmake', ['-S', '.', '-B', 'build', ...headers], options);
+  return configure.status === 0 ? spawnSync('cmake', ['--build', 'build', '--parallel'], options) : configure;
 }
 
 // A clone of the repository builds with `npm start` and `npm test`, which install the compiler too.

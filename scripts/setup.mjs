@@ -113,9 +113,17 @@ const notInAddon = (path) => /^native\/(test|fuzz|bench)$/.test(path) || /\.md$/
 
 async function buildNative() {
   const sources = ['CMakeLists.txt', 'native', 'package-lock.json'];
-  const cmakeJs = join(root, 'node_modules/cmake-js/bin/cmake-js');
-  const args = [cmakeJs, 'build', '-B', 'Release', '-l', 'error', '-p', String(availableParallelism())];
-  const make = () => step('native module (cmake)', process.execPath, args);
+  const make = async () => {
+    await step('configure the native module', 'cmake', [
+      '-S',
+      '.',
+      '-B',
+      'build',
+      '-DCMAKE_BUILD_TYPE=Release',
+    ]);
+    const jobs = String(availableParallelism());
+    await step('build the native module', 'cmake', ['--build', 'build', '--parallel', jobs]);
+  };
   await whenChanged('build/Release/lustre.node', 'build/.stamp-native', sources, make, notInAddon);
 }
 
