@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -87,13 +87,10 @@ export async function output(command: string, args: readonly string[]): Promise<
   return text;
 }
 
-/** Another file of bench/, as a child process of the same node. */
-export function benchFile(name: string): string {
-  return fileURLToPath(new URL(name, import.meta.url));
-}
-
+/** Another module of bench/, by its name without ending, as a child process of the same node. */
 export function startBench(name: string, args: readonly string[] = []): Running {
-  return start(process.execPath, [benchFile(name), ...args]);
+  const file = fileURLToPath(new URL(`${name}${extname(import.meta.url)}`, import.meta.url));
+  return start(process.execPath, [...process.execArgv, file, ...args]);
 }
 
 /** User and system CPU seconds that a process has used. */

@@ -9,7 +9,10 @@ import { output, type Running, start } from './measure.ts';
 export const CONGESTION = 'cubic';
 
 export async function has(program: string): Promise<boolean> {
-  return output('sh', ['-c', `command -v ${program}`]).then(() => true, () => false);
+  return output('sh', ['-c', `command -v ${program}`]).then(
+    () => true,
+    () => false,
+  );
 }
 
 let built: Promise<string> | undefined;
@@ -28,7 +31,10 @@ export function tcpPeer(): Promise<string> {
 /** Files that are not compiled lie in bench/, beside or above the compiled ones. */
 async function sourceFile(name: string): Promise<string> {
   const beside = fileURLToPath(new URL(name, import.meta.url));
-  const found = await access(beside).then(() => true, () => false);
+  const found = await access(beside).then(
+    () => true,
+    () => false,
+  );
   return found ? beside : fileURLToPath(new URL(`../../bench/${name}`, import.meta.url));
 }
 
@@ -39,7 +45,19 @@ export async function iperf3(port: number, bytes: number): Promise<number> {
     while (!(await server.line()).includes('listening')) {
       // Its banner comes first.
     }
-    const text = await output('iperf3', ['-c', '127.0.0.1', '-p', String(port), '-C', CONGESTION, '-l', '1M', '-n', String(bytes), '-J']);
+    const text = await output('iperf3', [
+      '-c',
+      '127.0.0.1',
+      '-p',
+      String(port),
+      '-C',
+      CONGESTION,
+      '-l',
+      '1M',
+      '-n',
+      String(bytes),
+      '-J',
+    ]);
     const report = JSON.parse(text) as { end: { sum_received: { bits_per_second: number } } };
     return report.end.sum_received.bits_per_second / 8e6;
   } finally {
@@ -52,7 +70,9 @@ export async function bareStream(port: number, buffers: number, messages: number
   const peer = await tcpPeer();
   const sink = start(peer, ['sink', String(port), String(buffers)]);
   await sink.line();
-  const { seconds } = JSON.parse(await output(peer, ['stream', String(port), String(buffers), String(messages)])) as { seconds: number };
+  const { seconds } = JSON.parse(
+    await output(peer, ['stream', String(port), String(buffers), String(messages)]),
+  ) as { seconds: number };
   await sink.stop();
   return (messages * 1.048576) / seconds;
 }
@@ -64,7 +84,12 @@ export interface RoundTrips {
 }
 
 /** The bare C ping-pong. */
-export async function barePingPong(port: number, size: number, window: number, count: number): Promise<RoundTrips> {
+export async function barePingPong(
+  port: number,
+  size: number,
+  window: number,
+  count: number,
+): Promise<RoundTrips> {
   const peer = await tcpPeer();
   const echo = start(peer, ['echo', String(port), String(size)]);
   await echo.line();
@@ -106,5 +131,13 @@ EXPORT { Export_Id = 1; Path = "${files}"; Pseudo = "/bench"; Access_Type = RW; 
 LOG { Default_Log_Level = CRIT; }
 `,
   );
-  return start('ganesha.nfsd', ['-F', '-L', join(dir, 'ganesha.log'), '-f', config, '-p', join(dir, 'ganesha.pid')]);
+  return start('ganesha.nfsd', [
+    '-F',
+    '-L',
+    join(dir, 'ganesha.log'),
+    '-f',
+    config,
+    '-p',
+    join(dir, 'ganesha.pid'),
+  ]);
 }

@@ -1,0 +1,52 @@
+/**
+ * `npm run bench [NAME ...]`: one table, each line with its peer measured in the same run on the same cores, and the
+ * same as JSON in build/bench.json. BENCH_QUICK=1 makes a short run that only shows that all of it works.
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { cpus, release } from 'node:os';
+import Table from 'cli-table3';
+import { benchFile } from './file.ts';
+import { benchLnetStream } from './lnet-stream.ts';
+import type { Row } from './measure.ts';
+import { benchMetadata } from './metadata.ts';
+import { CONGESTION } from './peers.ts';
+import { benchRpc } from './rpc.ts';
+
+const quick = process.env.BENCH_QUICK !== undefined;
+const benches: Record<string, () => Promise<Row[]>> = {
+  'lnet-stream': () => benchLnetStream(quick ? 1 : 5, quick ? 200 : 4000),
+  rpc: () => benchRpc(quick ? 1 : 5, quick ? 500 : 20_000),
+  file: () => benchFile(quick ? 1 : 3, quick ? 64 : 1024),
+  metadata: () => benchMetadata(quick ? 1 : 3, quick ? 200 : 10_000),
+};
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.find((name) => benches[name] === undefined);
+if (unknown !== undefined) {
+  process.stderr.write(`there is no bench '${unknown}'; there are ${Object.keys(benches).join(', ')}\n`);
+  process.exit(2);
+}
+
+const rows: Row[] = [];
+for (const [name, run] of Object.entries(benches)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  process.stderr.write(`${name} ...\n`);
+  rows.push(...(await run()));
+}
+
+const machine = `${cpus().length} x ${cpus()[0]?.model}, Linux ${release()}, Node ${process.version}, TCP ${CONGESTION}`;
+const table = new Table({ head: ['bench', 'what', 'value', 'peer', 'peer value', 'ratio'], style: { head: [], border: [] } });
+const show = (n: number, unit: string): string => `${n.toFixed(n < 10 ? 2 : 0)}${unit === '' ? '' : ` ${unit}`}`;
+for (const r of rows) {
+  table.push([
+    r.bench,
+    r.what,
+    show(r.value, r.unit),
+    r.peer ?? '',
+    r.peerValue === undefined ? '' : show(r.peerValue, r.unit),
+    r.ratio === undefined ? '' : r.ratio.toFixed(2),
+  ]);
+}
+process.stdout.write(`${machine}\nratio: more is better, 1 is the peer's\n${table.toString()}\n`);
+await mkdir('build', { recursive: true });
+await writeFile('build/bench.json', `${JSON.stringify({ machine, at: new Date().toISOString(), rows }, null, 2)}\n`);
