@@ -1,0 +1,17 @@
+{
+  # The list of sources is CMakeLists.txt's; this only lets tools that look for a binding.gyp build the addon.
+  "targets": [
+    {
+      "target_name": "lustre",
+      "type": "none",
+      "actions": [
+        {
+          "action_name": "cmake",
+          "inputs": ["CMakeLists.txt"],
+          "outputs": ["build/Release/lustre.node"],
+          "action": ["npx", "--no-install", "cmake-js", "build", "--CDCMAKE_BUILD_TYPE=Release"]
+        }
+      ]
+    }
+  ]
+}

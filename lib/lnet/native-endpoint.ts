@@ -1,0 +1,498 @@
+/**
+ * An Endpoint on the native module (guide 01 §5, §6): writes operations to the scratch area, drains the completion
+ * ring a batch at a time, and finds handlers by a small number and its generation.
+ */
+import { errnoError, errnoName, LustreError } from '../runtime/errors.ts';
+import type { Logger, Runtime } from '../runtime/runtime.ts';
+import {
+  ControlWord,
+  EVENT_UNLINKED,
+  EventType,
+  EventWord,
+  type LnetAddon,
+  type NativeEndpoint,
+  type NativeEndpointOptions,
+  type Notice,
+  NoticeKind,
+  PID_ANY,
+  ScratchBig,
+  ScratchFlag,
+  ScratchWord,
+  SEGMENTS_MAX,
+  THRESHOLD_INFINITE,
+} from './native-addon.ts';
+import type {
+  ChecksumName,
+  Endpoint,
+  EndpointCounters,
+  GetOptions,
+  LnetEvent,
+  LnetEventType,
+  LnetHandler,
+  MatchEntry,
+  MdHandle,
+  Memory,
+  PingResult,
+  ProcessId,
+  PutOptions,
+  Segment,
+} from './network.ts';
+import { LNET_PID_LUSTRE, NID_ANY, type Nid, nidFromBits, nidToBits, parseNid } from './nid.ts';
+import { PING_INFO_MIN_SIZE, PING_MATCH_BITS, PING_PORTAL, parsePingInfo } from './ping.ts';
+
+/** Events handled before the event loop has its turn again. */
+const BATCH_MAX = 512;
+/** NIDs remembered in both forms; peers choose the ones that come in, so there is an end. */
+const NID_CACHE_MAX = 4096;
+const eventNames: readonly LnetEventType[] = ['put', 'get', 'send', 'ack', 'reply', 'unlink'];
+const checksumTypes: Record<ChecksumName, number> = { crc32: 1, adler32: 2, crc32c: 4 };
+
+class PinnedMemory implements Memory {
+  readonly bytes: Uint8Array;
+  readonly number: number;
+  #release: ((memory: number) => void) | undefined;
+
+  constructor(bytes: Uint8Array, number: number, release: (memory: number) => void) {
+    this.bytes = bytes;
+    this.number = number;
+    this.#release = release;
+  }
+
+  release(): void {
+    const release = this.#release;
+    this.#release = undefined;
+    release?.(this.number);
+  }
+}
+
+export class NativeLnetEndpoint implements Endpoint {
+  readonly nid: Nid;
+  /** The TCP port listened on; 0 when it does not listen. */
+  readonly port: number;
+  readonly #native: NativeEndpoint;
+  readonly #runtime: Runtime;
+  readonly #log: Logger;
+  readonly #ring: Int32Array;
+  readonly #mask: number;
+  readonly #big: BigUint64Array;
+  readonly #words: Uint32Array;
+  readonly #handlers: (LnetHandler | undefined)[] = [];
+  readonly #generations: number[] = [];
+  readonly #freeSlots: number[] = [];
+  readonly #nidByBits = new Map<bigint, Nid>();
+  readonly #bitsByNid = new Map<Nid, bigint>([[NID_ANY, nidToBits(NID_ANY)]]);
+  readonly #lastErrors = new Map<Nid, Error>();
+  readonly #peerDown: ((nid: Nid, reason: Error) => void)[] = [];
+  /** PUTs and GETs under way: they keep the process alive. */
+  #underWay = 0;
+  #held = false;
+  #drainPlanned = false;
+  #microtasks = 0;
+  #closing: Promise<void> | undefined;
+  #closed: (() => void) | undefined;
+  #finished = false;
+
+  /** Throws an Error with `errno` when it cannot listen. Use `openNativeEndpoint`. */
+  constructor(runtime: Runtime, addon: LnetAddon, nid: Nid, options: NativeEndpointOptions) {
+    this.nid = nid;
+    this.#runtime = runtime;
+    this.#log = runtime.log.child({ nid });
+    this.#native = new addon.NativeEndpoint(options, () => this.#drain());
+    this.#ring = new Int32Array(this.#native.ring);
+    this.#mask = options.ringEntries - 1;
+    this.#big = new BigUint64Array(this.#native.scratch, 0, 5);
+    this.#words = new Uint32Array(this.#native.scratch);
+    Atomics.store(this.#ring, ControlWord.SLEEPING, 1);
+    this.port = this.#native.open();
+  }
+
+  attach(entry: MatchEntry, handler: LnetHandler): MdHandle {
+    this.#checkOpen('attach');
+    const words = this.#words;
+    this.#writePeer(entry.peer, PID_ANY);
+    this.#big[ScratchBig.MATCH_BITS] = entry.matchBits;
+    this.#big[ScratchBig.IGNORE_BITS] = entry.ignoreBits ?? 0n;
+    words[ScratchWord.PORTAL] = entry.portal;
+    words[ScratchWord.THRESHOLD] = Number.isFinite(entry.threshold) ? entry.threshold : THRESHOLD_INFINITE;
+    words[ScratchWord.OPTIONS] = entry.options;
+    words[ScratchWord.MAX_SIZE] = entry.maxSize ?? 0;
+    words[ScratchWord.FLAGS] =
+      (entry.autoUnlink ? ScratchFlag.AUTO_UNLINK : 0) |
+      (entry.position === 'before' ? ScratchFlag.BEFORE : 0);
+    this.#writeSegments(entry.segments);
+    const slot = this.#claim(handler);
+    return this.#started(slot, this.#native.attach(), 'attach', entry.peer.nid);
+  }
+
+  put(options: PutOptions, handler: LnetHandler): MdHandle {
+    this.#checkOpen('put');
+    this.#writePeer(options.peer, LNET_PID_LUSTRE);
+    this.#big[ScratchBig.MATCH_BITS] = options.matchBits;
+    this.#big[ScratchBig.HDR_DATA] = options.hdrData ?? 0n;
+    this.#words[ScratchWord.PORTAL] = options.portal;
+    this.#words[ScratchWord.OFFSET] = options.offset ?? 0;
+    this.#words[ScratchWord.OPTIONS] = 0;
+    this.#words[ScratchWord.FLAGS] = options.ack === true ? ScratchFlag.ACK : 0;
+    this.#writeSegments(options.segments);
+    const slot = this.#claim(this.#counted(handler));
+    return this.#sent(slot, this.#native.put(), 'put', options.peer.nid);
+  }
+
+  get(options: GetOptions, handler: LnetHandler): MdHandle {
+    this.#checkOpen('get');
+    this.#writePeer(options.peer, LNET_PID_LUSTRE);
+    this.#big[ScratchBig.MATCH_BITS] = options.matchBits;
+    this.#words[ScratchWord.PORTAL] = options.portal;
+    this.#words[ScratchWord.OFFSET] = options.offset ?? 0;
+    this.#words[ScratchWord.OPTIONS] = 0;
+    this.#words[ScratchWord.FLAGS] = 0;
+    this.#writeSegments(options.segments);
+    const slot = this.#claim(this.#counted(handler));
+    return this.#sent(slot, this.#native.get(), 'get', options.peer.nid);
+  }
+
+  setLazyPortal(portal: number): void {
+    const status = this.#native.setLazyPortal(portal);
+    if (status !== 0) throw errnoError(status, { syscall: `setLazyPortal ${portal}`, nid: this.nid });
+  }
+
+  allocate(bytes: number): Memory {
+    if (!Number.isSafeInteger(bytes) || bytes < 0) {
+      throw new LustreError('EINVAL', `cannot allocate ${bytes} bytes`, { nid: this.nid });
+    }
+    return this.pin(new Uint8Array(this.#native.allocate(bytes), 0, bytes));
+  }
+
+  pin(bytes: Uint8Array): Memory {
+    const buffer = bytes.buffer;
+    if (
+      !(buffer instanceof ArrayBuffer) ||
+      (buffer as ArrayBuffer & { resizable?: boolean }).resizable === true
+    ) {
+      throw new LustreError('EINVAL', 'cannot pin a buffer that is shared or resizable', { nid: this.nid });
+    }
+    const number = this.#native.pin(bytes);
+    if (number < 0) throw this.#shutDown('pin');
+    return new PinnedMemory(bytes, number, (memory) => this.#release(memory));
+  }
+
+  checksum(type: ChecksumName, segments: readonly Segment[]): number {
+    this.#writeSegments(segments);
+    const sum = this.#native.checksum(checksumTypes[type]);
+    if (sum < 0) throw errnoError(-14, { syscall: 'checksum', nid: this.nid });
+    return sum;
+  }
+
+  async ping(nid: Nid, timeoutMs: number): Promise<PingResult> {
+    const peer = parseNid(nid);
+    const memory = this.pin(new Uint8Array(PING_INFO_MIN_SIZE));
+    const began = this.#runtime.now();
+    try {
+      const length = await this.#pingExchange(peer, memory, timeoutMs);
+      const info = parsePingInfo(memory.bytes.subarray(0, length), peer);
+      return { ...info, roundTripMs: this.#runtime.now() - began };
+    } finally {
+      memory.release();
+    }
+  }
+
+  lastError(nid: Nid): Error | undefined {
+    return this.#lastErrors.get(nid);
+  }
+
+  onPeerDown(listener: (nid: Nid, reason: Error) => void): void {
+    this.#peerDown.push(listener);
+  }
+
+  counters(): EndpointCounters {
+    return this.#native.counters();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= new Promise((resolve) => {
+      this.#closed = resolve;
+      this.#native.hold();
+      this.#native.beginClose();
+    });
+    return this.#closing;
+  }
+
+  // ---- operations
+
+  #writePeer(peer: ProcessId, defaultPid: number): void {
+    this.#big[ScratchBig.PEER] = this.#bitsOf(peer.nid);
+    this.#words[ScratchWord.PEER_PID] = peer.pid ?? defaultPid;
+  }
+
+  #writeSegments(segments: readonly Segment[]): void {
+    if (segments.length > SEGMENTS_MAX) {
+      throw new LustreError('EINVAL', `${segments.length} segments are more than ${SEGMENTS_MAX}`, {
+        nid: this.nid,
+      });
+    }
+    const words = this.#words;
+    words[ScratchWord.SEGMENT_COUNT] = segments.length;
+    let at: number = ScratchWord.SEGMENTS;
+    for (const { memory, offset, length } of segments) {
+      if (
+        !(memory instanceof PinnedMemory) ||
+        !(offset >= 0 && length >= 0 && offset + length <= memory.bytes.byteLength)
+      ) {
+        throw new LustreError('EINVAL', `segment ${offset}+${length} is not inside memory of this endpoint`, {
+          nid: this.nid,
+        });
+      }
+      words[at] = memory.number;
+      words[at + 1] = offset;
+      words[at + 2] = length;
+      at += 3;
+    }
+  }
+
+  #claim(handler: LnetHandler): number {
+    const slot = this.#freeSlots.pop() ?? this.#handlers.length;
+    this.#handlers[slot] = handler;
+    const generation = ((this.#generations[slot] ?? 0) + 1) >>> 0;
+    this.#generations[slot] = generation;
+    this.#words[ScratchWord.HANDLER] = slot;
+    this.#words[ScratchWord.GENERATION] = generation;
+    return slot;
+  }
+
+  #free(slot: number): void {
+    this.#handlers[slot] = undefined;
+    this.#freeSlots.push(slot);
+  }
+
+  #started(slot: number, status: number, what: string, nid: Nid): MdHandle {
+    if (status !== 0) {
+      this.#free(slot);
+      if (errnoName(status) === 'ESHUTDOWN') throw this.#shutDown(what);
+      throw errnoError(status, { syscall: what, nid });
+    }
+    const low = this.#words[ScratchWord.OBJECT_LOW]!;
+    const high = this.#words[ScratchWord.OBJECT_HIGH]!;
+    this.#planDrain();
+    return {
+      unlink: () => {
+        if (this.#finished) return;
+        this.#words[ScratchWord.OBJECT_LOW] = low;
+        this.#words[ScratchWord.OBJECT_HIGH] = high;
+        this.#native.unlink();
+        this.#planDrain();
+      },
+    };
+  }
+
+  #sent(slot: number, status: number, what: string, nid: Nid): MdHandle {
+    if (status === 0 && this.#underWay++ === 0 && !this.#held) {
+      this.#held = true;
+      this.#native.hold();
+    }
+    return this.#started(slot, status, what, nid);
+  }
+
+  #counted(handler: LnetHandler): LnetHandler {
+    return (event) => {
+      if (event.unlinked) this.#underWay--;
+      handler(event);
+    };
+  }
+
+  #release(memory: number): void {
+    if (this.#finished) return;
+    this.#native.release(memory);
+    if (this.#ring[ControlWord.ATTENTION] !== 0) this.#native.attend();
+  }
+
+  #checkOpen(what: string): void {
+    if (this.#closing !== undefined) throw this.#shutDown(what);
+  }
+
+  #shutDown(what: string): LustreError {
+    return new LustreError('ESHUTDOWN', `cannot ${what}: the endpoint is closed`, { nid: this.nid }, -108);
+  }
+
+  // ---- completions
+
+  /** Events that an operation completed on this very thread wake nobody: a microtask sees to them. */
+  #planDrain(): void {
+    if (this.#drainPlanned || this.#finished) return;
+    if (this.#ring[ControlWord.WRITE] === this.#ring[ControlWord.READ]) return;
+    this.#drainPlanned = true;
+    const drain = () => {
+      this.#drainPlanned = false;
+      this.#drain();
+    };
+    if (++this.#microtasks % BATCH_MAX === 0) setImmediate(drain);
+    else queueMicrotask(drain);
+  }
+
+  #drain(): void {
+    if (this.#finished) return;
+    const ring = this.#ring;
+    Atomics.store(ring, ControlWord.SLEEPING, 0);
+    let read = ring[ControlWord.READ]!;
+    for (let handled = 0; ; handled++) {
+      if (read === Atomics.load(ring, ControlWord.WRITE)) {
+        if (ring[ControlWord.ATTENTION] !== 0) this.#native.attend();
+        Atomics.store(ring, ControlWord.SLEEPING, 1);
+        // Between the last look and falling asleep something may have come, and nobody would wake us for it.
+        if (read === Atomics.load(ring, ControlWord.WRITE)) break;
+        Atomics.store(ring, ControlWord.SLEEPING, 0);
+      }
+      if (handled >= BATCH_MAX) {
+        if (ring[ControlWord.ATTENTION] !== 0) this.#native.attend();
+        setImmediate(() => this.#drain());
+        break;
+      }
+      const at = ControlWord.FIRST_EVENT + (read & this.#mask) * EventWord.COUNT;
+      read = (read + 1) | 0;
+      this.#dispatch(at, read);
+      if (this.#finished) return;
+      // A handler that drained meanwhile would have moved it.
+      read = ring[ControlWord.READ]!;
+    }
+    if (this.#held && this.#underWay === 0) {
+      this.#held = false;
+      this.#native.letGo();
+    }
+  }
+
+  #dispatch(at: number, next: number): void {
+    const ring = this.#ring;
+    const type = ring[at + EventWord.TYPE]! & 0xff;
+    if (type >= EventType.NOTICE) {
+      Atomics.store(ring, ControlWord.READ, next);
+      if (type === EventType.NOTICE) for (const notice of this.#native.takeNotices()) this.#onNotice(notice);
+      else this.#onClosed();
+      return;
+    }
+    const slot = ring[at + EventWord.HANDLER]!;
+    const handler = this.#handlers[slot];
+    const current = this.#generations[slot] === ring[at + EventWord.GENERATION]! >>> 0;
+    const event = this.#readEvent(at, eventNames[type]!);
+    Atomics.store(ring, ControlWord.READ, next);
+    if (handler === undefined || !current) return;
+    if (event.unlinked) this.#free(slot);
+    try {
+      handler(event);
+    } catch (error) {
+      this.#log.error({ err: error, event: event.type }, 'an event handler threw');
+    }
+  }
+
+  #readEvent(at: number, type: LnetEventType): LnetEvent {
+    const ring = this.#ring;
+    return {
+      type,
+      status: ring[at + EventWord.STATUS]!,
+      initiator: {
+        nid: this.#nidOf(ring[at + EventWord.INITIATOR_LOW]!, ring[at + EventWord.INITIATOR_HIGH]!),
+        pid: ring[at + EventWord.INITIATOR_PID]! >>> 0,
+      },
+      target: this.nid,
+      matchBits: join64(ring[at + EventWord.MATCH_BITS_LOW]!, ring[at + EventWord.MATCH_BITS_HIGH]!),
+      hdrData: join64(ring[at + EventWord.HDR_DATA_LOW]!, ring[at + EventWord.HDR_DATA_HIGH]!),
+      offset: ring[at + EventWord.OFFSET]! >>> 0,
+      rlength: ring[at + EventWord.RLENGTH]! >>> 0,
+      mlength: ring[at + EventWord.MLENGTH]! >>> 0,
+      unlinked: (ring[at + EventWord.TYPE]! & EVENT_UNLINKED) !== 0,
+    };
+  }
+
+  #onNotice(notice: Notice): void {
+    const nid = nidFromBits(notice.nid);
+    const peer = nid === NID_ANY ? {} : { peer: nid };
+    const fields = notice.errno === 0 ? peer : { ...peer, code: errnoName(notice.errno) };
+    if (notice.level >= 40) this.#log.warn(fields, notice.text);
+    else if (notice.level >= 30) this.#log.info(fields, notice.text);
+    else this.#log.debug(fields, notice.text);
+    if (notice.kind === NoticeKind.LOG) return;
+    const what = notice.kind === NoticeKind.PEER_DOWN ? 'lost the connection' : 'cannot connect';
+    const code = errnoName(notice.errno);
+    const reason = new LustreError(
+      code,
+      `${what}: ${notice.text}`,
+      { syscall: 'connect', nid },
+      -notice.errno,
+    );
+    if (this.#lastErrors.size >= NID_CACHE_MAX) this.#lastErrors.clear();
+    this.#lastErrors.set(nid, reason);
+    if (notice.kind !== NoticeKind.PEER_DOWN) return;
+    for (const listener of this.#peerDown) {
+      try {
+        listener(nid, reason);
+      } catch (error) {
+        this.#log.error({ err: error, peer: nid }, 'a peer-down listener threw');
+      }
+    }
+  }
+
+  #onClosed(): void {
+    this.#finished = true;
+    this.#native.finish();
+    this.#closed?.();
+  }
+
+  // ---- NIDs
+
+  #bitsOf(nid: Nid): bigint {
+    let bits = this.#bitsByNid.get(nid);
+    if (bits === undefined) {
+      bits = nidToBits(nid);
+      if (this.#bitsByNid.size >= NID_CACHE_MAX) this.#bitsByNid.clear();
+      this.#bitsByNid.set(nid, bits);
+    }
+    return bits;
+  }
+
+  #nidOf(low: number, high: number): Nid {
+    const bits = join64(low, high);
+    let nid = this.#nidByBits.get(bits);
+    if (nid === undefined) {
+      nid = nidFromBits(bits);
+      if (this.#nidByBits.size >= NID_CACHE_MAX) this.#nidByBits.clear();
+      this.#nidByBits.set(bits, nid);
+    }
+    return nid;
+  }
+
+  // ---- ping
+
+  /** Resolves with the length of the answer. */
+  #pingExchange(peer: Nid, memory: Memory, timeoutMs: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      let handle: MdHandle | undefined;
+      const timer = this.#runtime.after(timeoutMs, () => handle?.unlink());
+      const fail = (code: string, errno: number, cause?: unknown) =>
+        reject(
+          new LustreError(
+            code,
+            cause instanceof Error ? cause.message : `no answer within ${timeoutMs} ms`,
+            { syscall: 'ping', nid: peer, cause },
+            errno,
+          ),
+        );
+      handle = this.get(
+        {
+          peer: { nid: peer },
+          portal: PING_PORTAL,
+          matchBits: PING_MATCH_BITS,
+          segments: [{ memory, offset: 0, length: PING_INFO_MIN_SIZE }],
+        },
+        (event) => {
+          if (event.type === 'send' && event.status === 0 && !event.unlinked) return;
+          timer.cancel();
+          if (event.type === 'reply' && event.status === 0) resolve(event.mlength);
+          else if (event.status === 0) fail('ETIMEDOUT', -110);
+          else fail(errnoName(event.status), event.status, this.lastError(peer));
+        },
+      );
+    });
+  }
+}
+
+function join64(low: number, high: number): bigint {
+  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+}

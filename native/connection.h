@@ -1,0 +1,179 @@
+// One TCP connection of a peer (guide 02), and the messages queued on it.
+#pragma once
+
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "event_ring.h"
+#include "frame_parser.h"
+#include "match_table.h"
+#include "socket.h"
+#include "wire.h"
+
+namespace lustre::lnet {
+
+class Endpoint;
+struct Peer;
+
+// A message on its way out: pooled, on one queue at a time.
+struct TxMessage {
+  enum class Kind : std::uint8_t { Put, Get, Ack, Reply, Noop };
+
+  TxMessage* next = nullptr;
+  Kind kind = Kind::Noop;
+  // Made by the I/O thread in answer to the peer, so the peer decides how many there are: counted and
+  // bounded.
+  bool response = false;
+  std::uint32_t headerLength = 0;
+  std::size_t size = 0;  // header and payload
+  std::size_t sent = 0;
+  Md* md = nullptr;  // referenced while the message lives
+  Peer* peer = nullptr;
+  std::int64_t deadline = 0;  // while it waits for a connection
+  Event event;                // for a REPLY: the GET event of the descriptor it reads
+  ScatterCursor payload;
+  iovec inlinePiece{};
+  std::array<std::uint8_t, kFullHeaderSize> header{};
+  std::array<std::uint8_t, kPingInfoSize> inlinePayload{};
+};
+
+struct TxQueue {
+  TxMessage* head = nullptr;
+  TxMessage* tail = nullptr;
+
+  bool empty() const { return head == nullptr; }
+  void push(TxMessage* message) {
+    message->next = nullptr;
+    (tail != nullptr ? tail->next : head) = message;
+    tail = message;
+  }
+  TxMessage* pop() {
+    TxMessage* message = head;
+    if (message != nullptr) {
+      head = message->next;
+      if (head == nullptr) tail = nullptr;
+    }
+    return message;
+  }
+  bool remove(const TxMessage* message) {
+    TxMessage* previous = nullptr;
+    for (TxMessage* m = head; m != nullptr; previous = m, m = m->next) {
+      if (m != message) continue;
+      (previous != nullptr ? previous->next : head) = m->next;
+      if (tail == m) tail = previous;
+      return true;
+    }
+    return false;
+  }
+};
+
+// A PUT that found no buffer on a lazy portal, with its payload.
+struct ParkedMessage {
+  MessageHeader header;
+  Nid via = 0;  // the peer that it came from
+  std::vector<std::uint8_t> payload;
+  iovec piece{};
+};
+
+class Connection final : public FrameHandler, public std::enable_shared_from_this<Connection> {
+ public:
+  enum class Stage {
+    Connecting,    // active: TCP handshake
+    AwaitAnswer,   // active: our HELLO is out, the peer's is not in
+    AwaitRequest,  // passive: acceptor request
+    AwaitHello,    // passive: HELLO
+    Established,
+    Closed,
+  };
+  // What becomes of the message that is being received.
+  enum class Receiving { Nothing, Skip, Put, Park, Push, Get, Ping, Ack, Reply };
+
+  Connection(Endpoint& endpoint, int socket, Stage initial, bool isActive)
+      : fd(socket), active(isActive), stage(initial), parser(*this), endpoint_(endpoint) {}
+  ~Connection() { close(fd); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  int onMessage(const MessageHeader& header, ScatterCursor& target, Decision& decision) override;
+  void onMessageEnd(const MessageHeader& header, std::uint64_t zeroCopyCookie) override;
+  void onNoop(const FrameHeader& frame) override;
+
+  const int fd;
+  const bool active;
+
+  // ---- I/O thread only
+  Stage stage;
+  bool reservedPort = true;
+  std::string handshakeText;  // why it failed
+  std::int64_t deadline = 0;  // of the handshake
+  std::int64_t lastReceived = 0;
+  std::array<std::uint8_t, kHandshakeMax> handshake{};
+  std::size_t handshakeHave = 0;
+  std::size_t handshakeNeed = 0;
+  SocketAddress remote;
+  FrameParser parser;
+  bool readable = false;  // on the list of those with more to read
+  bool hangup = false;    // the peer has closed; read until the end
+  Receiving receiving = Receiving::Nothing;
+  Md* rxMd = nullptr;
+  std::uint32_t rxOffset = 0;
+  std::uint32_t rxLength = 0;
+  std::unique_ptr<ParkedMessage> rxParked;
+
+  // ---- guarded by the endpoint's mutex
+  bool flushWanted = false;  // on the list of those that the I/O thread shall flush
+
+  // ---- fixed before it is Established
+  ConnectionType type = ConnectionType::None;
+  Peer* peer = nullptr;
+  std::uint32_t version = 3;
+
+  // ---- sending; guarded by txMutex
+  std::mutex txMutex;
+  TxQueue txQueue;
+  bool txFlushing = false;  // one thread is in sendmsg
+  bool txBlocked = false;   // the socket is full; the I/O thread hears when it is not
+  bool txEdge = false;      // it became writable while a thread was in sendmsg
+  bool txDead = false;
+  int txError = 0;
+  std::int64_t txProgress = 0;
+  std::atomic<std::size_t> txBytes = 0;
+
+ private:
+  Endpoint& endpoint_;
+};
+
+struct Peer {
+  Nid nid = 0;
+  SocketAddress address;
+  std::vector<std::shared_ptr<Connection>> connections;  // established
+  std::shared_ptr<Connection> attempt;                   // being set up by us
+  TxQueue pending;
+  bool wanted = false;   // somebody waits for a connection
+  bool persist = false;  // connect again although nothing waits
+  bool active = false;   // we connected to it (or tried); else it connected to us
+  std::int64_t nextAttempt = 0;
+  int backoffMs = 0;
+  int refusals = 0;
+  std::uint64_t incarnation = 0;
+  std::uint32_t version = 0;
+  std::int64_t lastHeard = 0;
+  std::int64_t lastKeepalive = 0;
+  std::size_t responses = 0;  // queued and not yet sent
+
+  int count(ConnectionType type) const {
+    int n = 0;
+    for (const auto& c : connections) n += c->type == type ? 1 : 0;
+    return n;
+  }
+};
+
+}  // namespace lustre::lnet

@@ -1,0 +1,264 @@
+// An LNet endpoint: one NID, its descriptors and portals, its peers and their connections, one I/O thread.
+//
+// Locks. `mutex_` guards descriptors, portals, peers, memory and the event ring. `Connection::txMutex` guards
+// what is queued on a connection; it may be taken while `mutex_` is held, never the other way round. System
+// calls that move payload run under neither.
+//
+// Threads. The owner's thread (JavaScript) calls the public functions; the I/O thread runs `run()`. Only the
+// I/O thread opens, reads and closes connections; either sends.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "connection.h"
+#include "event_ring.h"
+#include "match_table.h"
+#include "memory_table.h"
+#include "socket.h"
+#include "wire.h"
+
+namespace lustre::lnet {
+
+struct EndpointConfig {
+  Nid nid = 0;
+  std::uint16_t port = 988;
+  bool accept = true;
+  std::string listenHost;  // empty: the NID's address
+  int listenPort = -1;     // -1: `port`
+  std::vector<std::pair<Nid, SocketAddress>> nidMap;
+  int connsPerPeer = 1;
+  int socketTimeoutMs = 50'000;
+  int responseTimeoutMs = 150'000;  // lnet_transaction_timeout
+  bool acceptUnprivileged = true;
+  std::uint64_t interfaceCookie = 0;
+  std::uint64_t incarnation = 0;
+};
+
+// Text for the log and for `lastError`.
+struct Notice {
+  enum class Kind : std::uint8_t { Log = 0, ConnectFailed = 1, PeerDown = 2 };
+  enum class Level : std::uint8_t { Debug = 20, Info = 30, Warn = 40 };
+  Kind kind = Kind::Log;
+  Level level = Level::Debug;
+  Nid nid = kNidAny;
+  int error = 0;  // positive errno
+  std::string text;
+};
+
+struct SegmentRef {
+  MemoryId memory;
+  std::uint32_t offset;
+  std::uint32_t length;
+};
+
+struct Operation {
+  Nid peer = kNidAny;
+  std::uint32_t peerPid = kPidAny;
+  std::uint32_t portal = 0;
+  std::uint64_t matchBits = 0;
+  std::uint64_t ignoreBits = 0;
+  std::uint64_t hdrData = 0;
+  std::uint32_t threshold = kThresholdInfinite;
+  std::uint32_t options = 0;
+  std::uint32_t maxSize = 0;
+  std::uint32_t offset = 0;
+  std::uint32_t handler = 0;
+  std::uint32_t generation = 0;
+  bool autoUnlink = false;
+  bool before = false;
+  bool ack = false;
+  const SegmentRef* segments = nullptr;
+  std::size_t segmentCount = 0;
+};
+
+struct Counters {
+  std::atomic<std::uint64_t> sendMessages = 0, sendBytes = 0, receiveMessages = 0, receiveBytes = 0,
+                             dropped = 0, systemCalls = 0, wakeups = 0, connectionsOpen = 0;
+};
+
+class Endpoint {
+ public:
+  // `ringMemory` as EventRing wants it; it and `wake` (any thread; rouses the consumer) outlive the endpoint.
+  Endpoint(EndpointConfig config, void* ringMemory, std::uint32_t ringEntries, std::function<void()> wake);
+  ~Endpoint();
+  Endpoint(const Endpoint&) = delete;
+  Endpoint& operator=(const Endpoint&) = delete;
+
+  // Opens the listener and starts the thread. 0, or -errno with the reason in `text`.
+  int start(std::string& text);
+  std::uint16_t listenPort() const { return listenPort_; }
+
+  // Each returns 0 and the descriptor's number, or -errno; then there is no descriptor and no event.
+  int attach(const Operation& operation, std::uint64_t& object);
+  int put(const Operation& operation, std::uint64_t& object);
+  int get(const Operation& operation, std::uint64_t& object);
+  void unlink(std::uint64_t object);
+  int setLazyPortal(std::uint32_t portal);
+
+  MemoryId addMemory(std::uint8_t* bytes, std::size_t length);
+  void releaseMemory(MemoryId id);
+  // The pieces for a checksum; 0 or -errno.
+  int locate(const SegmentRef* segments, std::size_t count, std::vector<iovec>& pieces);
+
+  // After the consumer drained and saw the attention word: memory whose owner may let go of it now.
+  std::vector<MemoryId> attend();
+  std::deque<Notice> takeNotices();
+  const Counters& counters() const { return counters_; }
+
+  // Begins to close: every descriptor gets its last event, then a Closed event comes. `quick` waits for
+  // nothing.
+  void beginClose(bool quick);
+  // Waits for the I/O thread, which must have been told to close.
+  void join();
+
+ private:
+  friend class Connection;
+  using Lock = std::unique_lock<std::mutex>;
+  using ConnectionPtr = std::shared_ptr<Connection>;
+
+  // ---- endpoint.cc: operations and messages; all with `mutex_` held
+  int describe(const Operation& operation, Md::Kind kind, Md*& md);
+  ConnectionPtr start(Md* md, const Operation& operation, MessageHeader& header, std::uint64_t& object);
+  void putToSelf(Md* md, const MessageHeader& header);
+  void getFromSelf(Md* md, const MessageHeader& header);
+  bool isSelf(Nid nid) const { return nid == config_.nid || nid == kLoopbackNid; }
+  MatchQuery queryOf(const MessageHeader& header) const;
+  Event eventOf(const Md& md, EventType type, int status) const;
+  Event eventOf(const Md& md, EventType type, int status, const MessageHeader& header, std::uint32_t offset,
+                std::uint32_t mlength) const;
+  bool finished(const Md& md) const;
+  void deliver(Md* md, Event event);
+  void discard(Md* md);
+  void startWaiting(Md* md);
+  void stopWaiting(Md* md);
+  void failWaiting(Nid peer, int error);
+  void acknowledge(const MessageHeader& put, std::uint32_t options, std::uint32_t mlength, Nid via);
+  void acknowledgement(const MessageHeader& ack);
+  void unparkInto(Md* md);
+  bool park(std::unique_ptr<ParkedMessage> message);
+  TxMessage* newMessage(TxMessage::Kind kind, Peer* peer);
+  void buildMessage(TxMessage* message, const MessageHeader& header, const ScatterCursor& payload);
+  void endMessage(TxMessage* message, int status);
+  void drop(const char* why, const MessageHeader& header);
+  void notice(Notice::Kind kind, Notice::Level level, Nid nid, int error, std::string text);
+
+  // ---- receive side of a connection (I/O thread)
+  int onMessage(Connection& c, const MessageHeader& header, ScatterCursor& target,
+                FrameHandler::Decision& decision);
+  void onPut(Connection& c, const MessageHeader& header, ScatterCursor& target);
+  void onGet(Connection& c, const MessageHeader& header);
+  void onReply(Connection& c, const MessageHeader& header, ScatterCursor& target);
+  void onMessageEnd(Connection& c, const MessageHeader& header, std::uint64_t zeroCopyCookie);
+  void replyTo(Connection& c, const MessageHeader& get, Md* md);
+  void replyToPing(Connection& c, const MessageHeader& get);
+  void acknowledgeZeroCopy(Connection& c, std::uint64_t cookie);
+  void abortReceive(Connection& c, int error);
+
+  // ---- transmit.cc
+  Peer* peerOf(Nid nid);
+  ConnectionPtr pick(const Peer& peer, std::size_t size) const;
+  // Queues; the connection to flush, or null when it waits for one.
+  ConnectionPtr submit(TxMessage* message);
+  void enqueue(const ConnectionPtr& c, TxMessage* message);
+  void submitResponse(TxMessage* message);
+  void wantFlush(const ConnectionPtr& c);
+  void flush(const ConnectionPtr& c, bool ownerThread);
+  void flushPending(Peer& peer);
+  void failPending(Peer& peer, int error);
+
+  // ---- endpoint_io.cc and peering.cc: the I/O thread
+  void run();
+  void wakeThread();
+  void maybeWake();
+  void flushAllWanted();
+  void takeRequests();
+  void acceptConnections();
+  void handle(const ConnectionPtr& c, std::uint32_t events);
+  void handshakeRead(const ConnectionPtr& c);
+  int handshakeStep(const ConnectionPtr& c);
+  int onAcceptorRequest(const ConnectionPtr& c);
+  int onHello(const ConnectionPtr& c);
+  int onHelloRequest(const ConnectionPtr& c, const Hello& hello);
+  int onHelloAnswer(const ConnectionPtr& c, const Hello& hello);
+  void answerAcceptor(const Connection& c);
+  int sendHello(const Connection& c, Nid to, ConnectionType type, std::uint32_t version);
+  std::string hangupReason(const Connection& c) const;
+  void connected(const ConnectionPtr& c);
+  void establish(const ConnectionPtr& c, const Hello& hello);
+  void read(const ConnectionPtr& c);
+  void resumeWaiting();
+  void pursue(Peer& peer);
+  bool missingType(const Peer& peer, ConnectionType& type) const;
+  void startAttempt(Peer& peer, ConnectionType type);
+  void attemptFailed(Peer& peer, int error, const std::string& reason);
+  void attemptRefused(Peer& peer);
+  void closeConnection(const ConnectionPtr& c, int error, const std::string& reason);
+  void closeOne(const ConnectionPtr& c, int error);
+  void closePeer(Peer& peer, int error, const std::string& reason);
+  void watch(const ConnectionPtr& c);
+  void tick();
+  void tickPeer(Peer& peer);
+  void forgetIdlePeers();
+  void schedule(std::int64_t at);
+  bool closeStep();
+  void shutDown();
+  static std::int64_t now();
+
+  const EndpointConfig config_;
+  const std::function<void()> wake_;
+  std::unordered_map<Nid, SocketAddress> addresses_;
+
+  std::mutex mutex_;
+  EventRing ring_;
+  MatchTable table_;
+  MemoryTable memory_;
+  std::unordered_map<Nid, std::unique_ptr<Peer>> peers_;
+  std::array<bool, kPortals> lazy_{};
+  std::array<std::deque<std::unique_ptr<ParkedMessage>>, kPortals> parked_;
+  std::size_t parkedBytes_ = 0;
+  std::size_t parkedCount_ = 0;
+  Md* waitHead_ = nullptr;
+  Md* waitTail_ = nullptr;
+  std::deque<Notice> notices_;
+  std::uint64_t noticesLost_ = 0;
+  bool noticeAnnounced_ = false;
+  TxMessage* freeMessages_ = nullptr;
+  std::vector<std::unique_ptr<TxMessage[]>> messageSlabs_;
+  std::vector<Peer*> connectWanted_;
+  std::vector<ConnectionPtr> flushWanted_;
+  std::atomic<bool> closing_ = false;
+  bool closeQuick_ = false;
+  bool resumeWanted_ = false;
+
+  Counters counters_;
+  std::atomic<bool> threadWoken_ = false;
+  std::atomic<std::thread::id> ioThread_;
+
+  // ---- I/O thread only
+  int epoll_ = -1;
+  int event_ = -1;
+  int listener_ = -1;
+  bool listenerPaused_ = false;
+  std::uint16_t listenPort_ = 0;
+  std::unordered_map<Connection*, ConnectionPtr> connections_;
+  std::vector<ConnectionPtr> graveyard_;
+  std::vector<ConnectionPtr> readable_;
+  std::vector<ConnectionPtr> waiting_;  // parsers that stand still for want of room
+  std::size_t halfOpen_ = 0;
+  std::int64_t nextTick_ = 0;
+  std::int64_t closeDeadline_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace lustre::lnet

@@ -1,0 +1,429 @@
+#include "endpoint_binding.h"
+
+#include <node_api.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "checksum.h"
+#include "endpoint.h"
+
+namespace lustre {
+namespace {
+
+using lnet::EndpointConfig;
+using lnet::EventRing;
+using lnet::MemoryId;
+using lnet::Nid;
+using lnet::Operation;
+using lnet::SegmentRef;
+
+// Arguments of one operation: JavaScript writes them into memory that both map, then makes one call without
+// arguments (a bigint argument costs more than the call). lib/lnet/native-addon.ts knows the layout
+// (OperationWord).
+struct Scratch {
+  std::uint64_t peer;
+  std::uint64_t matchBits;
+  std::uint64_t ignoreBits;
+  std::uint64_t hdrData;
+  std::uint64_t object;  // result of attach, put and get; argument of unlink
+  std::uint32_t peerPid;
+  std::uint32_t portal;
+  std::uint32_t threshold;
+  std::uint32_t options;
+  std::uint32_t maxSize;
+  std::uint32_t offset;
+  std::uint32_t handler;
+  std::uint32_t generation;
+  std::uint32_t flags;
+  std::uint32_t segmentCount;
+  SegmentRef segments[lnet::kMaxFragments];
+};
+static_assert(sizeof(SegmentRef) == 12 && offsetof(Scratch, segments) == 80);
+
+constexpr std::uint32_t kFlagAutoUnlink = 1;
+constexpr std::uint32_t kFlagBefore = 2;
+constexpr std::uint32_t kFlagAck = 4;
+
+std::size_t pageRound(std::size_t bytes) {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return (bytes + page - 1) / page * page;
+}
+
+// Page-aligned, zeroed memory.
+class Mapping {
+ public:
+  explicit Mapping(std::size_t bytes) : size_(pageRound(bytes == 0 ? 1 : bytes)) {
+    void* at = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    at_ = at == MAP_FAILED ? nullptr : at;
+  }
+  ~Mapping() {
+    if (at_ != nullptr) munmap(at_, size_);
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  void* at() const { return at_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  std::size_t size_;
+  void* at_ = nullptr;
+};
+
+// An ArrayBuffer over the mapping, which lives until the last of its owners lets go.
+Napi::ArrayBuffer expose(Napi::Env env, const std::shared_ptr<Mapping>& mapping, std::size_t bytes) {
+  return Napi::ArrayBuffer::New(
+      env, mapping->at(), bytes, [](Napi::Env, void*, std::shared_ptr<Mapping>* owner) { delete owner; },
+      new std::shared_ptr<Mapping>(mapping));
+}
+
+class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit NativeEndpoint(const Napi::CallbackInfo& info);
+  void Finalize(Napi::BasicEnv) override;
+  ~NativeEndpoint() override = default;
+
+ private:
+  static void wakeInJs(napi_env env, napi_value callback, void* context, void* data);
+  static void atExit(void* self);
+  bool configure(const Napi::Object& options, EndpointConfig& config);
+  void stop();
+  Operation operation() const;
+
+  Napi::Value open(const Napi::CallbackInfo& info);
+  Napi::Value attach(const Napi::CallbackInfo& info);
+  Napi::Value put(const Napi::CallbackInfo& info);
+  Napi::Value get(const Napi::CallbackInfo& info);
+  void unlink(const Napi::CallbackInfo& info);
+  Napi::Value setLazyPortal(const Napi::CallbackInfo& info);
+  Napi::Value pin(const Napi::CallbackInfo& info);
+  void release(const Napi::CallbackInfo& info);
+  Napi::Value allocate(const Napi::CallbackInfo& info);
+  Napi::Value checksum(const Napi::CallbackInfo& info);
+  void attend(const Napi::CallbackInfo& info);
+  Napi::Value takeNotices(const Napi::CallbackInfo& info);
+  Napi::Value counters(const Napi::CallbackInfo& info);
+  void hold(const Napi::CallbackInfo& info);
+  void letGo(const Napi::CallbackInfo& info);
+  void beginClose(const Napi::CallbackInfo& info);
+  void finish(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<Mapping> ringMemory_;
+  std::shared_ptr<Mapping> scratchMemory_;
+  Scratch* scratch_ = nullptr;
+  std::unique_ptr<lnet::Endpoint> endpoint_;
+  napi_threadsafe_function wake_ = nullptr;
+  bool hooked_ = false;
+  // By MemoryId: what keeps the JavaScript buffer alive.
+  std::vector<Napi::Reference<Napi::ArrayBuffer>> pins_;
+};
+
+Napi::Function NativeEndpoint::define(Napi::Env env) {
+  return DefineClass(env, "NativeEndpoint",
+                     {
+                         InstanceMethod<&NativeEndpoint::open>("open"),
+                         InstanceMethod<&NativeEndpoint::attach>("attach"),
+                         InstanceMethod<&NativeEndpoint::put>("put"),
+                         InstanceMethod<&NativeEndpoint::get>("get"),
+                         InstanceMethod<&NativeEndpoint::unlink>("unlink"),
+                         InstanceMethod<&NativeEndpoint::setLazyPortal>("setLazyPortal"),
+                         InstanceMethod<&NativeEndpoint::pin>("pin"),
+                         InstanceMethod<&NativeEndpoint::release>("release"),
+                         InstanceMethod<&NativeEndpoint::allocate>("allocate"),
+                         InstanceMethod<&NativeEndpoint::checksum>("checksum"),
+                         InstanceMethod<&NativeEndpoint::attend>("attend"),
+                         InstanceMethod<&NativeEndpoint::takeNotices>("takeNotices"),
+                         InstanceMethod<&NativeEndpoint::counters>("counters"),
+                         InstanceMethod<&NativeEndpoint::hold>("hold"),
+                         InstanceMethod<&NativeEndpoint::letGo>("letGo"),
+                         InstanceMethod<&NativeEndpoint::beginClose>("beginClose"),
+                         InstanceMethod<&NativeEndpoint::finish>("finish"),
+                     });
+}
+
+std::uint64_t randomWord() {
+  std::random_device source;
+  return std::uint64_t{source()} << 32 | source();
+}
+
+std::uint64_t realTimeNs() {
+  timespec time{};
+  clock_gettime(CLOCK_REALTIME, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(time.tv_nsec);
+}
+
+Nid toNid(const Napi::Value& value) {
+  bool lossless = false;
+  return value.As<Napi::BigInt>().Uint64Value(&lossless);
+}
+
+void throwWithCode(Napi::Env env, int error, const std::string& text) {
+  Napi::Error failure = Napi::Error::New(env, text);
+  failure.Set("errno", Napi::Number::New(env, error));
+  failure.ThrowAsJavaScriptException();
+}
+
+NativeEndpoint::NativeEndpoint(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  const Napi::Env env = info.Env();
+  const auto options = info[0].As<Napi::Object>();
+  const auto callback = info[1].As<Napi::Function>();
+  EndpointConfig config;
+  if (!configure(options, config)) return;
+  const std::uint32_t entries = options.Get("ringEntries").As<Napi::Number>().Uint32Value();
+  if (entries < 64 || (entries & (entries - 1)) != 0) {
+    throwWithCode(env, -EINVAL, "ringEntries must be a power of two of at least 64");
+    return;
+  }
+  ringMemory_ = std::make_shared<Mapping>(EventRing::bytes(entries));
+  scratchMemory_ = std::make_shared<Mapping>(sizeof(Scratch));
+  if (ringMemory_->at() == nullptr || scratchMemory_->at() == nullptr) {
+    throwWithCode(env, -ENOMEM, "cannot map memory for the rings");
+    return;
+  }
+  scratch_ = static_cast<Scratch*>(scratchMemory_->at());
+  const napi_status made =
+      napi_create_threadsafe_function(env, callback, nullptr, Napi::String::New(env, "lustre.wake"), 0, 1,
+                                      nullptr, nullptr, nullptr, wakeInJs, &wake_);
+  if (made != napi_ok) {
+    throwWithCode(env, -ENOMEM, "cannot make the wake function");
+    return;
+  }
+  // An endpoint alone does not keep the process alive.
+  napi_unref_threadsafe_function(env, wake_);
+  const napi_threadsafe_function wake = wake_;
+  endpoint_ = std::make_unique<lnet::Endpoint>(std::move(config), ringMemory_->at(), entries, [wake] {
+    napi_call_threadsafe_function(wake, nullptr, napi_tsfn_nonblocking);
+  });
+  // Runs before the threadsafe function's own hook, because it is registered after it: the thread is gone
+  // before the function that it calls.
+  napi_add_env_cleanup_hook(env, atExit, this);
+  hooked_ = true;
+  auto self = info.This().As<Napi::Object>();
+  self.Set("ring", expose(env, ringMemory_, EventRing::bytes(entries)));
+  self.Set("scratch", expose(env, scratchMemory_, sizeof(Scratch)));
+}
+
+bool NativeEndpoint::configure(const Napi::Object& options, EndpointConfig& config) {
+  config.nid = toNid(options.Get("nid"));
+  config.port = static_cast<std::uint16_t>(options.Get("port").As<Napi::Number>().Uint32Value());
+  config.accept = options.Get("accept").As<Napi::Boolean>();
+  config.listenHost = options.Get("listenHost").As<Napi::String>();
+  config.listenPort = options.Get("listenPort").As<Napi::Number>();
+  config.connsPerPeer = options.Get("connsPerPeer").As<Napi::Number>();
+  config.socketTimeoutMs = options.Get("socketTimeoutMs").As<Napi::Number>();
+  config.responseTimeoutMs = options.Get("responseTimeoutMs").As<Napi::Number>();
+  config.acceptUnprivileged = options.Get("acceptUnprivileged").As<Napi::Boolean>();
+  config.interfaceCookie = randomWord();
+  config.incarnation = realTimeNs();
+  const auto map = options.Get("nidMap").As<Napi::Array>();
+  for (std::uint32_t i = 0; i < map.Length(); ++i) {
+    const auto row = map.Get(i).As<Napi::Object>();
+    const std::string host = row.Get("host").As<Napi::String>();
+    const auto port = static_cast<std::uint16_t>(row.Get("port").As<Napi::Number>().Uint32Value());
+    lnet::SocketAddress address;
+    if (lnet::resolve(host, port, address) != 0) {
+      throwWithCode(options.Env(), -EINVAL, "cannot resolve '" + host + "' of the NID map");
+      return false;
+    }
+    config.nidMap.emplace_back(toNid(row.Get("nid")), address);
+  }
+  return true;
+}
+
+void NativeEndpoint::wakeInJs(napi_env env, napi_value callback, void*, void*) {
+  if (env == nullptr || callback == nullptr) return;
+  napi_value global;
+  napi_get_global(env, &global);
+  napi_call_function(env, global, callback, 0, nullptr, nullptr);
+}
+
+// The environment ends with the endpoint open.
+void NativeEndpoint::atExit(void* self) {
+  auto* endpoint = static_cast<NativeEndpoint*>(self);
+  endpoint->hooked_ = false;
+  endpoint->wake_ = nullptr;  // its own hook frees it
+  endpoint->endpoint_.reset();
+}
+
+void NativeEndpoint::stop() {
+  endpoint_.reset();  // joins the thread
+  if (hooked_) napi_remove_env_cleanup_hook(Env(), atExit, this);
+  hooked_ = false;
+  if (wake_ != nullptr) napi_release_threadsafe_function(wake_, napi_tsfn_abort);
+  wake_ = nullptr;
+}
+
+// Collected without having been closed.
+void NativeEndpoint::Finalize(Napi::BasicEnv) {
+  stop();
+}
+
+Operation NativeEndpoint::operation() const {
+  Operation op;
+  op.peer = scratch_->peer;
+  op.peerPid = scratch_->peerPid;
+  op.portal = scratch_->portal;
+  op.matchBits = scratch_->matchBits;
+  op.ignoreBits = scratch_->ignoreBits;
+  op.hdrData = scratch_->hdrData;
+  op.threshold = scratch_->threshold;
+  op.options = scratch_->options;
+  op.maxSize = scratch_->maxSize;
+  op.offset = scratch_->offset;
+  op.handler = scratch_->handler;
+  op.generation = scratch_->generation;
+  op.autoUnlink = (scratch_->flags & kFlagAutoUnlink) != 0;
+  op.before = (scratch_->flags & kFlagBefore) != 0;
+  op.ack = (scratch_->flags & kFlagAck) != 0;
+  op.segments = scratch_->segments;
+  op.segmentCount = scratch_->segmentCount;
+  return op;
+}
+
+Napi::Value NativeEndpoint::open(const Napi::CallbackInfo& info) {
+  std::string text;
+  const int error = endpoint_->start(text);
+  if (error != 0) {
+    stop();
+    throwWithCode(info.Env(), error, text);
+    return info.Env().Undefined();
+  }
+  return Napi::Number::New(info.Env(), endpoint_->listenPort());
+}
+
+Napi::Value NativeEndpoint::attach(const Napi::CallbackInfo& info) {
+  if (endpoint_ == nullptr) return Napi::Number::New(info.Env(), -ESHUTDOWN);
+  return Napi::Number::New(info.Env(), endpoint_->attach(operation(), scratch_->object));
+}
+
+Napi::Value NativeEndpoint::put(const Napi::CallbackInfo& info) {
+  if (endpoint_ == nullptr) return Napi::Number::New(info.Env(), -ESHUTDOWN);
+  return Napi::Number::New(info.Env(), endpoint_->put(operation(), scratch_->object));
+}
+
+Napi::Value NativeEndpoint::get(const Napi::CallbackInfo& info) {
+  if (endpoint_ == nullptr) return Napi::Number::New(info.Env(), -ESHUTDOWN);
+  return Napi::Number::New(info.Env(), endpoint_->get(operation(), scratch_->object));
+}
+
+void NativeEndpoint::unlink(const Napi::CallbackInfo&) {
+  if (endpoint_ != nullptr) endpoint_->unlink(scratch_->object);
+}
+
+Napi::Value NativeEndpoint::setLazyPortal(const Napi::CallbackInfo& info) {
+  if (endpoint_ == nullptr) return Napi::Number::New(info.Env(), -ESHUTDOWN);
+  return Napi::Number::New(info.Env(), endpoint_->setLazyPortal(info[0].As<Napi::Number>().Uint32Value()));
+}
+
+Napi::Value NativeEndpoint::pin(const Napi::CallbackInfo& info) {
+  if (endpoint_ == nullptr) return Napi::Number::New(info.Env(), -1);
+  auto bytes = info[0].As<Napi::Uint8Array>();
+  const MemoryId id = endpoint_->addMemory(bytes.Data(), bytes.ByteLength());
+  if (id >= pins_.size()) pins_.resize(id + 1);
+  pins_[id] = Napi::Reference<Napi::ArrayBuffer>::New(bytes.ArrayBuffer(), 1);
+  return Napi::Number::New(info.Env(), id);
+}
+
+void NativeEndpoint::release(const Napi::CallbackInfo& info) {
+  if (endpoint_ == nullptr) return;
+  endpoint_->releaseMemory(info[0].As<Napi::Number>().Uint32Value());
+}
+
+Napi::Value NativeEndpoint::allocate(const Napi::CallbackInfo& info) {
+  const auto bytes = static_cast<std::size_t>(info[0].As<Napi::Number>().Int64Value());
+  auto mapping = std::make_shared<Mapping>(bytes);
+  if (mapping->at() == nullptr) {
+    throwWithCode(info.Env(), -ENOMEM, "cannot map " + std::to_string(bytes) + " bytes");
+    return info.Env().Undefined();
+  }
+  return expose(info.Env(), mapping, bytes);
+}
+
+// The segments come in the scratch area; the result is -1 for segments outside live memory.
+Napi::Value NativeEndpoint::checksum(const Napi::CallbackInfo& info) {
+  const std::uint32_t type = info[0].As<Napi::Number>();
+  const std::size_t count = scratch_->segmentCount;
+  std::vector<iovec> pieces;
+  const bool known = endpoint_ != nullptr && count <= lnet::kMaxFragments && IsChecksumType(type);
+  if (!known || endpoint_->locate(scratch_->segments, count, pieces) != 0) {
+    return Napi::Number::New(info.Env(), -1);
+  }
+  return Napi::Number::New(info.Env(), ChecksumOf(static_cast<ChecksumType>(type), pieces));
+}
+
+void NativeEndpoint::attend(const Napi::CallbackInfo&) {
+  if (endpoint_ == nullptr) return;
+  for (const MemoryId id : endpoint_->attend()) pins_[id].Reset();
+}
+
+Napi::Value NativeEndpoint::takeNotices(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Array list = Napi::Array::New(env);
+  if (endpoint_ == nullptr) return list;
+  std::uint32_t index = 0;
+  for (const lnet::Notice& notice : endpoint_->takeNotices()) {
+    Napi::Object row = Napi::Object::New(env);
+    row.Set("kind", Napi::Number::New(env, static_cast<int>(notice.kind)));
+    row.Set("level", Napi::Number::New(env, static_cast<int>(notice.level)));
+    row.Set("nid", Napi::BigInt::New(env, notice.nid));
+    row.Set("errno", Napi::Number::New(env, notice.error));
+    row.Set("text", Napi::String::New(env, notice.text));
+    list.Set(index++, row);
+  }
+  return list;
+}
+
+Napi::Value NativeEndpoint::counters(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Object out = Napi::Object::New(env);
+  if (endpoint_ == nullptr) return out;
+  const lnet::Counters& c = endpoint_->counters();
+  const auto set = [&](const char* name, const std::atomic<std::uint64_t>& value) {
+    out.Set(name, Napi::Number::New(env, static_cast<double>(value.load(std::memory_order_relaxed))));
+  };
+  set("sendMessages", c.sendMessages);
+  set("sendBytes", c.sendBytes);
+  set("receiveMessages", c.receiveMessages);
+  set("receiveBytes", c.receiveBytes);
+  set("dropped", c.dropped);
+  set("connectionsOpen", c.connectionsOpen);
+  set("systemCalls", c.systemCalls);
+  set("wakeups", c.wakeups);
+  return out;
+}
+
+// Between hold and letGo the endpoint keeps the event loop alive.
+void NativeEndpoint::hold(const Napi::CallbackInfo& info) {
+  if (wake_ != nullptr) napi_ref_threadsafe_function(info.Env(), wake_);
+}
+
+void NativeEndpoint::letGo(const Napi::CallbackInfo& info) {
+  if (wake_ != nullptr) napi_unref_threadsafe_function(info.Env(), wake_);
+}
+
+void NativeEndpoint::beginClose(const Napi::CallbackInfo&) {
+  if (endpoint_ != nullptr) endpoint_->beginClose(false);
+}
+
+// After the Closed event.
+void NativeEndpoint::finish(const Napi::CallbackInfo&) {
+  stop();
+  pins_.clear();
+}
+
+}  // namespace
+
+Napi::Object InitEndpoint(Napi::Env env, Napi::Object exports) {
+  exports.Set("NativeEndpoint", NativeEndpoint::define(env));
+  return exports;
+}
+
+}  // namespace lustre

@@ -1,0 +1,479 @@
+// The I/O thread: its loop, reading, closing, time.
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include "endpoint.h"
+
+namespace lustre::lnet {
+namespace {
+
+constexpr int kTickMs = 1000;
+constexpr int kKeepaliveAfterMs = 30'000;
+constexpr int kKeepaliveEveryMs = 10'000;
+constexpr int kCloseLingerMs = 500;
+// What one connection may read before the others have their turn.
+constexpr std::size_t kReadTurn = 4u << 20;
+constexpr std::size_t kPeersKept = 1024;
+
+}  // namespace
+
+Endpoint::Endpoint(EndpointConfig config, void* ringMemory, std::uint32_t ringEntries,
+                   std::function<void()> wake)
+    : config_(std::move(config)),
+      wake_(std::move(wake)),
+      addresses_(config_.nidMap.begin(), config_.nidMap.end()),
+      ring_(ringMemory, ringEntries) {}
+
+Endpoint::~Endpoint() {
+  if (thread_.joinable()) {
+    beginClose(true);
+    thread_.join();
+  }
+  for (const int fd : {epoll_, event_, listener_}) {
+    if (fd >= 0) close(fd);
+  }
+}
+
+std::int64_t Endpoint::now() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+int Endpoint::start(std::string& text) {
+  if (config_.accept) {
+    const int port = config_.listenPort >= 0 ? config_.listenPort : config_.port;
+    SocketAddress address = SocketAddress::ofNid(config_.nid, static_cast<std::uint16_t>(port));
+    if (!config_.listenHost.empty() &&
+        resolve(config_.listenHost, static_cast<std::uint16_t>(port), address) != 0) {
+      text = "cannot resolve " + config_.listenHost;
+      return -EINVAL;
+    }
+    listener_ = listenOn(address);
+    if (listener_ < 0) {
+      text = "cannot listen on " + address.text();
+      return std::exchange(listener_, -1);
+    }
+    SocketAddress bound;
+    bound.length = sizeof bound.storage;
+    getsockname(listener_, reinterpret_cast<sockaddr*>(&bound.storage), &bound.length);
+    listenPort_ = bound.port();
+  }
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  event_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (epoll_ < 0 || event_ < 0) {
+    text = "cannot make an epoll instance";
+    return -errno;
+  }
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = &event_;
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, event_, &event);
+  if (listener_ >= 0) {
+    event.data.ptr = &listener_;
+    epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_, &event);
+  }
+  thread_ = std::thread([this] { run(); });
+  return 0;
+}
+
+void Endpoint::beginClose(bool quick) {
+  {
+    const Lock lock(mutex_);
+    closing_ = true;
+    closeQuick_ = closeQuick_ || quick;
+  }
+  wakeThread();
+}
+
+void Endpoint::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Endpoint::wakeThread() {
+  if (threadWoken_.exchange(true, std::memory_order_acq_rel)) return;
+  const std::uint64_t one = 1;
+  if (write(event_, &one, sizeof one) < 0) threadWoken_.store(false, std::memory_order_release);
+}
+
+// Rouses the consumer when it sleeps and there is something for it.
+void Endpoint::maybeWake() {
+  if (!ring_.claimWake()) return;
+  counters_.wakeups.fetch_add(1, std::memory_order_relaxed);
+  wake_();
+}
+
+void Endpoint::schedule(std::int64_t at) {
+  nextTick_ = std::min(nextTick_, at);
+}
+
+// ---------------------------------------------------------------- loop
+
+void Endpoint::run() {
+  ioThread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  std::array<epoll_event, 64> events;
+  nextTick_ = now() + kTickMs;
+  for (;;) {
+    const std::int64_t left = std::max<std::int64_t>(0, nextTick_ - now());
+    const int timeout = readable_.empty() ? static_cast<int>(std::min<std::int64_t>(left, kTickMs)) : 0;
+    counters_.systemCalls.fetch_add(1, std::memory_order_relaxed);
+    const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout);
+    for (int i = 0; i < n; ++i) {
+      if (events[i].data.ptr == &event_) {
+        std::uint64_t count;
+        threadWoken_.store(false, std::memory_order_release);
+        if (::read(event_, &count, sizeof count) < 0) continue;
+      } else if (events[i].data.ptr == &listener_) {
+        acceptConnections();
+      } else {
+        const auto found = connections_.find(static_cast<Connection*>(events[i].data.ptr));
+        if (found == connections_.end()) continue;
+        const ConnectionPtr c = found->second;
+        handle(c, events[i].events);
+      }
+    }
+    for (const ConnectionPtr& c : std::exchange(readable_, {})) {
+      c->readable = false;
+      read(c);
+    }
+    takeRequests();
+    flushAllWanted();
+    resumeWaiting();
+    flushAllWanted();
+    if (now() >= nextTick_) tick();
+    maybeWake();
+    graveyard_.clear();
+    if (closeStep()) break;
+  }
+  ioThread_.store(std::thread::id(), std::memory_order_relaxed);
+  maybeWake();
+}
+
+void Endpoint::takeRequests() {
+  std::vector<Peer*> wanted;
+  {
+    const Lock lock(mutex_);
+    wanted.swap(connectWanted_);
+    for (Peer* peer : wanted) peer->wanted = false;
+  }
+  for (Peer* peer : wanted) pursue(*peer);
+}
+
+void Endpoint::flushAllWanted() {
+  std::vector<ConnectionPtr> wanted;
+  {
+    const Lock lock(mutex_);
+    wanted.swap(flushWanted_);
+    for (const ConnectionPtr& c : wanted) c->flushWanted = false;
+  }
+  for (const ConnectionPtr& c : wanted) flush(c, false);
+}
+
+void Endpoint::watch(const ConnectionPtr& c) {
+  connections_.emplace(c.get(), c);
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.data.ptr = c.get();
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, c->fd, &event);
+}
+
+void Endpoint::handle(const ConnectionPtr& c, std::uint32_t events) {
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) c->hangup = true;
+  if (c->stage == Connection::Stage::Connecting && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) {
+    connected(c);
+  }
+  if (c->stage == Connection::Stage::Established) {
+    if ((events & EPOLLOUT) != 0 && c->txBytes.load(std::memory_order_relaxed) > 0) {
+      {
+        const std::lock_guard lock(c->txMutex);
+        c->txEdge = true;
+        if (c->txError == 0) c->txBlocked = false;
+      }
+      flush(c, false);
+    }
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) read(c);
+  } else if (c->stage != Connection::Stage::Closed && c->stage != Connection::Stage::Connecting) {
+    handshakeRead(c);
+  }
+}
+
+void Endpoint::read(const ConnectionPtr& c) {
+  std::array<iovec, FrameParser::kMaxVectors> vectors;
+  std::size_t turn = 0;
+  while (c->stage == Connection::Stage::Established) {
+    std::size_t wanted = 0;
+    const int count = c->parser.fill(vectors, wanted);
+    if (count == 0) return;  // stands still; resumeWaiting() comes back
+    counters_.systemCalls.fetch_add(1, std::memory_order_relaxed);
+    const ssize_t got = readv(c->fd, vectors.data(), count);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    if (got <= 0) {
+      int sendError = 0;
+      {
+        const std::lock_guard lock(c->txMutex);
+        sendError = c->txError;
+      }
+      const int error = got < 0 ? errno : sendError;
+      closeConnection(c, error != 0 ? error : ECONNRESET,
+                      error != 0 ? std::strerror(error) : "closed by the peer");
+      return;
+    }
+    c->lastReceived = c->peer->lastHeard = now();
+    const int error = c->parser.received(static_cast<std::size_t>(got));
+    if (error != 0) {
+      closeConnection(c, -error, "the peer broke the protocol");
+      return;
+    }
+    if (c->parser.waiting()) {
+      waiting_.push_back(c);
+      return;
+    }
+    if (static_cast<std::size_t>(got) < wanted && !c->hangup) return;
+    turn += static_cast<std::size_t>(got);
+    if (turn >= kReadTurn) {
+      if (!std::exchange(c->readable, true)) readable_.push_back(c);
+      return;
+    }
+  }
+}
+
+void Endpoint::resumeWaiting() {
+  if (waiting_.empty()) return;
+  {
+    const Lock lock(mutex_);
+    resumeWanted_ = false;
+  }
+  for (const ConnectionPtr& c : std::exchange(waiting_, {})) {
+    if (c->stage != Connection::Stage::Established) continue;
+    const int error = c->parser.resume();
+    if (error != 0) {
+      closeConnection(c, -error, "the peer broke the protocol");
+    } else if (c->parser.waiting()) {
+      waiting_.push_back(c);
+    } else {
+      c->lastReceived = now();
+      read(c);
+    }
+  }
+}
+
+// ---------------------------------------------------------------- closing (guide 02 §9)
+
+// One connection down is all down: the peer closes the siblings too.
+void Endpoint::closeConnection(const ConnectionPtr& c, int error, const std::string& reason) {
+  if (c->stage == Connection::Stage::Closed) return;
+  if (c->stage == Connection::Stage::Established) {
+    closePeer(*c->peer, error, reason);
+    return;
+  }
+  Peer* peer = c->peer;
+  const bool ours = c->active && peer != nullptr;
+  closeOne(c, error);
+  if (ours) {
+    attemptFailed(*peer, error, reason);
+    return;
+  }
+  const Lock lock(mutex_);
+  notice(Notice::Kind::Log, Notice::Level::Info, peer != nullptr ? peer->nid : kNidAny, error,
+         "incoming connection from " + c->remote.text() + " closed: " + reason);
+}
+
+void Endpoint::closeOne(const ConnectionPtr& c, int error) {
+  const bool established = c->stage == Connection::Stage::Established;
+  if (!established && !c->active) --halfOpen_;
+  c->stage = Connection::Stage::Closed;
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, c->fd, nullptr);
+  shutdown(c->fd, SHUT_RDWR);
+  connections_.erase(c.get());
+  graveyard_.push_back(c);
+  if (!established) return;
+  counters_.connectionsOpen.fetch_sub(1, std::memory_order_relaxed);
+  const Lock lock(mutex_);
+  std::erase(c->peer->connections, c);
+  abortReceive(*c, -error);
+  TxQueue failed;
+  {
+    const std::lock_guard txLock(c->txMutex);
+    c->txDead = true;
+    if (c->txError == 0) c->txError = error;
+    // A thread that is in sendmsg still reads the queue's messages; it fails them when it comes back.
+    if (!c->txFlushing) failed = std::exchange(c->txQueue, {});
+  }
+  while (TxMessage* m = failed.pop()) endMessage(m, -error);
+}
+
+void Endpoint::closePeer(Peer& peer, int error, const std::string& reason) {
+  {
+    const Lock lock(mutex_);
+    if (closing_) {
+      notice(Notice::Kind::Log, Notice::Level::Debug, peer.nid, error, reason);
+    } else {
+      notice(Notice::Kind::PeerDown, Notice::Level::Warn, peer.nid, error, reason);
+    }
+  }
+  while (!peer.connections.empty()) closeOne(ConnectionPtr(peer.connections.front()), error);
+  const Lock lock(mutex_);
+  failWaiting(peer.nid, -error);
+  if (closing_) return;
+  // Nobody can connect to us to reach us again, so we do (guide 02 §7, 6).
+  const bool mustReturn = peer.active && listener_ < 0;
+  if (mustReturn || !peer.pending.empty()) {
+    peer.nextAttempt = std::max(peer.nextAttempt, now() + (peer.backoffMs = std::max(peer.backoffMs, 250)));
+    schedule(peer.nextAttempt);
+    peer.persist = mustReturn;
+  }
+}
+
+// ---------------------------------------------------------------- time
+
+void Endpoint::tick() {
+  const std::int64_t at = now();
+  nextTick_ = at + kTickMs;
+  std::vector<ConnectionPtr> late;
+  for (const auto& [raw, c] : connections_) {
+    if (c->stage != Connection::Stage::Established && c->deadline <= at) late.push_back(c);
+    if (c->stage != Connection::Stage::Established) schedule(c->deadline);
+  }
+  for (const ConnectionPtr& c : late) {
+    closeConnection(c, ETIMEDOUT,
+                    c->stage == Connection::Stage::Connecting ? "no answer to the connection attempt"
+                                                              : "no HELLO in time");
+  }
+  std::vector<Peer*> peers;
+  {
+    const Lock lock(mutex_);
+    peers.reserve(peers_.size());
+    for (const auto& [nid, peer] : peers_) peers.push_back(peer.get());
+  }
+  for (Peer* peer : peers) tickPeer(*peer);
+  {
+    const Lock lock(mutex_);
+    while (waitHead_ != nullptr && waitHead_->deadline <= at) {
+      Md* md = waitHead_;
+      stopWaiting(md);
+      if (!md->sendDone || md->refs > 0) continue;  // still on its way: the connection's own timeout has it
+      md->unlinking = true;
+      deliver(md, eventOf(*md, md->kind == Md::Kind::Put ? EventType::Ack : EventType::Reply, -ETIMEDOUT));
+    }
+  }
+  if (listenerPaused_) {
+    listenerPaused_ = false;
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.ptr = &listener_;
+    epoll_ctl(epoll_, EPOLL_CTL_MOD, listener_, &event);
+  }
+  forgetIdlePeers();
+}
+
+void Endpoint::tickPeer(Peer& peer) {
+  const std::int64_t at = now();
+  for (const ConnectionPtr& c : peer.connections) {
+    bool stalled =
+        c->parser.midMessage() && !c->parser.waiting() && at - c->lastReceived > config_.socketTimeoutMs;
+    {
+      const std::lock_guard lock(c->txMutex);
+      stalled = stalled || (!c->txQueue.empty() && at - c->txProgress > config_.socketTimeoutMs);
+    }
+    if (stalled) {
+      closePeer(peer, ETIMEDOUT, "the connection has stalled");
+      break;
+    }
+  }
+  bool hasPending = false;
+  {
+    const Lock lock(mutex_);
+    while (peer.pending.head != nullptr && peer.pending.head->deadline <= at) {
+      endMessage(peer.pending.pop(), -ETIMEDOUT);
+    }
+    if (!peer.connections.empty() && at - peer.lastHeard > kKeepaliveAfterMs &&
+        at - peer.lastKeepalive > kKeepaliveEveryMs) {
+      peer.lastKeepalive = at;
+      acknowledgeZeroCopy(*peer.connections.front(), kKeepaliveCookie);
+    }
+    hasPending = !peer.pending.empty();
+  }
+  if (peer.attempt != nullptr || closing_) return;
+  ConnectionType type;
+  const bool needs = hasPending || peer.persist || (peer.active && !peer.connections.empty());
+  if (!needs || !missingType(peer, type)) return;
+  if (peer.nextAttempt > at) {
+    schedule(peer.nextAttempt);
+  } else {
+    pursue(peer);
+  }
+}
+
+void Endpoint::forgetIdlePeers() {
+  const Lock lock(mutex_);
+  if (peers_.size() <= kPeersKept) return;
+  std::erase_if(peers_, [](const auto& entry) {
+    const Peer& p = *entry.second;
+    return p.connections.empty() && p.attempt == nullptr && p.pending.empty() && !p.wanted && !p.persist &&
+           p.responses == 0;
+  });
+}
+
+// ---------------------------------------------------------------- the end
+
+// True when the thread may go.
+bool Endpoint::closeStep() {
+  {
+    const Lock lock(mutex_);
+    if (!closing_) return false;
+    const std::int64_t at = now();
+    if (closeDeadline_ == 0) {
+      closeDeadline_ = at + (closeQuick_ ? 0 : kCloseLingerMs);
+      if (listener_ >= 0) epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_, nullptr);
+    }
+    bool busy = false;
+    for (const auto& [raw, c] : connections_) {
+      if (c->stage == Connection::Stage::Established && c->txBytes.load() > 0) busy = true;
+    }
+    if (busy && !closeQuick_ && at < closeDeadline_) {
+      schedule(at + 20);
+      return false;
+    }
+  }
+  shutDown();
+  return true;
+}
+
+void Endpoint::shutDown() {
+  while (!connections_.empty()) {
+    const ConnectionPtr c = connections_.begin()->second;
+    if (c->peer != nullptr && c->peer->attempt == c) {
+      const Lock lock(mutex_);
+      c->peer->attempt.reset();
+    }
+    closeOne(c, ESHUTDOWN);
+  }
+  graveyard_.clear();
+  waiting_.clear();
+  readable_.clear();
+  const Lock lock(mutex_);
+  flushWanted_.clear();
+  connectWanted_.clear();
+  for (const auto& [nid, peer] : peers_) failPending(*peer, -ESHUTDOWN);
+  std::vector<Md*> left;
+  table_.forEachLive([&left](Md& md) { left.push_back(&md); });
+  for (Md* md : left) {
+    table_.detach(md);
+    md->unlinking = true;
+    if (finished(*md)) deliver(md, eventOf(*md, EventType::Unlink, -ESHUTDOWN));
+  }
+  for (auto& queue : parked_) queue.clear();
+  Event event;
+  event.type = static_cast<std::uint32_t>(EventType::Closed);
+  ring_.push(event);
+}
+
+}  // namespace lustre::lnet

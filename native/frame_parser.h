@@ -1,0 +1,72 @@
+// The receive side of an established connection as a machine without a socket (guide 02 §4): says where the
+// next bytes should go and is told how many came. Headers and small messages pass through a staging buffer;
+// what is left of a payload, and the next header after it, are read in one call, the payload straight to its
+// place.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "scatter.h"
+#include "wire.h"
+
+namespace lustre::lnet {
+
+class FrameHandler {
+ public:
+  enum class Decision { Take, Wait };
+
+  // A header has arrived. `target` receives as much of the payload as it has room for, the rest is skipped.
+  // With Wait the parser stands still until `resume`, which asks again. Negative: -errno, the connection is
+  // to be closed.
+  virtual int onMessage(const MessageHeader& header, ScatterCursor& target, Decision& decision) = 0;
+  // The whole payload of the message last taken is in place (also for messages without one).
+  virtual void onMessageEnd(const MessageHeader& header, std::uint64_t zeroCopyCookie) = 0;
+  virtual void onNoop(const FrameHeader& frame) = 0;
+
+ protected:
+  ~FrameHandler() = default;
+};
+
+class FrameParser {
+ public:
+  static constexpr std::size_t kStagingSize = 16 * 1024;
+  static constexpr int kMaxVectors = 64;
+
+  explicit FrameParser(FrameHandler& handler) : handler_(handler) {}
+
+  // Vectors for the next read; at least one unless `waiting()`.
+  int fill(std::array<iovec, kMaxVectors>& out, std::size_t& wanted);
+  // `bytes` arrived, in the order of the vectors last given. 0, or -errno: close the connection.
+  int received(std::size_t bytes);
+  // Goes on after Decision::Wait.
+  int resume();
+
+  bool waiting() const { return waiting_; }
+  // In the middle of a message: silence from the peer is then a stall.
+  bool midMessage() const { return payloadLeft_ > 0 || staged() > 0; }
+  // A message was taken whose payload has not come in full.
+  bool midPayload() const { return payloadLeft_ > 0; }
+
+ private:
+  std::size_t staged() const { return end_ - begin_; }
+  int parse();
+  int takeMessage();
+  void absorbStaged();
+
+  FrameHandler& handler_;
+  std::vector<std::uint8_t> staging_ = std::vector<std::uint8_t>(kStagingSize);
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+  MessageHeader header_;
+  std::uint64_t zeroCopyCookie_ = 0;
+  ScatterCursor target_;
+  std::size_t payloadLeft_ = 0;
+  bool waiting_ = false;
+};
+
+}  // namespace lustre::lnet
