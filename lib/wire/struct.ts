@@ -19,6 +19,9 @@ export interface WireType<T, In = T> {
   readonly readSource: (at: string, constants: unknown[]) => string;
   /** Source text of statements that write `value` (source text) at `at`. */
   readonly writeSource: (at: string, value: string, constants: unknown[]) => string;
+  /** What it is made of, for those who show or check values: text, or equal elements one behind the other. */
+  readonly text?: true;
+  readonly element?: WireType<unknown, unknown>;
   /** Never set: they carry the two types, for inference. */
   readonly reads?: T;
   readonly writes?: In;
@@ -104,6 +107,7 @@ export function bytes(size: number): WireType<Uint8Array> {
 export function text(size: number): WireType<string> {
   return {
     size,
+    text: true,
     readSource: (at, constants) => `c[${constants.push(readText) - 1}](b,${at},${size})`,
     writeSource: (at, x, constants) => `c[${constants.push(writeText) - 1}](b,${at},${size},${x});`,
   };
@@ -113,6 +117,7 @@ export function text(size: number): WireType<string> {
 export function array<T, In>(type: WireType<T, In>, count: number): WireType<T[], readonly In[]> {
   return {
     size: type.size * count,
+    element: type as WireType<unknown, unknown>,
     readSource: (at, constants) => {
       if (count <= 8) {
         const items = Array.from({ length: count }, (_, i) =>
