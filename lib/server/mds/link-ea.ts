@@ -1,10 +1,11 @@
 /** trusted.link: the names of an object, kept with it (guide 07 §9). Parent FIDs and record lengths are big-endian. */
+import { type Fid, sameFid } from '../../fid/fid.ts';
 import { LinkEa } from '../../wire/fid-constants.ts';
-import { LinkEaEntry, LinkEaHeader, type LuFid } from '../../wire/fid-structs.ts';
-import { fidEquals, fidKey, fidOfKey } from './fid-key.ts';
+import { LinkEaEntry, LinkEaHeader } from '../../wire/fid-structs.ts';
+import { fidKey, fidOfKey } from './fid-key.ts';
 
 export interface NamedBy {
-  readonly parent: LuFid;
+  readonly parent: Fid;
   readonly name: Uint8Array;
 }
 
@@ -56,6 +57,6 @@ export function encodeLinks(links: readonly NamedBy[], now: bigint): Uint8Array 
   return bytes;
 }
 
-export function withoutLink(links: readonly NamedBy[], parent: LuFid, name: Uint8Array): NamedBy[] {
-  return links.filter((l) => !(fidEquals(l.parent, parent) && Buffer.compare(l.name, name) === 0));
+export function withoutLink(links: readonly NamedBy[], parent: Fid, name: Uint8Array): NamedBy[] {
+  return links.filter((l) => !(sameFid(l.parent, parent) && Buffer.compare(l.name, name) === 0));
 }

@@ -1,6 +1,7 @@
 /** New names: files, directories, symbolic links, special files, hard links (guides 09 §6, 11 §8 and §12). */
+
+import { type Fid, ROOT_FID, sameFid } from '../../fid/fid.ts';
 import { errnoError } from '../../runtime/errors.ts';
-import type { LuFid } from '../../wire/fid-structs.ts';
 import { InodeFlag } from '../../wire/mds-constants.ts';
 import { XattrName } from '../../wire/names.ts';
 import {
@@ -14,7 +15,7 @@ import {
   MAY_WRITE,
   Mode,
 } from './credential.ts';
-import { fidEquals, fidIsOperative, ROOT_FID } from './fid-key.ts';
+import { isOperative } from './fid-key.ts';
 import { decodeLinks, encodeLinks } from './link-ea.ts';
 import { checkName, isDot, isDotDot } from './name-hash.ts';
 import { type NamespaceEdit, newInode } from './namespace.ts';
@@ -29,9 +30,9 @@ export const DIRECTORY_SIZE = 4096n;
 const DIRECTORY_BLOCKS = 8n;
 
 export interface NewObject {
-  readonly parent: LuFid;
+  readonly parent: Fid;
   readonly name: Uint8Array;
-  readonly fid: LuFid;
+  readonly fid: Fid;
   /** Type and permission bits, before the umask. */
   readonly mode: number;
   readonly umask: number;
@@ -46,9 +47,9 @@ export interface NewObject {
 
 /** Makes an object and its name. Throws EEXIST, ENOENT, ENOTDIR, EACCES, EPERM, ENAMETOOLONG, EINVAL. */
 export function create(ns: NamespaceEdit, who: Credential, o: NewObject): Inode {
-  if (!fidIsOperative(o.parent)) throw errnoError(1, { syscall: 'create' });
+  if (!isOperative(o.parent)) throw errnoError(1, { syscall: 'create' });
   const parent = mayAdd(ns, who, o.parent, o.name);
-  if (!fidIsOperative(o.fid)) throw errnoError(22, { syscall: 'create' });
+  if (!isOperative(o.fid)) throw errnoError(22, { syscall: 'create' });
   if (ns.find(o.fid) !== undefined) throw errnoError(17, { syscall: 'create' });
   const type = o.mode & Mode.S_IFMT;
   const inode = newInode({
@@ -86,9 +87,9 @@ export function create(ns: NamespaceEdit, who: Credential, o: NewObject): Inode 
 export function link(
   ns: NamespaceEdit,
   who: Credential,
-  o: { readonly fid: LuFid; readonly parent: LuFid; readonly name: Uint8Array; readonly time: bigint },
+  o: { readonly fid: Fid; readonly parent: Fid; readonly name: Uint8Array; readonly time: bigint },
 ): Inode {
-  if (!fidIsOperative(o.parent) || !fidIsOperative(o.fid) || fidEquals(o.fid, o.parent))
+  if (!isOperative(o.parent) || !isOperative(o.fid) || sameFid(o.fid, o.parent))
     throw errnoError(1, { syscall: 'link' });
   const inode = ns.inode(o.fid);
   const parent = mayAdd(ns, who, o.parent, o.name);
@@ -104,7 +105,7 @@ export function link(
 }
 
 /** Checks what every new name must pass, and gives the directory. */
-function mayAdd(ns: NamespaceEdit, who: Credential, fid: LuFid, name: Uint8Array): Inode {
+function mayAdd(ns: NamespaceEdit, who: Credential, fid: Fid, name: Uint8Array): Inode {
   checkName(name);
   const parent = ns.directory(fid);
   const acl = ns.acl(fid);
@@ -164,7 +165,7 @@ function inheritPermissions(ns: NamespaceEdit, o: NewObject, inode: Inode): void
 
 /** A directory takes its parent's default layout; the root's is the file system's and stays there (guide 13 §10). */
 function inheritDefaultLayout(ns: NamespaceEdit, o: NewObject): void {
-  if (fidEquals(o.parent, ROOT_FID)) return;
+  if (sameFid(o.parent, ROOT_FID)) return;
   const layout = ns.xattr(o.parent, XattrName.XATTR_NAME_LOV);
   if (layout !== undefined) ns.setXattr(o.fid, XattrName.XATTR_NAME_LOV, layout);
 }
@@ -173,9 +174,9 @@ function inheritDefaultLayout(ns: NamespaceEdit, o: NewObject): void {
 export function addName(
   ns: NamespaceEdit,
   directory: Inode,
-  parent: LuFid,
+  parent: Fid,
   name: Uint8Array,
-  fid: LuFid,
+  fid: Fid,
   type: number,
   time: bigint,
 ): void {

@@ -1,10 +1,11 @@
 /** Names that go: unlink, rmdir, and what becomes of an object without a name (guide 09 §5.4, §6). */
+
+import type { Fid } from '../../fid/fid.ts';
 import { errnoError } from '../../runtime/errors.ts';
-import type { LuFid } from '../../wire/fid-structs.ts';
 import { InodeFlag } from '../../wire/mds-constants.ts';
 import { XattrName } from '../../wire/names.ts';
 import { type Credential, demand, isDirectory, MAY_EXEC, MAY_WRITE, stickyForbids } from './credential.ts';
-import { fidIsOperative } from './fid-key.ts';
+import { isOperative } from './fid-key.ts';
 import { decodeLinks, encodeLinks, withoutLink } from './link-ea.ts';
 import { checkName, isDot, isDotDot } from './name-hash.ts';
 import type { NamespaceEdit } from './namespace.ts';
@@ -13,13 +14,13 @@ import type { Inode } from './records.ts';
 /** What an object still does when its last name goes. */
 export interface RemovalContext {
   /** Somebody has it open. */
-  isOpen(fid: LuFid): boolean;
+  isOpen(fid: Fid): boolean;
   /** Its layout EA: the objects are to be destroyed, in the same transaction. */
   destroyObjects(ns: NamespaceEdit, layout: Uint8Array): void;
 }
 
 export interface Removed {
-  readonly fid: LuFid;
+  readonly fid: Fid;
   /** As it is after: nlink 0 when that was the last name. */
   readonly inode: Inode;
 }
@@ -29,7 +30,7 @@ export function unlink(
   ns: NamespaceEdit,
   who: Credential,
   o: {
-    readonly parent: LuFid;
+    readonly parent: Fid;
     readonly name: Uint8Array;
     readonly directory: boolean;
     readonly time: bigint;
@@ -37,7 +38,7 @@ export function unlink(
   context: RemovalContext,
 ): Removed {
   checkName(o.name);
-  if (!fidIsOperative(o.parent)) throw errnoError(1, { syscall: 'unlink' });
+  if (!isOperative(o.parent)) throw errnoError(1, { syscall: 'unlink' });
   const parent = ns.directory(o.parent);
   demand(who, parent, MAY_EXEC, ns.acl(o.parent));
   if (isDot(o.name)) throw errnoError(22, { syscall: 'rmdir' });
@@ -45,7 +46,7 @@ export function unlink(
   const entry = ns.lookup(o.parent, o.name);
   if (entry === undefined) throw errnoError(2, { syscall: 'unlink' });
   const { fid } = entry;
-  if (!fidIsOperative(fid)) throw errnoError(1, { syscall: 'unlink' });
+  if (!isOperative(fid)) throw errnoError(1, { syscall: 'unlink' });
   const inode = ns.inode(fid);
   mayRemove(ns, who, o.parent, parent, inode, o.directory);
   if (o.directory && !ns.isEmpty(fid)) throw errnoError(39, { syscall: 'rmdir' });
@@ -58,7 +59,7 @@ export function unlink(
 export function mayRemove(
   ns: NamespaceEdit,
   who: Credential,
-  parentFid: LuFid,
+  parentFid: Fid,
   parent: Inode,
   victim: Inode,
   wantDirectory: boolean,
@@ -75,10 +76,10 @@ export function mayRemove(
 /** Takes a name out of a directory, with its times and link EA. `directory` is written. */
 export function dropName(
   ns: NamespaceEdit,
-  parent: LuFid,
+  parent: Fid,
   directory: Inode,
   name: Uint8Array,
-  fid: LuFid,
+  fid: Fid,
   time: bigint,
 ): void {
   ns.removeEntry(parent, name);
@@ -90,7 +91,7 @@ export function dropName(
 }
 
 /** One link less; without any the object goes, or waits among the orphans for its last close. */
-export function dropLink(ns: NamespaceEdit, fid: LuFid, time: bigint, context: RemovalContext): Inode {
+export function dropLink(ns: NamespaceEdit, fid: Fid, time: bigint, context: RemovalContext): Inode {
   const inode = ns.inode(fid);
   inode.nlink = isDirectory(inode) ? 0 : inode.nlink - 1;
   inode.ctime = time;
@@ -102,7 +103,7 @@ export function dropLink(ns: NamespaceEdit, fid: LuFid, time: bigint, context: R
 }
 
 /** Removes an object that has no name left, and has its objects destroyed. */
-export function destroy(ns: NamespaceEdit, fid: LuFid, context: RemovalContext): void {
+export function destroy(ns: NamespaceEdit, fid: Fid, context: RemovalContext): void {
   const inode = ns.find(fid);
   const layout = ns.xattr(fid, XattrName.XATTR_NAME_LOV);
   if (inode !== undefined && !isDirectory(inode) && layout !== undefined) context.destroyObjects(ns, layout);

@@ -1,17 +1,18 @@
 /** rename(2) (guide 09 §6, RENAME): atomically, over a target or not, with Linux's order of checks. */
+
+import { type Fid, sameFid } from '../../fid/fid.ts';
 import { errnoError } from '../../runtime/errors.ts';
-import type { LuFid } from '../../wire/fid-structs.ts';
 import { type Credential, demand, isDirectory, MAY_EXEC, MAY_WRITE, Mode } from './credential.ts';
-import { fidEquals, fidIsOperative, fidKey } from './fid-key.ts';
+import { fidKey, isOperative } from './fid-key.ts';
 import { checkName, isDot, isDotDot } from './name-hash.ts';
 import type { NamespaceEdit } from './namespace.ts';
 import { addName } from './namespace-create.ts';
 import { dropLink, dropName, mayRemove, type RemovalContext, type Removed } from './namespace-remove.ts';
 
 export interface Rename {
-  readonly sourceParent: LuFid;
+  readonly sourceParent: Fid;
   readonly sourceName: Uint8Array;
-  readonly targetParent: LuFid;
+  readonly targetParent: Fid;
   readonly targetName: Uint8Array;
   readonly time: bigint;
 }
@@ -25,14 +26,14 @@ export function rename(
   who: Credential,
   o: Rename,
   context: RemovalContext,
-): { moved: LuFid; replaced: Removed | undefined } {
+): { moved: Fid; replaced: Removed | undefined } {
   for (const name of [o.sourceName, o.targetName]) {
     checkName(name);
     if (isDot(name) || isDotDot(name)) throw errnoError(22, { syscall: 'rename' });
   }
-  if (!fidIsOperative(o.sourceParent) || !fidIsOperative(o.targetParent))
+  if (!isOperative(o.sourceParent) || !isOperative(o.targetParent))
     throw errnoError(1, { syscall: 'rename' });
-  const sameParent = fidEquals(o.sourceParent, o.targetParent);
+  const sameParent = sameFid(o.sourceParent, o.targetParent);
   const sourceDirectory = ns.directory(o.sourceParent);
   const targetDirectory = sameParent ? sourceDirectory : ns.directory(o.targetParent);
   demand(who, sourceDirectory, MAY_EXEC, ns.acl(o.sourceParent));
@@ -46,7 +47,7 @@ export function rename(
   if (moving && ns.isWithin(o.targetParent, fidKey(source.fid))) throw errnoError(22, { syscall: 'rename' });
   if (target !== undefined && ns.isWithin(o.sourceParent, fidKey(target.fid)))
     throw errnoError(39, { syscall: 'rename' });
-  if (target !== undefined && fidEquals(source.fid, target.fid))
+  if (target !== undefined && sameFid(source.fid, target.fid))
     return { moved: source.fid, replaced: undefined };
 
   mayRemove(ns, who, o.sourceParent, sourceDirectory, inode, moving);

@@ -1,6 +1,7 @@
 /** Attributes (guides 09 §6 SETATTR and §7, 11 §3 and §4): who may change what, and which times follow. */
+
+import type { Fid } from '../../fid/fid.ts';
 import { errnoError } from '../../runtime/errors.ts';
-import type { LuFid } from '../../wire/fid-structs.ts';
 import { InodeFlag, SetattrValid } from '../../wire/mds-constants.ts';
 import { XattrName } from '../../wire/names.ts';
 import {
@@ -54,7 +55,7 @@ const has = (valid: bigint, bits: bigint): boolean => (valid & bits) !== 0n;
 export function setAttributes(
   ns: NamespaceEdit,
   who: Credential,
-  fid: LuFid,
+  fid: Fid,
   a: Attributes,
   options: { readonly ownerOverride: boolean },
 ): Inode {
@@ -78,6 +79,7 @@ export function setAttributes(
   const onlyTimes = !has(a.valid, V.MDS_ATTR_SIZE | V.MDS_ATTR_MODE | V.MDS_ATTR_UID | V.MDS_ATTR_GID);
   if (explicit && onlyTimes && !has(a.valid, V.MDS_ATTR_FORCE) && !isOwner(who, inode))
     if (!permits(who, inode, MAY_WRITE, acl)) throw errnoError(1, { syscall: 'utimes' });
+  if (has(a.valid, V.MDS_ATTR_SIZE)) inode.size = a.size;
   setTimes(inode, a);
   ns.putInode(fid, inode);
   return inode;
@@ -93,7 +95,7 @@ function setFlags(who: Credential, inode: Inode, flags: number): void {
   inode.flags = (inode.flags & ~USER_VISIBLE_FLAGS) | (flags & USER_VISIBLE_FLAGS);
 }
 
-function setOwner(ns: NamespaceEdit, who: Credential, fid: LuFid, inode: Inode, a: Attributes): void {
+function setOwner(ns: NamespaceEdit, who: Credential, fid: Fid, inode: Inode, a: Attributes): void {
   const uid = has(a.valid, V.MDS_ATTR_UID) ? a.uid : inode.uid;
   const gid = has(a.valid, V.MDS_ATTR_GID) ? a.gid : inode.gid;
   if (!has(a.valid, V.MDS_ATTR_UID | V.MDS_ATTR_GID)) return;
@@ -111,7 +113,7 @@ function setOwner(ns: NamespaceEdit, who: Credential, fid: LuFid, inode: Inode, 
   if (before !== inode.mode) followMode(ns, fid, inode.mode);
 }
 
-function setMode(ns: NamespaceEdit, who: Credential, fid: LuFid, inode: Inode, a: Attributes): void {
+function setMode(ns: NamespaceEdit, who: Credential, fid: Fid, inode: Inode, a: Attributes): void {
   let kept = inode.mode;
   if (has(a.valid, V.MDS_ATTR_KILL_SUID)) kept &= ~Mode.S_ISUID;
   if (has(a.valid, V.MDS_ATTR_KILL_SGID) && (kept & Mode.S_IXGRP) !== 0) kept &= ~Mode.S_ISGID;
@@ -131,7 +133,7 @@ function setMode(ns: NamespaceEdit, who: Credential, fid: LuFid, inode: Inode, a
 }
 
 /** An access list says the same as the mode. */
-function followMode(ns: NamespaceEdit, fid: LuFid, mode: number): void {
+function followMode(ns: NamespaceEdit, fid: Fid, mode: number): void {
   const bytes = ns.xattr(fid, XattrName.XATTR_NAME_ACL_ACCESS);
   if (bytes !== undefined)
     ns.setXattr(fid, XattrName.XATTR_NAME_ACL_ACCESS, encodeAcl(aclWithMode(decodeAcl(bytes), mode)));
@@ -150,7 +152,7 @@ function setTimes(inode: Inode, a: Attributes): void {
  * What a close brings (guide 09 §7): times that are newer, and the lazy size of a regular file, which only grows unless
  * the client says that it truncated. Gives undefined when nothing changed.
  */
-export function closeAttributes(ns: NamespaceEdit, fid: LuFid, a: Attributes): Inode | undefined {
+export function closeAttributes(ns: NamespaceEdit, fid: Fid, a: Attributes): Inode | undefined {
   const inode = ns.find(fid);
   if (inode === undefined) return undefined;
   const before = { ...inode };

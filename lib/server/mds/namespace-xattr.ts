@@ -1,6 +1,7 @@
 /** Extended attributes (guides 09 §6 SETXATTR, 11 §8 and §9). */
+
+import type { Fid } from '../../fid/fid.ts';
 import { errnoError } from '../../runtime/errors.ts';
-import type { LuFid } from '../../wire/fid-structs.ts';
 import { InodeFlag } from '../../wire/mds-constants.ts';
 import { XattrName } from '../../wire/names.ts';
 import {
@@ -47,7 +48,7 @@ const OWN: ReadonlySet<string> = new Set([
 export function setXattr(
   ns: NamespaceEdit,
   who: Credential,
-  fid: LuFid,
+  fid: Fid,
   o: {
     readonly name: string;
     readonly value: Uint8Array | undefined;
@@ -77,7 +78,7 @@ export function setXattr(
 const isAcl = (name: string): boolean =>
   name === XattrName.XATTR_NAME_ACL_ACCESS || name === XattrName.XATTR_NAME_ACL_DEFAULT;
 
-function mayWrite(ns: NamespaceEdit, who: Credential, fid: LuFid, inode: Inode, name: string): void {
+function mayWrite(ns: NamespaceEdit, who: Credential, fid: Fid, inode: Inode, name: string): void {
   if (name.startsWith(XattrName.XATTR_USER_PREFIX)) {
     if (!isRegular(inode) && !isDirectory(inode)) throw errnoError(1, { syscall: 'setxattr' });
     if ((inode.mode & Mode.S_ISVTX) !== 0 && isDirectory(inode) && !isOwner(who, inode))
@@ -97,7 +98,7 @@ function mayWrite(ns: NamespaceEdit, who: Credential, fid: LuFid, inode: Inode, 
 /** An access list that a mode can say becomes the mode; the mode follows any other. */
 function setAcl(
   ns: NamespaceEdit,
-  fid: LuFid,
+  fid: Fid,
   inode: Inode,
   name: string,
   value: Uint8Array | undefined,
@@ -113,13 +114,7 @@ function setAcl(
 }
 
 /** Throws EACCES, EPERM for what the caller may not read. */
-export function mayReadXattr(
-  ns: NamespaceView,
-  who: Credential,
-  fid: LuFid,
-  inode: Inode,
-  name: string,
-): void {
+export function mayReadXattr(ns: NamespaceView, who: Credential, fid: Fid, inode: Inode, name: string): void {
   if (name.startsWith(XattrName.XATTR_USER_PREFIX)) {
     if (!isRegular(inode) && !isDirectory(inode)) throw errnoError(61, { syscall: 'getxattr' });
     demand(who, inode, MAY_READ, ns.acl(fid));

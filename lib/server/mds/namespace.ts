@@ -3,12 +3,13 @@
  * transactions (guides 09, 11). What changes them stands in namespace-*.ts, an operation a file, free of
  * requests and locks.
  */
+
+import { type Fid, ZERO_FID } from '../../fid/fid.ts';
 import { errnoError } from '../../runtime/errors.ts';
-import type { LuFid } from '../../wire/fid-structs.ts';
 import { XattrName } from '../../wire/names.ts';
 import type { Table, Transaction, WritableTable } from '../store/key-value-store.ts';
 import { isDirectory, Mode } from './credential.ts';
-import { fidKey, fidOfKey, NO_FID } from './fid-key.ts';
+import { fidKey, fidOfKey } from './fid-key.ts';
 import { DOT, DOT_DOT, isDot, isDotDot, nameHash } from './name-hash.ts';
 import { decodeAcl, type PosixAcl } from './posix-acl.ts';
 import { DirectoryEntry, decodeInode, encodeInode, type Inode, MdtTable } from './records.ts';
@@ -16,12 +17,12 @@ import { DirectoryEntry, decodeInode, encodeInode, type Inode, MdtTable } from '
 export interface NamedEntry {
   readonly hash: bigint;
   readonly name: Uint8Array;
-  readonly fid: LuFid;
+  readonly fid: Fid;
   /** S_IFMT bits. */
   readonly type: number;
 }
 
-function entryKey(directory: LuFid, hash: bigint, name: Uint8Array): Buffer {
+function entryKey(directory: Fid, hash: bigint, name: Uint8Array): Buffer {
   const key = Buffer.allocUnsafe(24 + name.length);
   key.set(fidKey(directory), 0);
   key.writeBigUInt64BE(hash, 16);
@@ -29,12 +30,12 @@ function entryKey(directory: LuFid, hash: bigint, name: Uint8Array): Buffer {
   return key;
 }
 
-function xattrKey(fid: LuFid, name: string): Buffer {
+function xattrKey(fid: Fid, name: string): Buffer {
   return Buffer.concat([fidKey(fid), Buffer.from(name, 'utf8')]);
 }
 
 /** First key behind all that begin with a FID. */
-function afterFid(fid: LuFid): Buffer {
+function afterFid(fid: Fid): Buffer {
   return Buffer.concat([fidKey(fid), Buffer.alloc(264, 0xff)]);
 }
 
@@ -46,27 +47,27 @@ export class NamespaceView {
     this.tables = tables;
   }
 
-  find(fid: LuFid): Inode | undefined {
+  find(fid: Fid): Inode | undefined {
     const bytes = this.tables.table(MdtTable.inode).get(fidKey(fid));
     return bytes === undefined ? undefined : decodeInode(bytes);
   }
 
   /** Throws ENOENT (or `errno`) when there is no such object. */
-  inode(fid: LuFid, errno = 2): Inode {
+  inode(fid: Fid, errno = 2): Inode {
     const inode = this.find(fid);
     if (inode === undefined) throw errnoError(errno, { syscall: 'lookup' });
     return inode;
   }
 
   /** A directory that still has a name. Throws ENOENT, ENOTDIR. */
-  directory(fid: LuFid): Inode {
+  directory(fid: Fid): Inode {
     const inode = this.inode(fid);
     if (!isDirectory(inode)) throw errnoError(20, { syscall: 'lookup' });
     if (inode.nlink === 0) throw errnoError(2, { syscall: 'lookup' });
     return inode;
   }
 
-  lookup(directory: LuFid, name: Uint8Array): { fid: LuFid; type: number } | undefined {
+  lookup(directory: Fid, name: Uint8Array): { fid: Fid; type: number } | undefined {
     if (isDot(name)) return { fid: directory, type: Mode.S_IFDIR };
     if (isDotDot(name)) return { fid: this.inode(directory).parent, type: Mode.S_IFDIR };
     const bytes = this.tables.table(MdtTable.entry).get(entryKey(directory, nameHash(name), name));
@@ -75,7 +76,7 @@ export class NamespaceView {
   }
 
   /** Entries from `fromHash` on in hash order, '.' and '..' first. */
-  *entries(directory: LuFid, fromHash = 0n): Iterable<NamedEntry> {
+  *entries(directory: Fid, fromHash = 0n): Iterable<NamedEntry> {
     for (const [name, fid] of [
       [DOT, directory],
       [DOT_DOT, this.inode(directory).parent],
@@ -96,43 +97,43 @@ export class NamespaceView {
     }
   }
 
-  isEmpty(directory: LuFid): boolean {
+  isEmpty(directory: Fid): boolean {
     const start = entryKey(directory, 0n, new Uint8Array(0));
     for (const _ of this.tables.table(MdtTable.entry).range(start, afterFid(directory), 1)) return false;
     return true;
   }
 
-  xattr(fid: LuFid, name: string): Uint8Array | undefined {
+  xattr(fid: Fid, name: string): Uint8Array | undefined {
     return this.tables.table(MdtTable.xattr).get(xattrKey(fid, name));
   }
 
-  *xattrs(fid: LuFid): Iterable<{ name: string; value: Uint8Array }> {
+  *xattrs(fid: Fid): Iterable<{ name: string; value: Uint8Array }> {
     for (const { key, value } of this.tables.table(MdtTable.xattr).range(fidKey(fid), afterFid(fid)))
       yield { name: Buffer.from(key.subarray(16)).toString('utf8'), value };
   }
 
   /** The access list, where there is one. */
-  acl(fid: LuFid): PosixAcl | undefined {
+  acl(fid: Fid): PosixAcl | undefined {
     const bytes = this.xattr(fid, XattrName.XATTR_NAME_ACL_ACCESS);
     return bytes === undefined ? undefined : decodeAcl(bytes);
   }
 
   /** A symbolic link's target, without a NUL. */
-  target(fid: LuFid): Uint8Array | undefined {
+  target(fid: Fid): Uint8Array | undefined {
     return this.tables.table(MdtTable.symlink).get(fidKey(fid));
   }
 
-  isOrphan(fid: LuFid): boolean {
+  isOrphan(fid: Fid): boolean {
     return this.tables.table(MdtTable.orphan).get(fidKey(fid)) !== undefined;
   }
 
-  orphans(): LuFid[] {
+  orphans(): Fid[] {
     const all = this.tables.table(MdtTable.orphan).range(new Uint8Array(0), Buffer.alloc(17, 0xff));
     return [...all].map(({ key }) => fidOfKey(key));
   }
 
   /** True when `ancestor` is `fid` or above it. */
-  isWithin(fid: LuFid, ancestor: Uint8Array): boolean {
+  isWithin(fid: Fid, ancestor: Uint8Array): boolean {
     let at = fid;
     // No tree is deeper than its number of directories; the bound only stops a damaged one.
     for (let depth = 0; depth < 1 << 16; depth++) {
@@ -162,38 +163,38 @@ export class NamespaceEdit extends NamespaceView {
     return this.#transaction.table(name);
   }
 
-  putInode(fid: LuFid, inode: Inode): void {
+  putInode(fid: Fid, inode: Inode): void {
     inode.version = this.version;
     this.#table(MdtTable.inode).put(fidKey(fid), encodeInode(inode));
   }
 
   /** Removes an object with all that hangs on it. */
-  removeInode(fid: LuFid): void {
+  removeInode(fid: Fid): void {
     this.#table(MdtTable.inode).remove(fidKey(fid));
     this.#table(MdtTable.symlink).remove(fidKey(fid));
     this.#table(MdtTable.orphan).remove(fidKey(fid));
     for (const { name } of [...this.xattrs(fid)]) this.setXattr(fid, name, undefined);
   }
 
-  putEntry(directory: LuFid, name: Uint8Array, fid: LuFid, type: number): void {
+  putEntry(directory: Fid, name: Uint8Array, fid: Fid, type: number): void {
     const key = entryKey(directory, nameHash(name), name);
     this.#table(MdtTable.entry).put(key, DirectoryEntry.encode({ fid, type }));
   }
 
-  removeEntry(directory: LuFid, name: Uint8Array): void {
+  removeEntry(directory: Fid, name: Uint8Array): void {
     this.#table(MdtTable.entry).remove(entryKey(directory, nameHash(name), name));
   }
 
-  setXattr(fid: LuFid, name: string, value: Uint8Array | undefined): void {
+  setXattr(fid: Fid, name: string, value: Uint8Array | undefined): void {
     if (value === undefined) this.#table(MdtTable.xattr).remove(xattrKey(fid, name));
     else this.#table(MdtTable.xattr).put(xattrKey(fid, name), value);
   }
 
-  setTarget(fid: LuFid, target: Uint8Array): void {
+  setTarget(fid: Fid, target: Uint8Array): void {
     this.#table(MdtTable.symlink).put(fidKey(fid), target);
   }
 
-  addOrphan(fid: LuFid): void {
+  addOrphan(fid: Fid): void {
     this.#table(MdtTable.orphan).put(fidKey(fid), new Uint8Array([1]));
   }
 
@@ -220,7 +221,7 @@ export function newInode(fields: Partial<Inode>): Inode {
     flags: 0,
     projid: 0,
     lazySize: 0,
-    parent: NO_FID,
+    parent: { ...ZERO_FID },
     ...fields,
   };
 }
