@@ -1,0 +1,77 @@
+/** MDS_CLOSE (guide 09 §7): gives an open handle back, with the times and the size that the client knows. */
+import type { Fid } from '../../fid/fid.ts';
+import type { RequestInputs } from '../../wire/format.ts';
+import { RQF_MDS_CLOSE } from '../../wire/formats.ts';
+import { OpBias, Reint, SetattrValid } from '../../wire/mds-constants.ts';
+import { type Credentials, capabilities } from './credentials.ts';
+import { MDS_READPAGE_PORTAL, type MetadataTarget, type RequestOptions } from './target.ts';
+
+const {
+  MDS_ATTR_MODE,
+  MDS_ATTR_ATIME,
+  MDS_ATTR_MTIME,
+  MDS_ATTR_CTIME,
+  MDS_ATTR_ATIME_SET,
+  MDS_ATTR_MTIME_SET,
+  MDS_ATTR_CTIME_SET,
+  MDS_ATTR_LSIZE,
+  MDS_ATTR_LBLOCKS,
+} = SetattrValid;
+
+export interface Close {
+  readonly fid: Fid;
+  readonly openHandle: bigint;
+  /** Type and permission bits. */
+  readonly mode: number;
+  /** Seconds. */
+  readonly atime: bigint;
+  readonly mtime: bigint;
+  readonly ctime: bigint;
+  /** Size and blocks of a regular file, kept by the MDT as its lazy size. */
+  readonly size?: { readonly bytes: bigint; readonly blocks: bigint };
+  /** Data were written through this handle. */
+  readonly modified: boolean;
+}
+
+export function closeRequest(close: Close, who: Credentials): RequestInputs<typeof RQF_MDS_CLOSE> {
+  const times =
+    MDS_ATTR_ATIME |
+    MDS_ATTR_MTIME |
+    MDS_ATTR_CTIME |
+    MDS_ATTR_ATIME_SET |
+    MDS_ATTR_MTIME_SET |
+    MDS_ATTR_CTIME_SET;
+  const lazy = close.size === undefined ? 0n : MDS_ATTR_LSIZE | MDS_ATTR_LBLOCKS;
+  return {
+    mdt_epoch: { mio_open_handle: close.openHandle },
+    rec_reint: {
+      sa_opcode: Reint.REINT_SETATTR,
+      sa_cap: capabilities(who),
+      sa_fsuid: who.uid,
+      sa_fsgid: who.gid,
+      sa_fid: close.fid,
+      sa_valid: MDS_ATTR_MODE | times | lazy,
+      sa_size: close.size?.bytes ?? 0n,
+      sa_blocks: close.size?.blocks ?? 0n,
+      sa_atime: close.atime,
+      sa_mtime: close.mtime,
+      sa_ctime: close.ctime,
+      sa_mode: close.mode,
+      sa_bias: close.modified ? OpBias.MDS_DATA_MODIFIED : 0,
+    },
+  };
+}
+
+/** Rejects with ESTALE when the server does not know the handle any more (it was restarted or evicted us). */
+export async function close(
+  mdc: MetadataTarget,
+  what: Close,
+  who: Credentials,
+  options: RequestOptions = {},
+): Promise<void> {
+  await mdc.caller.call(RQF_MDS_CLOSE, closeRequest(what, who), {
+    requestPortal: MDS_READPAGE_PORTAL,
+    modifies: true,
+    ...options,
+  });
+}

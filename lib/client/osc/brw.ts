@@ -1,0 +1,177 @@
+/**
+ * What OST_READ and OST_WRITE have in common (guide 12 §5): the request's obdo, object and range, how a run is cut into
+ * RPCs, and how often one is tried.
+ */
+
+import { fidToOstId } from '../../fid/ost-id.ts';
+import type { ChecksumName, Segment } from '../../lnet/network.ts';
+import { LustreError } from '../../runtime/errors.ts';
+import { ConnectFlag } from '../../wire/connection-constants.ts';
+import type { RequestInputs } from '../../wire/format.ts';
+import type { RQF_OST_BRW_READ } from '../../wire/formats.ts';
+import { MdValid } from '../../wire/mds-constants.ts';
+import { ObdoFlag } from '../../wire/ost-constants.ts';
+import { checksumFlag } from './checksum.ts';
+import { stripeObdo } from './obdo.ts';
+import type { ObjectTarget, StripeObject } from './target.ts';
+
+const PAGE = 4096;
+const MIB = 1 << 20;
+/** Most bytes in one RPC whatever was negotiated. */
+const RPC_MAX = 16 * MIB;
+/** Most bytes that travel inside the messages: the kernel's default. */
+const SHORT_IO_MAX = 16384;
+/** ioo_max_brw of short I/O: (0 - 1) << 16 (guide 12 §5.1). */
+const SHORT_IO_MAX_BRW = 0xffff_0000;
+const TRIES = 10;
+
+/** One RPC's part of a run. */
+export interface Part {
+  readonly offset: number;
+  readonly length: number;
+  readonly segments: readonly Segment[];
+}
+
+export interface BrwArguments {
+  readonly object: StripeObject;
+  readonly part: Part;
+  /** Server handle of the lock that covers the range. */
+  readonly lockHandle: bigint;
+  /** obdo bits of the operation itself, times for one. */
+  readonly valid: bigint;
+  readonly niobufFlags: number;
+  readonly checksum: ChecksumName | undefined;
+  readonly shortIo: boolean;
+  readonly resend: boolean;
+}
+
+/** Bytes of one RPC to this target. */
+export function rpcSize(granted: ObjectTarget['granted']): number {
+  const size =
+    (granted.ocd_connect_flags & ConnectFlag.OBD_CONNECT_BRW_SIZE) === 0n ? MIB : granted.ocd_brw_size;
+  return Math.max(PAGE, Math.min(size, RPC_MAX));
+}
+
+export function isShortIo(granted: ObjectTarget['granted'], length: number): boolean {
+  return (granted.ocd_connect_flags & ConnectFlag.OBD_CONNECT_SHORTIO) !== 0n && length <= SHORT_IO_MAX;
+}
+
+/**
+ * Cuts a run into RPCs. One that does not begin on a page ends at the next MiB, so that it fits one descriptor: with a
+ * partial first page both sides would have to cut later ones at odd places (guide 12 §5.3).
+ */
+export function cutRun(offset: number, segments: readonly Segment[], size: number): Part[] {
+  const total = segments.reduce((sum, segment) => sum + segment.length, 0);
+  const parts: Part[] = [];
+  const source = new SegmentCursor(segments);
+  for (let at = offset; at < offset + total; ) {
+    const room = at % PAGE === 0 ? size : Math.min(size, MIB - (at % MIB));
+    const length = Math.min(room, offset + total - at);
+    parts.push({ offset: at, length, segments: source.take(length) });
+    at += length;
+  }
+  return parts;
+}
+
+/** Walks a list of segments. */
+class SegmentCursor {
+  readonly #segments: readonly Segment[];
+  #index = 0;
+  #used = 0;
+
+  constructor(segments: readonly Segment[]) {
+    this.#segments = segments;
+  }
+
+  take(length: number): Segment[] {
+    const taken: Segment[] = [];
+    while (length > 0) {
+      const segment = this.#segments[this.#index]!;
+      const part = Math.min(length, segment.length - this.#used);
+      if (part > 0) taken.push({ memory: segment.memory, offset: segment.offset + this.#used, length: part });
+      length -= part;
+      this.#used += part;
+      if (this.#used === segment.length) {
+        this.#index++;
+        this.#used = 0;
+      }
+    }
+    return taken;
+  }
+}
+
+/** Shortens a list of segments to its first `length` bytes. */
+export function headOf(segments: readonly Segment[], length: number): Segment[] {
+  return new SegmentCursor(segments).take(length);
+}
+
+type BrwRequest = Pick<RequestInputs<typeof RQF_OST_BRW_READ>, 'ost_body' | 'obd_ioobj' | 'niobuf_remote'>;
+
+/** Buffers 1 to 3 of either request. `extra` are the fields of obdo that only one of them has. */
+export function brwRequest(
+  granted: ObjectTarget['granted'],
+  announced: { o_blocks: bigint; o_grant: bigint; o_mode: number },
+  a: BrwArguments,
+  extra: Record<string, number | bigint>,
+): BrwRequest {
+  const { OBD_MD_FLFLAGS, OBD_MD_FLHANDLE, OBD_MD_FLCKSUM, OBD_MD_FLGRANT, OBD_MD_FLBLOCKS } = MdValid;
+  const flags =
+    (a.checksum === undefined ? 0 : checksumFlag(a.checksum)) |
+    (a.shortIo ? ObdoFlag.OBD_FL_SHORT_IO : 0) |
+    (a.resend ? ObdoFlag.OBD_FL_RECOV_RESEND : 0);
+  const valid =
+    a.valid |
+    OBD_MD_FLFLAGS |
+    OBD_MD_FLHANDLE |
+    OBD_MD_FLBLOCKS |
+    OBD_MD_FLGRANT |
+    MdValid.OBD_MD_FLTYPE |
+    MdValid.OBD_MD_FLUID |
+    MdValid.OBD_MD_FLGID |
+    (a.checksum === undefined ? 0n : OBD_MD_FLCKSUM);
+  const pieces = Math.max(1, Math.floor(rpcSize(granted) / MIB));
+  return {
+    ost_body: {
+      oa: { ...stripeObdo(a.object, valid), ...announced, ...extra, o_flags: flags, o_handle: a.lockHandle },
+    },
+    obd_ioobj: [
+      {
+        ioo_oid: fidToOstId(a.object.fid),
+        ioo_max_brw: a.shortIo ? SHORT_IO_MAX_BRW : (pieces - 1) << 16,
+        ioo_bufcnt: 1,
+      },
+    ],
+    niobuf_remote: [{ rnb_offset: BigInt(a.part.offset), rnb_len: a.part.length, rnb_flags: a.niobufFlags }],
+  };
+}
+
+/** The bytes on the other side were not those that were sent. */
+export class ChecksumMismatch extends Error {}
+
+/** Tries a data RPC until it is done: what the server could not do now, and bytes that arrived damaged, go again with
+ * growing pauses; all else is the caller's. */
+export async function tryBrw<T>(ost: ObjectTarget, attempt: (resend: boolean) => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt(tries > 1);
+    } catch (error) {
+      const mismatch = error instanceof ChecksumMismatch;
+      const code = (error as LustreError).code;
+      if (mismatch) ost.counters.checksumErrors++;
+      const later = code === 'EINPROGRESS';
+      if (!later && !mismatch && code !== 'EAGAIN' && code !== 'ENOMEM') throw error;
+      if (!later && tries >= TRIES) {
+        if (!mismatch) throw error;
+        throw new LustreError(
+          'EIO',
+          `bytes to or from ${ost.name} arrived damaged ${TRIES} times: ${(error as Error).message}`,
+          { target: ost.name, nid: ost.nid },
+          -5,
+        );
+      }
+      ost.counters.resends++;
+      ost.runtime.log.warn({ target: ost.name, nid: ost.nid, tries, error }, 'data RPC goes again');
+    }
+    await new Promise<void>((resolve) => ost.runtime.after(Math.min(tries - 1, 10) * 1000, resolve));
+  }
+}

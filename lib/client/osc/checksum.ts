@@ -1,0 +1,37 @@
+/** Which bulk checksum is used, and how it is named in an obdo (guide 12 §6). Computing is the endpoint's. */
+import type { ChecksumName } from '../../lnet/network.ts';
+import { ConnectFlag } from '../../wire/connection-constants.ts';
+import type { ObdConnectData } from '../../wire/connection-structs.ts';
+import { ChecksumType, ObdoFlag } from '../../wire/ost-constants.ts';
+
+/** Types that we can compute, the fastest first. */
+const KNOWN: readonly (readonly [ChecksumName, number, number])[] = [
+  ['crc32c', ChecksumType.OBD_CKSUM_CRC32C, ObdoFlag.OBD_FL_CKSUM_CRC32C],
+  ['adler32', ChecksumType.OBD_CKSUM_ADLER, ObdoFlag.OBD_FL_CKSUM_ADLER],
+  ['crc32', ChecksumType.OBD_CKSUM_CRC32, ObdoFlag.OBD_FL_CKSUM_CRC32],
+];
+
+/** Bits for ocd_cksum_types: all of ours, or only the one that the user wants. */
+export function checksumTypesAsked(wanted: ChecksumName | undefined): number {
+  return KNOWN.reduce(
+    (bits, [name, bit]) => (wanted === undefined || name === wanted ? bits | bit : bits),
+    0,
+  );
+}
+
+/** The type to use with a target: the user's if it was granted, else the fastest that was. Adler where the server
+ * negotiates none (guide 05 §2.2). */
+export function chooseChecksum(granted: ObdConnectData, wanted: ChecksumName | undefined): ChecksumName {
+  if ((granted.ocd_connect_flags & ConnectFlag.OBD_CONNECT_CKSUM) === 0n) return 'adler32';
+  const usable = KNOWN.filter(([, bit]) => (granted.ocd_cksum_types & bit) !== 0).map(([name]) => name);
+  return usable.find((name) => name === wanted) ?? usable[0] ?? 'adler32';
+}
+
+/** The type in o_flags: an enumeration in bits 12 to 15, not bits. */
+export function checksumFlag(type: ChecksumName): number {
+  return KNOWN.find(([name]) => name === type)?.[2] ?? 0;
+}
+
+export function checksumOfFlags(flags: number): ChecksumName | undefined {
+  return KNOWN.find(([, , flag]) => flag === (flags & ObdoFlag.OBD_FL_CKSUM_ALL))?.[0];
+}

@@ -1,0 +1,29 @@
+/** The obdo of requests to an OST (guide 12 §2): which object, whose stripe it is, and what the bits say is valid. */
+import { fidToOstId } from '../../fid/ost-id.ts';
+import { MdValid } from '../../wire/mds-constants.ts';
+import type { Obdo } from '../../wire/ost-structs.ts';
+import type { StructInput } from '../../wire/struct.ts';
+import type { StripeObject } from './target.ts';
+
+export type ObdoInput = StructInput<typeof Obdo>;
+
+const { OBD_MD_FLID, OBD_MD_FLGROUP, OBD_MD_FLFID, OBD_MD_FLPARENT, OBD_MD_FLOSTLAYOUT } = MdValid;
+
+/** Object and parent; `valid` in addition to the bits for those. */
+export function objectObdo(object: StripeObject, valid: bigint): ObdoInput {
+  return {
+    o_valid: valid | OBD_MD_FLID | OBD_MD_FLGROUP | OBD_MD_FLFID | OBD_MD_FLPARENT,
+    o_oi: fidToOstId(object.fid),
+    o_parent_seq: object.parent.f_seq,
+    o_parent_oid: object.parent.f_oid,
+    o_stripe_idx: object.stripe,
+  };
+}
+
+/** The same with the layout, which servers keep beside the object for repair. */
+export function stripeObdo(object: StripeObject, valid: bigint): ObdoInput {
+  return {
+    ...objectObdo(object, valid | OBD_MD_FLOSTLAYOUT),
+    o_layout: { ol_stripe_size: object.stripeSize, ol_stripe_count: object.stripeCount },
+  };
+}

@@ -1,0 +1,128 @@
+/** OST_READ (guide 12 §5): one RPC's worth of bytes under a lock, by bulk or inside the message. */
+import { ProtocolError } from '../../runtime/errors.ts';
+import { type RequestInputs, required } from '../../wire/format.ts';
+import { RQF_OST_BRW_READ } from '../../wire/formats.ts';
+import { MdValid } from '../../wire/mds-constants.ts';
+import { BrwFlag } from '../../wire/ost-constants.ts';
+import { brwRequest, ChecksumMismatch, headOf, isShortIo, type Part, tryBrw } from './brw.ts';
+import { checksumOfFlags } from './checksum.ts';
+import {
+  type ObjectTarget,
+  OST_BULK_PORTAL,
+  OST_IO_PORTAL,
+  type Owner,
+  type StripeObject,
+} from './target.ts';
+
+export interface Read {
+  readonly object: StripeObject;
+  readonly part: Part;
+  readonly lockHandle: bigint;
+  readonly owner: Owner;
+  /** Seconds: the new atime. */
+  readonly time: bigint;
+}
+
+export interface ReadRequestArguments extends Read {
+  readonly granted: ObjectTarget['granted'];
+  readonly announced: { o_blocks: bigint; o_grant: bigint; o_mode: number };
+  readonly checksum: ObjectTarget['checksum'];
+  readonly shortIo: boolean;
+  readonly resend: boolean;
+}
+
+export function readRequest(r: ReadRequestArguments): RequestInputs<typeof RQF_OST_BRW_READ> {
+  const common = brwRequest(
+    r.granted,
+    r.announced,
+    {
+      object: r.object,
+      part: r.part,
+      lockHandle: r.lockHandle,
+      valid: MdValid.OBD_MD_FLATIME | MdValid.OBD_MD_FLMTIME | MdValid.OBD_MD_FLCTIME,
+      niobufFlags:
+        BrwFlag.OBD_BRW_READ | BrwFlag.OBD_BRW_SYNC | (r.owner.privileged ? BrwFlag.OBD_BRW_SYS_RESOURCE : 0),
+      checksum: r.checksum,
+      shortIo: r.shortIo,
+      resend: r.resend,
+    },
+    { o_atime: r.time, o_uid: r.owner.uid, o_gid: r.owner.gid },
+  );
+  return { ...common, short_io: new Uint8Array(0) };
+}
+
+/** How many bytes were there; what lies behind them in the segments is untouched. Kernels count whole pages, so the end of
+ * the file is known from the LVB, never from this. */
+export async function read(
+  ost: ObjectTarget,
+  r: Read,
+  options: { signal?: AbortSignal } = {},
+): Promise<number> {
+  return ost.slots.run(() => tryBrw(ost, (resend) => attempt(ost, r, resend, options)));
+}
+
+async function attempt(
+  ost: ObjectTarget,
+  r: Read,
+  resend: boolean,
+  options: { signal?: AbortSignal },
+): Promise<number> {
+  const { segments, length } = r.part;
+  const shortIo = isShortIo(ost.granted, length);
+  const request = readRequest({
+    ...r,
+    granted: ost.granted,
+    announced: ost.grant.announce(),
+    checksum: ost.checksum,
+    shortIo,
+    resend,
+  });
+  const reply = await ost.caller.call(RQF_OST_BRW_READ, request, {
+    requestPortal: OST_IO_PORTAL,
+    ...(shortIo
+      ? { replyRoom: length }
+      : { bulk: { direction: 'sink', portal: OST_BULK_PORTAL, segments } as const }),
+    ...options,
+  });
+  const { oa } = required(reply.values, 'ost_body');
+  if ((oa.o_valid & MdValid.OBD_MD_FLGRANT) !== 0n) ost.grant.settle(0, Number(oa.o_grant & 0xffff_ffffn));
+  const short = reply.values.short_io ?? new Uint8Array(0);
+  const moved = shortIo ? short.length : reply.bulkBytes;
+  if (reply.status !== moved || moved > length) {
+    throw new ProtocolError('EPROTO', `a read of ${length} bytes brought ${moved} and says ${reply.status}`, {
+      target: ost.name,
+      nid: ost.nid,
+      opcode: 'OST_READ',
+    });
+  }
+  if (shortIo) scatter(short, r.part);
+  verify(ost, r.part, moved, oa.o_valid, oa.o_flags, oa.o_nlink);
+  return moved;
+}
+
+function verify(
+  ost: ObjectTarget,
+  part: Part,
+  moved: number,
+  valid: bigint,
+  flags: number,
+  sum: number,
+): void {
+  if (ost.checksum === undefined || (valid & MdValid.OBD_MD_FLCKSUM) === 0n) return;
+  const type = checksumOfFlags(flags);
+  const have = type === undefined ? undefined : ost.endpoint.checksum(type, headOf(part.segments, moved));
+  if (have !== sum) {
+    throw new ChecksumMismatch(
+      `${type ?? 'an unknown checksum'} of the read at ${part.offset} is 0x${(have ?? 0).toString(16)} here, 0x${sum.toString(16)} there`,
+    );
+  }
+}
+
+function scatter(bytes: Uint8Array, part: Part): void {
+  let at = 0;
+  for (const { memory, offset, length } of part.segments) {
+    memory.bytes.set(bytes.subarray(at, at + length), offset);
+    at += length;
+    if (at >= bytes.length) return;
+  }
+}

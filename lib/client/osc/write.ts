@@ -1,0 +1,152 @@
+/** OST_WRITE (guide 12 §5): one RPC's worth of bytes under a PW lock, by bulk or inside the message. */
+import { errnoError, ProtocolError } from '../../runtime/errors.ts';
+import { ConnectFlag } from '../../wire/connection-constants.ts';
+import { type RequestInputs, required } from '../../wire/format.ts';
+import { RQF_OST_BRW_WRITE } from '../../wire/formats.ts';
+import { MdValid } from '../../wire/mds-constants.ts';
+import { BrwFlag } from '../../wire/ost-constants.ts';
+import type { Obdo } from '../../wire/ost-structs.ts';
+import { brwRequest, ChecksumMismatch, isShortIo, type Part, tryBrw } from './brw.ts';
+import {
+  type ObjectTarget,
+  OST_BULK_PORTAL,
+  OST_IO_PORTAL,
+  type Owner,
+  type StripeObject,
+} from './target.ts';
+
+export interface Write {
+  readonly object: StripeObject;
+  readonly part: Part;
+  readonly lockHandle: bigint;
+  readonly owner: Owner;
+  /** Seconds: the new mtime and ctime. */
+  readonly time: bigint;
+}
+
+export interface WriteRequestArguments extends Write {
+  readonly granted: ObjectTarget['granted'];
+  readonly announced: { o_blocks: bigint; o_grant: bigint; o_mode: number };
+  /** Grant that this RPC spends; 0 when it takes free space. */
+  readonly grantUsed: number;
+  readonly checksum?: { readonly type: NonNullable<ObjectTarget['checksum']>; readonly value: number };
+  readonly shortIo: boolean;
+  readonly resend: boolean;
+}
+
+export function writeRequest(w: WriteRequestArguments): RequestInputs<typeof RQF_OST_BRW_WRITE> {
+  // ASYNC: the server may answer before it has committed; sync() is what makes data durable.
+  const niobufFlags =
+    BrwFlag.OBD_BRW_ASYNC |
+    (w.grantUsed > 0 ? BrwFlag.OBD_BRW_FROM_GRANT : 0) |
+    (w.owner.privileged ? BrwFlag.OBD_BRW_SYS_RESOURCE : 0);
+  const common = brwRequest(
+    w.granted,
+    w.announced,
+    {
+      object: w.object,
+      part: w.part,
+      lockHandle: w.lockHandle,
+      valid: MdValid.OBD_MD_FLMTIME | MdValid.OBD_MD_FLCTIME | MdValid.OBD_MD_FLPROJID,
+      niobufFlags,
+      checksum: w.checksum?.type,
+      shortIo: w.shortIo,
+      resend: w.resend,
+    },
+    {
+      o_mtime: w.time,
+      o_ctime: w.time,
+      o_uid: w.owner.uid,
+      o_gid: w.owner.gid,
+      o_nlink: w.checksum?.value ?? 0,
+      o_data_version: BigInt(w.grantUsed),
+    },
+  );
+  return { ...common, short_io: w.shortIo ? gather(w.part) : new Uint8Array(0) };
+}
+
+/** The attributes after it. Rejects with ENOSPC, EDQUOT, ENOENT ... */
+export async function write(
+  ost: ObjectTarget,
+  w: Write,
+  options: { signal?: AbortSignal } = {},
+): Promise<Obdo> {
+  return ost.slots.run(() => tryBrw(ost, (resend) => attempt(ost, w, resend, options)));
+}
+
+async function attempt(
+  ost: ObjectTarget,
+  w: Write,
+  resend: boolean,
+  options: { signal?: AbortSignal },
+): Promise<Obdo> {
+  const { segments, offset, length } = w.part;
+  const shortIo = isShortIo(ost.granted, length);
+  const type = ost.checksum;
+  const value = type === undefined ? 0 : ost.endpoint.checksum(type, segments);
+  const announced = ost.grant.announce();
+  const grants = (ost.granted.ocd_connect_flags & ConnectFlag.OBD_CONNECT_GRANT) !== 0n;
+  const grantUsed = grants ? ost.grant.take(offset, length) : 0;
+  const request = writeRequest({
+    ...w,
+    granted: ost.granted,
+    announced: {
+      ...announced,
+      o_blocks: announced.o_blocks + BigInt(grantUsed),
+      o_grant: announced.o_grant - BigInt(grantUsed),
+    },
+    grantUsed,
+    ...(type !== undefined && { checksum: { type, value } }),
+    shortIo,
+    resend,
+  });
+  let more = 0;
+  let done = false;
+  try {
+    const reply = await ost.caller.call(RQF_OST_BRW_WRITE, request, {
+      requestPortal: OST_IO_PORTAL,
+      ...(!shortIo && { bulk: { direction: 'source', portal: OST_BULK_PORTAL, segments } as const }),
+      ...options,
+    });
+    done = true;
+    const { oa } = required(reply.values, 'ost_body');
+    if ((oa.o_valid & MdValid.OBD_MD_FLGRANT) !== 0n) more = Number(oa.o_grant & 0xffff_ffffn);
+    checkWritten(ost, reply.values.rcs ?? [], w);
+    const answered = (oa.o_valid & MdValid.OBD_MD_FLCKSUM) !== 0n;
+    if (type !== undefined && answered && oa.o_nlink !== value) {
+      throw new ChecksumMismatch(
+        `${type} of the write at ${offset} is ${hex(value)} here, ${hex(oa.o_nlink)} there`,
+      );
+    }
+    return oa;
+  } finally {
+    if (done) ost.grant.settle(grantUsed, more);
+    else ost.grant.giveBack(grantUsed);
+  }
+}
+
+/** One result per niobuf: 0, or a negative errno. */
+function checkWritten(ost: ObjectTarget, rcs: readonly number[], w: Write): void {
+  for (const rc of rcs) {
+    const status = rc | 0;
+    if (status < 0)
+      throw errnoError(status, { syscall: 'write', target: ost.name, nid: ost.nid, opcode: 'OST_WRITE' });
+    if (status > 0)
+      throw new ProtocolError('EPROTO', `a write at ${w.part.offset} was answered with ${status}`, {
+        target: ost.name,
+      });
+  }
+}
+
+/** Short I/O goes inside the message, so these few bytes are copied. */
+function gather(part: Part): Uint8Array {
+  const bytes = new Uint8Array(part.length);
+  let at = 0;
+  for (const { memory, offset, length } of part.segments) {
+    bytes.set(memory.bytes.subarray(offset, offset + length), at);
+    at += length;
+  }
+  return bytes;
+}
+
+const hex = (n: number): string => `0x${(n >>> 0).toString(16)}`;
