@@ -1,27 +1,19 @@
 /** What is inside the buffers that the request formats leave as bytes: layouts, ACLs, log blocks, lists, file data. */
-import { ChangelogSetinfo } from '../../wire/llog-structs.ts';
+
 import { FidArray, GetinfoFid2path, LuFid, LuSeqRange, LuSeqRangeArray } from '../../wire/fid-structs.ts';
 import { LquotaLvb, OstLvb, OstLvbV1 } from '../../wire/ldlm-structs.ts';
-import { LlogCookie } from '../../wire/llog-structs.ts';
+import { ChangelogSetinfo, LlogCookie } from '../../wire/llog-structs.ts';
 import { Opcode } from '../../wire/opcodes.ts';
 import { Fiemap, FiemapExtent, NiobufRemote } from '../../wire/ost-structs.ts';
+import type { SidedContext } from './content-context.ts';
 import type { Dissection } from './dissection.ts';
 import { dissectAcl, dissectLayout, isLayout } from './layout-content.ts';
 import { dissectLogBlock } from './llog-content.ts';
 
-/** What a buffer's content depends on beside its field: the opcode, the intent or reint, and the key of an info request. */
-export interface ContentContext {
-  readonly opcode: number;
-  readonly detail: string;
-  readonly key: string;
-}
-
-type Sided = ContentContext & { side: 'request' | 'reply' };
-
 const zero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
 
 /** Takes the content of a buffer of raw bytes apart, all of it. */
-export function dissectContent(d: Dissection, key: string, context: Sided): void {
+export function dissectContent(d: Dissection, key: string, context: SidedContext): void {
   switch (key) {
     case 'mdt_md':
     case 'default_mdt_md':
@@ -54,7 +46,11 @@ export function dissectContent(d: Dissection, key: string, context: Sided): void
       return;
     case 'fiemap_val': {
       const { fm_mapped_extents } = d.struct('fiemap', Fiemap);
-      d.structs('fm_extents', FiemapExtent, Math.min(fm_mapped_extents, Math.floor(d.left / FiemapExtent.size)));
+      d.structs(
+        'fm_extents',
+        FiemapExtent,
+        Math.min(fm_mapped_extents, Math.floor(d.left / FiemapExtent.size)),
+      );
       if (zero(d.peek())) d.raw('padding', 'unused');
       return;
     }
@@ -71,10 +67,12 @@ export function dissectContent(d: Dissection, key: string, context: Sided): void
 function dissectLayoutOrZero(d: Dissection, asked: boolean): void {
   if (isLayout(d.peek())) dissectLayout(d, asked);
   else if (zero(d.peek())) d.raw('padding', 'unused');
+  // A symlink's target stands where a file has its layout.
+  else if (d.peek().indexOf(0) === d.left - 1) d.text('target', d.left);
   else d.raw('value', 'value');
 }
 
-function dissectEadata(d: Dissection, { opcode, side, detail }: Sided): void {
+function dissectEadata(d: Dissection, { opcode, side, detail }: SidedContext): void {
   if (opcode >= Opcode.LLOG_ORIGIN_HANDLE_CREATE && opcode < Opcode.LLOG_LAST_OPC) {
     dissectLogBlock(d);
   } else if (opcode === Opcode.MDS_GETXATTR || detail === 'intent getxattr') {
@@ -83,7 +81,7 @@ function dissectEadata(d: Dissection, { opcode, side, detail }: Sided): void {
 }
 
 /** A lock value block: sizes and times of an object, a layout, or quota (guide 08 §7). */
-function dissectValueBlock(d: Dissection, { detail }: Sided): void {
+function dissectValueBlock(d: Dissection, { detail }: SidedContext): void {
   if (isLayout(d.peek())) dissectLayout(d, false);
   else if (d.left === OstLvb.size) d.struct('ost_lvb', OstLvb);
   else if (d.left === LquotaLvb.size && detail.includes('quota')) d.struct('lquota_lvb', LquotaLvb);
@@ -98,7 +96,7 @@ function dissectFids(d: Dissection): void {
   d.structs('fid', LuFid, Math.floor(d.left / LuFid.size));
 }
 
-function dissectInfo(d: Dissection, field: string, { key, side }: Sided): void {
+function dissectInfo(d: Dissection, field: string, { key, side }: SidedContext): void {
   const padded = (length: number): number => (length + 8) & ~7;
   const name = side === 'request' && field.endsWith('_key') ? d.peek() : undefined;
   if (name !== undefined) {

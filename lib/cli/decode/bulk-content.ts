@@ -2,10 +2,11 @@
 import { MgsNidtblEntry } from '../../wire/connection-structs.ts';
 import { LnetNid } from '../../wire/lnet-structs.ts';
 import { Dir } from '../../wire/mds-constants.ts';
-import { LudaType, LuDirent, LuDirpage, LuIdxpage } from '../../wire/mds-structs.ts';
+import { LuDirent, LuDirpage, LudaType, LuIdxpage } from '../../wire/mds-structs.ts';
 import { Opcode } from '../../wire/opcodes.ts';
 import { WireError } from '../../wire/struct.ts';
 import type { Dissection } from './dissection.ts';
+import { dissectBatch } from './message-buffers.ts';
 
 /** Takes the bulk payload of an RPC apart; file data stays what it is. */
 export function dissectBulk(d: Dissection, opcode: number): void {
@@ -13,6 +14,7 @@ export function dissectBulk(d: Dissection, opcode: number): void {
   else if (opcode === Opcode.OBD_IDX_READ) inPages(d, dissectIndexPage);
   else if (opcode === Opcode.MGS_CONFIG_READ) inPages(d, dissectNidTable);
   else if (opcode === Opcode.OST_READ || opcode === Opcode.OST_WRITE) d.raw('bulk', 'data');
+  else if (opcode === Opcode.MDS_BATCH) dissectBatch(d);
   else d.raw('value', 'bulk');
 }
 
@@ -34,7 +36,8 @@ export function dissectDirectoryPage(d: Dissection): void {
     }
     if (entry.lde_reclen === 0) break;
     const used = d.at - start;
-    if (entry.lde_reclen < used) throw new WireError('lu_dirent', `${entry.lde_reclen} bytes are too few for its name`);
+    if (entry.lde_reclen < used)
+      throw new WireError('lu_dirent', `${entry.lde_reclen} bytes are too few for its name`);
     d.raw('padding', 'padding', entry.lde_reclen - used);
   }
   d.raw('padding', 'unused');

@@ -48,7 +48,11 @@ export interface Unit {
   readonly note?: string;
 }
 
-const bulkPortals: readonly number[] = [Portal.OST_BULK_PORTAL, Portal.MDS_BULK_PORTAL, Portal.MGS_BULK_PORTAL];
+const bulkPortals: readonly number[] = [
+  Portal.OST_BULK_PORTAL,
+  Portal.MDS_BULK_PORTAL,
+  Portal.MGS_BULK_PORTAL,
+];
 
 type Body = Pick<Unit, 'kind' | 'rpc' | 'request' | 'security' | 'note'>;
 
@@ -69,7 +73,10 @@ export class Conversation {
       case 'hello':
         return finish({ kind: 'hello', note: dissectHello(d, unit.nid16) });
       case 'noop':
-        return finish({ kind: 'noop', note: noopNote(d.struct('ksock_msg_hdr', KsockMsgHdr).ksh_zc_cookies) });
+        return finish({
+          kind: 'noop',
+          note: noopNote(d.struct('ksock_msg_hdr', KsockMsgHdr).ksh_zc_cookies),
+        });
       case 'message': {
         d.struct('ksock_msg_hdr', KsockMsgHdr);
         const { body, header } = this.message(d, unit.nid16, unit.time, unit.frame);
@@ -117,7 +124,9 @@ export class Conversation {
     const expected = this.tracker.expected(header);
     const request = typeof expected === 'object' ? expected : undefined;
     if (header.type === 'ACK') {
-      return typeof expected === 'object' ? { kind: 'ack', request: expected } : { kind: 'ack', note: expected ?? '' };
+      return typeof expected === 'object'
+        ? { kind: 'ack', request: expected }
+        : { kind: 'ack', note: expected ?? '' };
     }
     // An empty PUT or REPLY: the rest of a short read, a bulk GET that had nothing.
     const owner = request ?? this.tracker.bulkOf(header);
@@ -155,7 +164,8 @@ export class Conversation {
   /** A request or a reply. */
   private call(d: Dissection, header: LnetHeader, time: bigint, frame: number): Body {
     const known = this.tracker.requestOf(header);
-    const find: FindRequest = () => (known === undefined ? undefined : { variant: known.variant, context: known.context });
+    const find: FindRequest = () =>
+      known === undefined ? undefined : { variant: known.variant, context: known.context };
     const { rpc, security, flags } = dissectSecure(d, find);
     if (rpc === undefined) {
       const kind = known === undefined ? 'request' : 'reply';

@@ -13,15 +13,7 @@ import { decodeText } from '../../wire/text.ts';
  *  - `bulk`: file data; `opaque`: tokens and checksums of security mechanisms;
  *  - `undecoded`: bytes that could not be told what they are.
  */
-export type PartKind =
-  | 'struct'
-  | 'numbers'
-  | 'text'
-  | 'value'
-  | 'padding'
-  | 'bulk'
-  | 'opaque'
-  | 'undecoded';
+export type PartKind = 'struct' | 'numbers' | 'text' | 'value' | 'padding' | 'bulk' | 'opaque' | 'undecoded';
 
 export type AnyStruct = Struct<unknown, unknown>;
 
@@ -70,7 +62,11 @@ export class Dissection {
   }
 
   /** A struct at the cursor. Throws WireError when it does not fit. */
-  struct<T, In>(name: string, type: Struct<T, In>, littleEndian = this.littleEndian): StructValue<Struct<T, In>> {
+  struct<T, In>(
+    name: string,
+    type: Struct<T, In>,
+    littleEndian = this.littleEndian,
+  ): StructValue<Struct<T, In>> {
     this.need(name, type.size);
     const value = type.decode(this.peek(type.size), 0, littleEndian);
     this.add('struct', name, type.size, { type: type as AnyStruct, value, littleEndian });
@@ -83,7 +79,12 @@ export class Dissection {
   }
 
   /** A row of `count` numbers of 2, 4 or 8 bytes. */
-  numbers(name: string, width: 2 | 4 | 8, count: number, littleEndian = this.littleEndian): (number | bigint)[] {
+  numbers(
+    name: string,
+    width: 2 | 4 | 8,
+    count: number,
+    littleEndian = this.littleEndian,
+  ): (number | bigint)[] {
     this.need(name, width * count);
     const view = new DataView(this.bytes.buffer, this.bytes.byteOffset + this.cursor, width * count);
     const value = Array.from({ length: count }, (_, i) =>
@@ -108,7 +109,11 @@ export class Dissection {
   }
 
   /** Bytes without structure of their own. */
-  raw(kind: 'value' | 'padding' | 'bulk' | 'opaque' | 'undecoded', name: string, size = this.left): Uint8Array {
+  raw(
+    kind: 'value' | 'padding' | 'bulk' | 'opaque' | 'undecoded',
+    name: string,
+    size = this.left,
+  ): Uint8Array {
     this.need(name, size);
     const bytes = this.peek(size);
     if (size > 0) this.add(kind, name, size, {});
@@ -156,7 +161,8 @@ export class Dissection {
   }
 
   private need(name: string, size: number): void {
-    if (size < 0 || size > this.left) throw new WireError(name, `needs ${size} bytes, has ${this.left}`, size, this.left);
+    if (size < 0 || size > this.left)
+      throw new WireError(name, `needs ${size} bytes, has ${this.left}`, size, this.left);
   }
 
   private add(kind: PartKind, name: string, size: number, more: Partial<Part>): void {

@@ -104,7 +104,9 @@ function dissectComposite(d: Dissection, asked: boolean): void {
     const hole = start + entry.lcme_offset - d.at;
     if (hole < 0) throw new WireError('lov_comp_md_v1', 'components overlap');
     d.raw('padding', 'hole', hole);
-    d.within(`component[0x${entry.lcme_id.toString(16)}]`, entry.lcme_size, (inner) => dissectLayout(inner, asked));
+    d.within(`component[0x${entry.lcme_id.toString(16)}]`, entry.lcme_size, (inner) =>
+      dissectLayout(inner, asked),
+    );
   }
   dissectEnd(d);
 }

@@ -32,7 +32,8 @@ export class Ledger {
       at += part.bytes.length;
       this.bytes[part.kind] += part.bytes.length;
     }
-    if (at !== unit.bytes.length) throw new Error(`parts of a ${unit.kind} end at ${at} of ${unit.bytes.length}`);
+    if (at !== unit.bytes.length)
+      throw new Error(`parts of a ${unit.kind} end at ${at} of ${unit.bytes.length}`);
     this.units.set(unit.kind, (this.units.get(unit.kind) ?? 0) + 1);
     this.problems += unit.problems.length;
   }

@@ -4,8 +4,8 @@ import { Lnet, LnetMsgType } from '../../wire/lnet-constants.ts';
 import {
   LnetAck,
   LnetGet,
-  LnetNiStatus,
   LnetNid,
+  LnetNiStatus,
   LnetPingInfo,
   LnetPut,
   LnetReply,
@@ -118,7 +118,13 @@ function dissectVariant(d: Dissection, type: number, base: Base): LnetHeader {
   }
   if (type === LnetMsgType.LNET_MSG_ACK) {
     const ack = d.struct('ack', LnetAck, true);
-    return { ...base, type: 'ACK', matchBits: ack.match_bits, length: ack.mlength, cookie: cookieOf(ack.dst_wmd) };
+    return {
+      ...base,
+      type: 'ACK',
+      matchBits: ack.match_bits,
+      length: ack.mlength,
+      cookie: cookieOf(ack.dst_wmd),
+    };
   }
   const reply = d.struct('reply', LnetReply, true);
   return { ...base, type: 'REPLY', cookie: cookieOf(reply.dst_wmd) };

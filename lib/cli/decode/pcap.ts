@@ -105,8 +105,10 @@ async function* readFrames(file: string, reader: FileReader): AsyncGenerator<Cap
   if (start === undefined) throw new CaptureError(file, 0, 'is too short for a capture');
   const magic = viewOf(start).getUint32(0, true);
   if (magic === 0x0a0d0d0a) yield* readPcapng(file, reader);
-  else if (magic === 0xa1b2c3d4 || magic === 0xa1b23c4d) yield* readPcap(file, reader, true, magic === 0xa1b23c4d);
-  else if (magic === 0xd4c3b2a1 || magic === 0x4d3cb2a1) yield* readPcap(file, reader, false, magic === 0x4d3cb2a1);
+  else if (magic === 0xa1b2c3d4 || magic === 0xa1b23c4d)
+    yield* readPcap(file, reader, true, magic === 0xa1b23c4d);
+  else if (magic === 0xd4c3b2a1 || magic === 0x4d3cb2a1)
+    yield* readPcap(file, reader, false, magic === 0x4d3cb2a1);
   else throw new CaptureError(file, 0, `is neither pcap nor pcapng (magic 0x${magic.toString(16)})`);
 }
 
@@ -218,7 +220,8 @@ function frameOf(
   if (view.byteLength < header) throw new CaptureError(file, offset, 'a packet block is too short');
   const index = type === 3 ? 0 : type === 2 ? view.getUint16(0, little) : view.getUint32(0, little);
   const from = interfaces[index];
-  if (from === undefined) throw new CaptureError(file, offset, `a packet names interface ${index}, which is not there`);
+  if (from === undefined)
+    throw new CaptureError(file, offset, `a packet names interface ${index}, which is not there`);
   const wireLength = view.getUint32(type === 3 ? 0 : 16, little);
   const length = type === 3 ? Math.min(wireLength, view.byteLength - 4) : view.getUint32(12, little);
   if (header + length > view.byteLength)

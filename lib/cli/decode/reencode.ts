@@ -59,7 +59,8 @@ function says(part: Part, i: number): boolean {
   return !texts.some(([at, size]) => i >= at && i < at + size && behindNul(part.bytes, at, i));
 }
 
-const behindNul = (bytes: Uint8Array, from: number, i: number): boolean => bytes.subarray(from, i).includes(0);
+const behindNul = (bytes: Uint8Array, from: number, i: number): boolean =>
+  bytes.subarray(from, i).includes(0);
 
 interface Shape {
   /** 1 for each byte that a field lies on. */
@@ -81,7 +82,12 @@ function shapeOf(type: AnyStruct): Shape {
   return shape;
 }
 
-function walk(type: WireType<unknown, unknown>, at: number, covered: Uint8Array, texts: [number, number][]): void {
+function walk(
+  type: WireType<unknown, unknown>,
+  at: number,
+  covered: Uint8Array,
+  texts: [number, number][],
+): void {
   const fields = 'fields' in type ? (type as Struct<unknown, unknown>).fields : undefined;
   if (fields !== undefined) {
     for (const [offset, inner] of Object.values(fields)) walk(inner, at + offset, covered, texts);

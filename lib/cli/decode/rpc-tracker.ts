@@ -2,7 +2,7 @@
 import type { Nid } from '../../lnet/nid.ts';
 import { Opcode } from '../../wire/opcodes.ts';
 import { MsgHeaderFlag } from '../../wire/ptlrpc-constants.ts';
-import type { ContentContext } from './buffer-content.ts';
+import type { ContentContext } from './content-context.ts';
 import type { LnetHeader } from './lnet-messages.ts';
 import type { RpcMessage } from './rpc-messages.ts';
 import { opcodeName, type Variant } from './rpc-variants.ts';
@@ -94,7 +94,8 @@ export class RpcTracker {
   /** A reply that carries what later requests name: the handle of a connection. */
   reply(request: KnownRequest, rpc: RpcMessage): void {
     const { pb_handle: handle } = rpc.body;
-    if (connects.includes(request.opcode) && handle !== 0n) this.targets.set(`${request.server} ${handle}`, request.target);
+    if (connects.includes(request.opcode) && handle !== 0n)
+      this.targets.set(`${request.server} ${handle}`, request.target);
   }
 
   /** Remembers what an ACK or REPLY with this cookie will belong to. */
@@ -114,7 +115,9 @@ export class RpcTracker {
       if (conn !== undefined) this.targets.set(`callback ${conn}`, target);
       return target;
     }
-    return this.targets.get(`${server} ${body.pb_handle}`) ?? this.targets.get(`callback ${body.pb_handle}`) ?? '';
+    return (
+      this.targets.get(`${server} ${body.pb_handle}`) ?? this.targets.get(`callback ${body.pb_handle}`) ?? ''
+    );
   }
 }
 

@@ -3,8 +3,8 @@ import { LuSeqRange } from '../../wire/fid-structs.ts';
 import type { Format } from '../../wire/format.ts';
 import * as formats from '../../wire/formats.ts';
 import { IntentOpcode } from '../../wire/ldlm-constants.ts';
-import type { Message } from '../../wire/message.ts';
 import { Reint } from '../../wire/mds-constants.ts';
+import type { Message } from '../../wire/message.ts';
 import { Opcode } from '../../wire/opcodes.ts';
 import { decodeText } from '../../wire/text.ts';
 
@@ -17,6 +17,8 @@ export interface Variant {
 /** Opcodes with one format, and the format of those with several that the tests below do not single out. */
 const byOpcode = new Map<number, Format>();
 for (const format of Object.values(formats) as Format[]) {
+  // Its opcode is that of a batch's part, not of a request.
+  if (format === formats.RQF_BUT_GETATTR) continue;
   for (const opcode of format.opcodes) if (!byOpcode.has(opcode)) byOpcode.set(opcode, format);
 }
 const defaults: readonly Format[] = [
@@ -49,7 +51,9 @@ export function opcodeName(opcode: number): string {
 }
 
 const wordOf = (b: Uint8Array | undefined, at: number, little: boolean): number =>
-  b === undefined || b.length < at + 4 ? 0 : new DataView(b.buffer, b.byteOffset, b.length).getUint32(at, little);
+  b === undefined || b.length < at + 4
+    ? 0
+    : new DataView(b.buffer, b.byteOffset, b.length).getUint32(at, little);
 
 const keyOf = (b: Uint8Array | undefined): string => {
   const end = b?.indexOf(0) ?? 0;
@@ -65,7 +69,10 @@ export function requestVariant(opcode: number, message: Message): Variant | unde
     case Opcode.MDS_REINT:
       return reintVariant(wordOf(buffers[1], 0, little), message);
     case Opcode.MDS_CLOSE:
-      return { format: buffers.length > 4 ? formats.RQF_MDS_CLOSE_INTENT : formats.RQF_MDS_CLOSE, detail: '' };
+      return {
+        format: buffers.length > 4 ? formats.RQF_MDS_CLOSE_INTENT : formats.RQF_MDS_CLOSE,
+        detail: '',
+      };
     case Opcode.MDS_STATFS:
       return { format: buffers.length > 1 ? formats.RQF_MDS_STATFS_NEW : formats.RQF_MDS_STATFS, detail: '' };
     case Opcode.MGS_TARGET_REG: {
@@ -74,7 +81,10 @@ export function requestVariant(opcode: number, message: Message): Variant | unde
     }
     case Opcode.LDLM_GL_CALLBACK: {
       const described = buffers.length > 2;
-      return { format: described ? formats.RQF_LDLM_GL_CALLBACK_DESC : formats.RQF_LDLM_GL_CALLBACK, detail: '' };
+      return {
+        format: described ? formats.RQF_LDLM_GL_CALLBACK_DESC : formats.RQF_LDLM_GL_CALLBACK,
+        detail: '',
+      };
     }
     case Opcode.FLD_QUERY:
     case Opcode.SEQ_QUERY:
@@ -153,17 +163,26 @@ function sequenceVariant(opcode: number, { buffers, littleEndian }: Message): Va
   const which = wordOf(buffers[1], 0, littleEndian);
   if (opcode === Opcode.FLD_QUERY) {
     const range = buffers[2];
-    const start = range !== undefined && range.length >= LuSeqRange.size ? LuSeqRange.decode(range, 0, littleEndian) : undefined;
+    const start =
+      range !== undefined && range.length >= LuSeqRange.size
+        ? LuSeqRange.decode(range, 0, littleEndian)
+        : undefined;
     const detail = start === undefined ? '' : `sequence 0x${start.lsr_start.toString(16)}`;
     return { format: formats.RQF_FLD_QUERY, detail };
   }
-  return { format: formats.RQF_SEQ_QUERY, detail: which === 0 ? 'meta' : which === 1 ? 'super' : `op ${which}` };
+  return {
+    format: formats.RQF_SEQ_QUERY,
+    detail: which === 0 ? 'meta' : which === 1 ? 'super' : `op ${which}`,
+  };
 }
 
 function keyVariant(opcode: number, key: string, { buffers }: Message): Variant {
   const detail = `key ${key}`;
   if (opcode === Opcode.OST_SET_INFO) {
-    return { format: key === 'grant_shrink' ? formats.RQF_OST_SET_GRANT_INFO : formats.RQF_OBD_SET_INFO, detail };
+    return {
+      format: key === 'grant_shrink' ? formats.RQF_OST_SET_GRANT_INFO : formats.RQF_OBD_SET_INFO,
+      detail,
+    };
   }
   if (opcode === Opcode.MDS_SET_INFO) {
     return { format: buffers.length > 3 ? formats.RQF_MDT_SET_INFO : formats.RQF_OBD_SET_INFO, detail };

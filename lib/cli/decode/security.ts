@@ -13,7 +13,8 @@ import {
   PtlrpcUserDesc,
 } from '../../wire/security-structs.ts';
 import type { Dissection } from './dissection.ts';
-import { dissectMessage, dissectMessageHeader, type FindRequest, type RpcMessage } from './rpc-messages.ts';
+import { dissectMessageHeader } from './message-buffers.ts';
+import { dissectMessage, type FindRequest, type RpcMessage } from './rpc-messages.ts';
 
 /** A payload of a request or reply portal: its RPC where it can be read, and how it is protected. */
 export interface SecureMessage {
@@ -92,13 +93,24 @@ function dissectGss(d: Dissection, outer: Message, find: FindRequest): SecureMes
     if (take !== undefined) take(inner);
     else inner.raw('opaque', private_ ? 'wrap_token' : answer ? 'token' : 'mic');
   });
-  const what = answer ? (setUp ? 'context reply' : 'error') : (GSS_PROCEDURES[procedure] ?? `proc ${procedure}`);
+  const what = answer
+    ? setUp
+      ? 'context reply'
+      : 'error'
+    : (GSS_PROCEDURES[procedure] ?? `proc ${procedure}`);
   const mechanism = ['gssnull', 'krb5', 'sk'][(outer.secflvr >> 4) & 15] ?? 'gss';
   const protection = procedure === 0 ? ` ${GSS_SERVICES[service] ?? service} seq ${header.gh_seq}` : '';
-  return { rpc, security: `${mechanism} ${what}${protection}`, flags: outer.flags | (rpc?.message.flags ?? 0) };
+  return {
+    rpc,
+    security: `${mechanism} ${what}${protection}`,
+    flags: outer.flags | (rpc?.message.flags ?? 0),
+  };
 }
 
-function dissectGssHeader(d: Dissection, type: typeof GssHeader | typeof GssRepHeader | typeof GssErrHeader): void {
+function dissectGssHeader(
+  d: Dissection,
+  type: typeof GssHeader | typeof GssRepHeader | typeof GssErrHeader,
+): void {
   const { gh_handle } =
     type === GssRepHeader
       ? d.struct(type.name, GssRepHeader)

@@ -164,7 +164,8 @@ export class SocklndStream implements StreamSink {
     const size = Math.min(this.queue.length, LOST_PIECE);
     const bytes = this.queue.peek(size);
     for (let at = 0; at + least <= size; at++) {
-      if (bytes[at] !== (Socklnd.KSOCK_MSG_LNET & 0xff) && bytes[at + 3] !== (Socklnd.KSOCK_MSG_LNET & 0xff)) continue;
+      if (bytes[at] !== (Socklnd.KSOCK_MSG_LNET & 0xff) && bytes[at + 3] !== (Socklnd.KSOCK_MSG_LNET & 0xff))
+        continue;
       const nid16 = believable(bytes.subarray(at, at + least));
       if (nid16 === undefined) continue;
       this.lose(at, 'no message starts here');
@@ -215,11 +216,17 @@ function payloadLength(bytes: Uint8Array, nid16: boolean): number | undefined {
 /** Whether a frame and an LNet header stand here; the answer is the header's form. */
 function believable(bytes: Uint8Array): boolean | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (view.getUint32(0, true) !== Socklnd.KSOCK_MSG_LNET && view.getUint32(0, false) !== Socklnd.KSOCK_MSG_LNET)
+  if (
+    view.getUint32(0, true) !== Socklnd.KSOCK_MSG_LNET &&
+    view.getUint32(0, false) !== Socklnd.KSOCK_MSG_LNET
+  )
     return undefined;
   for (const nid16 of [false, true]) {
     const pid = FRAME_HEADER + (nid16 ? 40 : 16);
-    if (view.getUint32(pid, true) !== Lnet.LNET_PID_LUSTRE || view.getUint32(pid + 4, true) !== Lnet.LNET_PID_LUSTRE)
+    if (
+      view.getUint32(pid, true) !== Lnet.LNET_PID_LUSTRE ||
+      view.getUint32(pid + 4, true) !== Lnet.LNET_PID_LUSTRE
+    )
       continue;
     if (payloadLength(bytes, nid16) !== undefined) return nid16;
   }
