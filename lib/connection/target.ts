@@ -3,9 +3,9 @@
  * itself answers connect, disconnect and ping, checks handles, connection counts and XIDs, keeps exports and
  * their last replies, and calls an operation only for a request that passed all of that.
  */
-import type { IncomingRequest, ReplyOptions } from '../rpc/rpc.ts';
+import type { IncomingRequest, Reply, ReplyOptions } from '../rpc/rpc.ts';
 import type { ObdConnectData } from '../wire/connection-structs.ts';
-import type { Format, ReplyInputs, RequestValues } from '../wire/format.ts';
+import type { Format, ReplyInputs, RequestInputs, RequestValues } from '../wire/format.ts';
 import type { StructInput } from '../wire/struct.ts';
 
 /** One client of one target. Made by connect, destroyed by disconnect or eviction. */
@@ -20,18 +20,22 @@ export interface Export {
   readonly connectData: ObdConnectData;
   /** A place for the target's own state per client (grants, open handles, locks), by the owner's key. */
   readonly state: Map<symbol, unknown>;
-  /** Sends a callback request to this client (portal 15): blocking, completion, glimpse AST. */
+  /** Sends a callback request to this client (portal 15): blocking, completion, glimpse AST. Rejects with ETIMEDOUT when no
+   * answer came within `timeoutMs` (default: the adaptive request timeout, 11 s at first), with the network's error, or with
+   * the client's. Whether that is reason to evict is the caller's decision. */
   callback<F extends Format>(
     format: F,
-    request: import('../wire/format.ts').RequestInputs<F>,
+    request: RequestInputs<F>,
     options?: { timeoutMs?: number; opcode?: number },
-  ): Promise<import('../rpc/rpc.ts').Reply<F>>;
+  ): Promise<Reply<F>>;
+  /** False once disconnected or evicted. */
+  readonly connected: boolean;
   /** Ends it: next requests get -ENOTCONN; `onDisconnect` runs with evicted true. */
   evict(reason: string): void;
 }
 
 /** One request in the hands of an operation. */
-export interface Call<F extends Format> {
+export interface Call<F extends Format = Format> {
   readonly request: IncomingRequest;
   readonly values: RequestValues<F>;
   readonly export: Export;

@@ -34,6 +34,8 @@ export interface CallOptions {
   readonly replyRoom?: number;
   /** Occupies a modify slot and carries its tag (guide 04 §9). */
   readonly modifies?: boolean;
+  /** Errnos (positive) that resolve instead of rejecting: `status` is then negative and `values` what came with it. */
+  readonly accept?: readonly number[];
   /** Fail instead of resending when the connection is lost (pings, statfs, glimpse). */
   readonly noResend?: boolean;
   /** Fail with EAGAIN instead of waiting for the import to be FULL. */
@@ -73,19 +75,36 @@ export interface IncomingRequest {
   /** Buffers are views that stay valid until the request has been answered. */
   readonly message: Message;
   readonly arrivedAt: number;
+  /** When the client stops waiting (Runtime.now milliseconds); early replies move it. */
+  readonly deadline: number;
+  /** Match bits of the reply PUT: the XID, or pb_mbits where both ends agreed on REP_MBITS (guide 04 §3.2). */
+  replyMatchBits: bigint;
+  /** Match bits of the last bulk descriptor: the XID, or pb_mbits where both ends agreed on BULK_MBITS (guide 04 §3.3). */
+  bulkMatchBits: bigint;
+  /** True once answered or dropped. */
+  readonly answered: boolean;
   /** Decodes the buffers. Throws WireError. */
   decode<F extends Format>(format: F): RequestValues<F>;
   /** Answers; a second answer throws. */
   reply<F extends Format>(format: F, values: ReplyInputs<F>, options?: ReplyOptions): void;
-  /** Answers with a negative status and only the body, as type ERR (guide 04 §4.4). */
+  /** Answers with a negative status and only the body, as type ERR (guide 04 §4.4). Either sign of `errno`. */
   replyError(errno: number): void;
-  /** Pulls the client's bulk source into memory (GET); resolves when all is there. Rejects with ETIMEDOUT / ECONNRESET. */
+  /** Answers with the bytes of an earlier reply (reconstruction, guide 06 §7.3). */
+  replyAgain(bytes: Uint8Array): void;
+  /** Gives no answer: the client times out and resends. */
+  drop(reason: string): void;
+  /** Pulls the client's bulk source into memory (GET); resolves with the bytes moved when all is there. `brwSize` (bytes,
+   * default 1 MiB) is the largest bulk the request could have announced: (ioo_max_brw + 1) MiB for BRW, 1 MiB else.
+   * Rejects with a BulkError, after which the request is dropped without reply (guide 04 §7). */
   bulkGet(portal: number, segments: readonly Segment[], brwSize?: number): Promise<number>;
-  /** Pushes memory into the client's bulk sink (PUT with ACK); resolves when all is acknowledged. */
+  /** Pushes memory into the client's bulk sink (PUT with ACK), all descriptors even where there is nothing to send; resolves
+   * when all is acknowledged. `segments` may be empty. */
   bulkPut(portal: number, segments: readonly Segment[], brwSize?: number): Promise<void>;
 }
 
 export interface ReplyOptions {
+  /** Called with the reply's bytes as sent, valid only during the call: for keeping them to answer a resend. */
+  readonly onSent?: (bytes: Uint8Array) => void;
   /** pb_status; default 0. Negative errno or a positive LDLM code. */
   readonly status?: number;
   readonly transno?: bigint;

@@ -1,0 +1,219 @@
+/**
+ * An export: one client of one target as the server keeps it (guide 05 §2.4, §8; guide 04 §3.4, §10), and the way back to
+ * it for lock callbacks.
+ */
+import type { Nid } from '../lnet/nid.ts';
+import { requestTimeout } from '../rpc/adaptive-timeout.ts';
+import { opcodeName, replyPortalOf } from '../rpc/portals.ts';
+import type { PtlRpc } from '../rpc/ptlrpc.ts';
+import type { Reply } from '../rpc/rpc.ts';
+import type { Outcome } from '../rpc/transmission.ts';
+import { UnrepliedList } from '../rpc/xid.ts';
+import { Automaton } from '../runtime/automaton.ts';
+import { Errno, type ErrorContext, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
+import { ConnectFlag } from '../wire/connection-constants.ts';
+import type { ObdConnectData } from '../wire/connection-structs.ts';
+import {
+  buffersSize,
+  decodeBuffers,
+  encodeBuffers,
+  type Format,
+  type ReplyValues,
+  type RequestInputs,
+  rpcVersion,
+} from '../wire/format.ts';
+import { Portal } from '../wire/opcodes.ts';
+import { MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
+import { hasFlag } from './connect-data.ts';
+import { type ExportAction, type ExportEvent, type ExportState, exportStates } from './export-states.ts';
+import { PortalTimeouts } from './portal-timeouts.ts';
+import { ReplyData } from './reply-data.ts';
+import type { Export } from './target.ts';
+
+export interface ExportOptions {
+  readonly ptlrpc: PtlRpc;
+  readonly targetName: string;
+  readonly clientUuid: string;
+  readonly handle: bigint;
+  readonly callbackHandle: bigint;
+  readonly peer: Nid;
+  readonly connectData: ObdConnectData;
+  readonly connectCount: number;
+  readonly actions: { readonly [action in ExportAction]: (client: ClientExport) => void };
+}
+
+export class ClientExport implements Export {
+  readonly clientUuid: string;
+  readonly handle: bigint;
+  readonly targetName: string;
+  readonly state = new Map<symbol, unknown>();
+  readonly replies = new ReplyData();
+  callbackHandle: bigint;
+  peer: Nid;
+  connectData: ObdConnectData;
+  connectCount: number;
+  /** exp_last_xid: the client has told that it has all replies up to here. */
+  lastXid = 0n;
+  /** Highest transno this client was given. */
+  lastTransno = 0n;
+  /** Requests in an operation's hands. */
+  requests = 0;
+  lastRequestAt: number;
+  evictReason = '';
+  /** The target has been told that it is gone. */
+  released = false;
+  readonly #ptlrpc: PtlRpc;
+  readonly #timeouts: PortalTimeouts;
+  readonly #callbacks = new UnrepliedList();
+  readonly #automaton: Automaton<ExportState, ExportEvent, ExportAction, undefined>;
+
+  constructor(options: ExportOptions) {
+    this.#ptlrpc = options.ptlrpc;
+    this.targetName = options.targetName;
+    this.clientUuid = options.clientUuid;
+    this.handle = options.handle;
+    this.callbackHandle = options.callbackHandle;
+    this.peer = options.peer;
+    this.connectData = options.connectData;
+    this.connectCount = options.connectCount;
+    this.lastRequestAt = options.ptlrpc.runtime.now();
+    this.#timeouts = new PortalTimeouts(options.ptlrpc.timeouts);
+    const { actions } = options;
+    const bound = Object.fromEntries(
+      Object.entries(actions).map(([name, action]) => [name, () => action(this)]),
+    ) as { [action in ExportAction]: () => void };
+    this.#automaton = new Automaton(exportStates, `${options.targetName} ${options.clientUuid}`, bound);
+  }
+
+  get exportState(): ExportState {
+    return this.#automaton.state;
+  }
+
+  get connected(): boolean {
+    return this.exportState === 'CONNECTED';
+  }
+
+  dispatch(event: ExportEvent): void {
+    this.#automaton.dispatch(event, undefined);
+  }
+
+  accepts(event: ExportEvent): boolean {
+    return this.#automaton.accepts(event);
+  }
+
+  evict(reason: string): void {
+    if (!this.#automaton.accepts('evict')) return;
+    this.evictReason = reason;
+    this.dispatch('evict');
+  }
+
+  async callback<F extends Format>(
+    format: F,
+    request: RequestInputs<F>,
+    options: { timeoutMs?: number; opcode?: number } = {},
+  ): Promise<Reply<F>> {
+    const opcode = options.opcode ?? format.opcodes[0] ?? 0;
+    const context = (): ErrorContext => ({
+      opcode: opcodeName(opcode),
+      target: this.targetName,
+      nid: this.peer,
+    });
+    if (!this.connected) throw errnoError(Errno.ENOTCONN, context());
+    const xid = this.#ptlrpc.nextXid();
+    this.#callbacks.add(xid);
+    try {
+      const outcome = await this.#sendCallback(format, request, opcode, xid, options.timeoutMs);
+      if (outcome.kind === 'reply') return callbackReply(format, outcome, xid, context());
+      if (outcome.kind === 'timeout') throw errnoError(Errno.ETIMEDOUT, context());
+      if (outcome.kind === 'network') {
+        const { error } = outcome;
+        const errno = error instanceof LustreError && error.errno !== 0 ? error.errno : Errno.EIO;
+        throw errnoError(errno, { ...context(), cause: error });
+      }
+      if (outcome.kind === 'aborted') throw errnoError(Errno.ESHUTDOWN, context());
+      throw new ProtocolError('ERR_LUSTRE_REPLY', `malformed reply to a callback`, context());
+    } finally {
+      this.#callbacks.remove(xid);
+    }
+  }
+
+  /** As captured servers do: connection count 0, null flavour, the client's own handle (guide 04 §10). */
+  async #sendCallback<F extends Format>(
+    format: F,
+    request: RequestInputs<F>,
+    opcode: number,
+    xid: bigint,
+    timeoutMs: number | undefined,
+  ): Promise<Outcome> {
+    const { slabs, runtime } = this.#ptlrpc;
+    const portal = Portal.LDLM_CB_REQUEST_PORTAL;
+    const timeout =
+      timeoutMs === undefined
+        ? requestTimeout(this.#timeouts.estimate(portal))
+        : Math.max(1, Math.ceil(timeoutMs / 1000));
+    const inputs = {
+      ...request,
+      ptlrpc_body: {
+        pb_handle: this.callbackHandle,
+        pb_type: MsgType.PTL_RPC_MSG_REQUEST,
+        pb_version: rpcVersion(opcode) | RpcVersion.PTLRPC_MSG_VERSION,
+        pb_opc: opcode,
+        pb_last_xid: this.#callbacks.lastXid(),
+        pb_timeout: timeout,
+        pb_mbits: xid,
+      },
+    } as RequestInputs<F>;
+    const adaptive = hasFlag(this.connectData, ConnectFlag.OBD_CONNECT_AT);
+    const flags = (adaptive ? MsgHeaderFlag.MSGHDR_AT_SUPPORT : 0) | MsgHeaderFlag.MSGHDR_CKSUM_INCOMPAT18;
+    // A glimpse's reply carries an LVB of unknown size.
+    const replySize = buffersSize(format.reply, {}, true) + 256;
+    const size = buffersSize(format.request, inputs as { readonly [key: string]: unknown });
+    const memory = slabs.take(size);
+    const bytes = encodeBuffers<F['request']>(
+      format.request,
+      inputs,
+      { flags, repsize: replySize },
+      memory.bytes,
+    );
+    const latencyMs = this.#timeouts.latency * 1000;
+    const transmission = this.#ptlrpc.send(
+      {
+        peer: this.peer,
+        requestPortal: portal,
+        replyPortal: replyPortalOf(portal),
+        xid,
+        replyMatchBits: xid,
+        request: { memory, offset: 0, length: bytes.length },
+        replySize,
+        adaptive,
+        timeoutMs: timeout * 1000 + latencyMs,
+        latencyMs,
+        bulkMatchBits: 0n,
+      },
+      opcode,
+      false,
+    );
+    const outcome = await transmission.outcome;
+    slabs.give(memory);
+    if (outcome.kind === 'reply')
+      this.#timeouts.measure(portal, outcome.body, outcome.elapsedMs, runtime.now());
+    return outcome;
+  }
+}
+
+function callbackReply<F extends Format>(
+  format: F,
+  outcome: Outcome & { kind: 'reply' },
+  xid: bigint,
+  context: ErrorContext,
+): Reply<F> {
+  const { body, message } = outcome;
+  if (body.pb_status < 0) throw errnoError(body.pb_status, context);
+  if (body.pb_type === MsgType.PTL_RPC_MSG_ERR) throw errnoError(Errno.EINVAL, context);
+  try {
+    const values = decodeBuffers(format.reply, message) as ReplyValues<F>;
+    return { values, status: body.pb_status, xid, transno: body.pb_transno, bulkBytes: 0 };
+  } catch (cause) {
+    throw new ProtocolError('ERR_LUSTRE_REPLY', 'malformed reply to a callback', { ...context, cause });
+  }
+}

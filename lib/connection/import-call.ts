@@ -1,0 +1,346 @@
+/**
+ * One call over an import, from its slot to its reply, however many attempts that takes (guide 04 §3.3, §4.3, §4.4, §6;
+ * guide 06 §3).
+ */
+import type { Nid } from '../lnet/nid.ts';
+import { requestTimeout } from '../rpc/adaptive-timeout.ts';
+import { opcodeName, replyPortalOf, requestPortalOf, type TargetKind } from '../rpc/portals.ts';
+import type { PtlRpc } from '../rpc/ptlrpc.ts';
+import type { Bulk, CallOptions, Memory, Reply } from '../rpc/rpc.ts';
+import { bulkPieceCount, type Outcome, type Transmission } from '../rpc/transmission.ts';
+import type { UnrepliedList } from '../rpc/xid.ts';
+import { Errno, type ErrorContext, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import {
+  buffersSize,
+  decodeBuffers,
+  encodeBuffers,
+  type Format,
+  type ReplyValues,
+  type RequestInputs,
+  rpcVersion,
+} from '../wire/format.ts';
+import { Opcode } from '../wire/opcodes.ts';
+import { MsgFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
+import type { PortalTimeouts } from './portal-timeouts.ts';
+import { flightClass, type Slots } from './request-slots.ts';
+
+/** What a call sees of its import; read anew for each attempt. */
+export interface ImportView {
+  readonly runtime: Runtime;
+  readonly ptlrpc: PtlRpc;
+  readonly kind: TargetKind;
+  readonly targetName: string;
+  readonly nid: Nid;
+  readonly generation: number;
+  readonly connectCount: number;
+  readonly remoteHandle: bigint;
+  /** lm_secflvr. */
+  readonly flavour: number;
+  /** lm_flags. */
+  readonly headerFlags: number;
+  readonly adaptive: boolean;
+  readonly bulkMbits: boolean;
+  readonly replyMbits: boolean;
+  readonly timeouts: PortalTimeouts;
+  readonly unreplied: UnrepliedList;
+  readonly modifySlots: Slots;
+  readonly closeSlot: Slots;
+  readonly bulkSlots: Slots;
+  readonly generalSlots: Slots;
+  /** Undefined when requests of `generation` may be sent now; else resolves when to look again. Throws when never. */
+  ready(
+    generation: number,
+    options: CallOptions,
+    resend: boolean,
+    context: ErrorContext,
+  ): Promise<void> | undefined;
+  started(transmission: Transmission): void;
+  ended(transmission: Transmission): void;
+  /** The attempt made with `connectCount` found the connection dead. */
+  lost(connectCount: number, reason: Error): void;
+  replied(outcome: Outcome & { kind: 'reply' }, opcode: number): void;
+}
+
+export async function callOver<F extends Format>(
+  view: ImportView,
+  format: F,
+  request: RequestInputs<F>,
+  options: CallOptions,
+): Promise<Reply<F>> {
+  const call = new ImportCall(view, format, request, options);
+  options.signal?.throwIfAborted();
+  const onAbort = (): void => call.abort();
+  options.signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await call.run();
+  } finally {
+    options.signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+class ImportCall<F extends Format> {
+  readonly #view: ImportView;
+  readonly #format: F;
+  readonly #request: RequestInputs<F>;
+  readonly #options: CallOptions;
+  readonly #opcode: number;
+  readonly #generation: number;
+  readonly #bulk: Bulk | undefined;
+  readonly #size: number;
+  #replySize: number;
+  #xid = 0n;
+  #mbits = 0n;
+  #tag = 0;
+  #resend = false;
+  #inProgressDelays = 0;
+  #transmission: Transmission | undefined;
+  #memory: Memory | undefined;
+
+  constructor(view: ImportView, format: F, request: RequestInputs<F>, options: CallOptions) {
+    this.#view = view;
+    this.#format = format;
+    this.#request = request;
+    this.#options = options;
+    this.#opcode = options.opcode ?? format.opcodes[0] ?? 0;
+    this.#generation = view.generation;
+    // A bulk of nothing is no bulk: there would be no descriptor to wait for.
+    const { bulk } = options;
+    this.#bulk = bulk?.segments.some((s) => s.length > 0) ? bulk : undefined;
+    this.#size = buffersSize(format.request, request as { readonly [key: string]: unknown });
+    this.#replySize = buffersSize(format.reply, {}, true) + (options.replyRoom ?? 0);
+  }
+
+  abort(): void {
+    this.#transmission?.abort();
+  }
+
+  /** Slots first, then the XID, so that XIDs of one tag grow (guide 04 §3.4). */
+  async run(): Promise<Reply<F>> {
+    const { signal, modifies } = this.#options;
+    const { bulkSlots, generalSlots, modifySlots, closeSlot } = this.#view;
+    const kind = flightClass(this.#opcode);
+    const flight = kind === 'bulk' ? bulkSlots : kind === 'general' ? generalSlots : undefined;
+    const tags = modifies !== true ? undefined : this.#opcode === Opcode.MDS_CLOSE ? closeSlot : modifySlots;
+    const place = flight === undefined ? 0 : await flight.take(signal);
+    try {
+      if (tags !== undefined) this.#tag = await this.#takeTag(tags, signal);
+      try {
+        return await this.#attempts();
+      } finally {
+        if (this.#tag !== 0) this.#giveTag();
+      }
+    } finally {
+      flight?.give(place);
+      this.#view.unreplied.remove(this.#xid);
+      if (this.#memory !== undefined) this.#view.ptlrpc.slabs.give(this.#memory);
+    }
+  }
+
+  /** A close may use one slot beyond the others, so that it never waits for what waits for it. */
+  async #takeTag(slots: Slots, signal: AbortSignal | undefined): Promise<number> {
+    const slot = await slots.take(signal);
+    return slots === this.#view.closeSlot ? this.#view.modifySlots.count + slot : slot;
+  }
+
+  #giveTag(): void {
+    const { modifySlots, closeSlot } = this.#view;
+    if (this.#opcode === Opcode.MDS_CLOSE) closeSlot.give(1);
+    else modifySlots.give(this.#tag);
+  }
+
+  async #attempts(): Promise<Reply<F>> {
+    for (;;) {
+      this.#options.signal?.throwIfAborted();
+      for (;;) {
+        const wait = this.#view.ready(this.#generation, this.#options, this.#resend, this.#context());
+        if (wait === undefined) break;
+        await wait;
+        this.#options.signal?.throwIfAborted();
+      }
+      const connectCount = this.#view.connectCount;
+      const outcome = await this.#attempt();
+      const reply = await this.#interpret(outcome, connectCount);
+      if (reply !== undefined) return reply;
+    }
+  }
+
+  async #attempt(): Promise<Outcome> {
+    const view = this.#view;
+    const pieces = bulkPieceCount(this.#bulk);
+    this.#assignXids(pieces);
+    this.#memory ??= view.ptlrpc.slabs.take(this.#size);
+    const requestPortal = this.#options.requestPortal ?? requestPortalOf(view.kind, this.#opcode);
+    const timeout = requestTimeout(view.timeouts.estimate(requestPortal));
+    const bytes = this.#encode(this.#memory.bytes, timeout);
+    const latencyMs = view.timeouts.latency * 1000;
+    const transmission = view.ptlrpc.send(
+      {
+        peer: view.nid,
+        requestPortal,
+        replyPortal: this.#options.replyPortal ?? replyPortalOf(requestPortal),
+        xid: this.#xid,
+        replyMatchBits: view.replyMbits ? this.#mbits : this.#xid,
+        request: { memory: this.#memory, offset: 0, length: bytes.length },
+        replySize: this.#replySize,
+        adaptive: view.adaptive,
+        timeoutMs: timeout * 1000 + latencyMs,
+        latencyMs,
+        bulk: this.#bulk,
+        bulkMatchBits: this.#mbits,
+      },
+      this.#opcode,
+      this.#resend,
+    );
+    this.#transmission = transmission;
+    view.started(transmission);
+    try {
+      const outcome = await transmission.outcome;
+      if (outcome.kind === 'reply') {
+        view.timeouts.measure(requestPortal, outcome.body, outcome.elapsedMs, view.runtime.now());
+        view.replied(outcome, this.#opcode);
+      }
+      return outcome;
+    } finally {
+      this.#transmission = undefined;
+      view.ended(transmission);
+    }
+  }
+
+  /** A resend keeps its XID and draws new match bits, so that what is late for the first attempt finds nothing. */
+  #assignXids(pieces: number): void {
+    const { ptlrpc, unreplied, bulkMbits, replyMbits } = this.#view;
+    const span = BigInt(Math.max(0, pieces - 1));
+    if (this.#xid === 0n) {
+      this.#xid = ptlrpc.nextXid();
+      this.#mbits = this.#xid + span;
+    } else if (pieces > 0 || replyMbits) {
+      this.#mbits = ptlrpc.nextXid() + span;
+    }
+    // Without BULK_MBITS the XID itself is the last bulk descriptor's match bits.
+    if (pieces > 0 && !bulkMbits && this.#xid !== this.#mbits) {
+      unreplied.remove(this.#xid);
+      this.#xid = this.#mbits;
+    }
+    unreplied.add(this.#xid);
+  }
+
+  #encode(into: Uint8Array, timeout: number): Uint8Array {
+    const view = this.#view;
+    const own = (this.#request as { ptlrpc_body?: { pb_flags?: number } }).ptlrpc_body;
+    const inputs = {
+      ...this.#request,
+      ptlrpc_body: {
+        ...own,
+        pb_handle: view.remoteHandle,
+        pb_type: MsgType.PTL_RPC_MSG_REQUEST,
+        pb_version: rpcVersion(this.#opcode) | RpcVersion.PTLRPC_MSG_VERSION,
+        pb_opc: this.#opcode,
+        pb_last_xid: view.unreplied.lastXid(),
+        pb_tag: this.#tag,
+        pb_flags: (own?.pb_flags ?? 0) | (this.#resend ? MsgFlag.MSG_RESENT : 0),
+        pb_conn_cnt: view.connectCount,
+        pb_timeout: timeout,
+        pb_mbits: this.#mbits,
+      },
+    } as RequestInputs<F>;
+    const header = { secflvr: view.flavour, repsize: this.#replySize, flags: view.headerFlags };
+    return encodeBuffers<F['request']>(this.#format.request, inputs, header, into);
+  }
+
+  /** The reply, or undefined to try again. Throws what the caller is to see. */
+  async #interpret(outcome: Outcome, connectCount: number): Promise<Reply<F> | undefined> {
+    switch (outcome.kind) {
+      case 'reply':
+        return this.#onReply(outcome, connectCount);
+      case 'truncated':
+        if (this.#options.noResend === true) throw errnoError(Errno.EOVERFLOW, this.#context());
+        this.#replySize = outcome.needed;
+        this.#resend = true;
+        return undefined;
+      case 'malformed':
+        throw new ProtocolError(
+          'ERR_LUSTRE_REPLY',
+          `malformed reply: ${outcome.error.message}`,
+          this.#context(),
+        );
+      case 'timeout': {
+        const error = errnoError(Errno.ETIMEDOUT, {
+          ...this.#context(),
+          hint: `No ${outcome.during} came in time; is the server up and reachable?`,
+        });
+        this.#view.lost(connectCount, error);
+        if (this.#options.noResend === true) throw error;
+        break;
+      }
+      case 'network':
+        this.#view.lost(connectCount, outcome.error);
+        if (this.#options.noResend === true) throw this.#networkError(outcome.error);
+        break;
+      case 'aborted':
+        this.#options.signal?.throwIfAborted();
+        if (this.#options.noResend === true) throw errnoError(Errno.ECONNRESET, this.#context());
+        // Interrupted because the import was lost already, or because the RPC layer is closing.
+        this.#view.lost(connectCount, errnoError(Errno.ECONNRESET, this.#context()));
+        break;
+    }
+    this.#resend = true;
+    return undefined;
+  }
+
+  async #onReply(outcome: Outcome & { kind: 'reply' }, connectCount: number): Promise<Reply<F> | undefined> {
+    const { body, message, bulkBytes } = outcome;
+    let status = body.pb_status;
+    if (body.pb_type === MsgType.PTL_RPC_MSG_ERR && status >= 0) status = -Errno.EINVAL;
+    if (status === -Errno.ENOTCONN || status === -Errno.ENODEV) {
+      const error = errnoError(status, this.#context());
+      this.#view.lost(connectCount, error);
+      if (this.#options.noResend === true) throw error;
+      this.#resend = true;
+      return undefined;
+    }
+    if (status === -Errno.EINPROGRESS && this.#options.noResend !== true) {
+      await this.#delayed();
+      return undefined;
+    }
+    if (status < 0 && this.#options.accept?.includes(-status) !== true)
+      throw errnoError(status, this.#context());
+    try {
+      const values = decodeBuffers(this.#format.reply, message) as ReplyValues<F>;
+      return { values, status, xid: this.#xid, transno: body.pb_transno, bulkBytes };
+    } catch (cause) {
+      const text = cause instanceof LustreError ? cause.message : String(cause);
+      throw new ProtocolError('ERR_LUSTRE_REPLY', `malformed reply: ${text}`, { ...this.#context(), cause });
+    }
+  }
+
+  /** -EINPROGRESS: for ever, with a new XID, one second later each time up to the request's timeout. */
+  async #delayed(): Promise<void> {
+    const { runtime, timeouts, kind, unreplied } = this.#view;
+    const limit = requestTimeout(timeouts.estimate(requestPortalOf(kind, this.#opcode)));
+    this.#inProgressDelays = Math.min(this.#inProgressDelays + 1, limit);
+    unreplied.remove(this.#xid);
+    this.#xid = 0n;
+    this.#resend = false;
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        this.#options.signal?.removeEventListener('abort', wake);
+        timer.cancel();
+        resolve();
+      };
+      const timer = runtime.after(this.#inProgressDelays * 1000, wake);
+      this.#options.signal?.addEventListener('abort', wake, { once: true });
+    });
+  }
+
+  #networkError(cause: Error): LustreError {
+    if (cause instanceof LustreError && cause.errno !== 0)
+      return errnoError(cause.errno, { ...this.#context(), cause });
+    return errnoError(Errno.EIO, { ...this.#context(), cause });
+  }
+
+  #context(): ErrorContext {
+    const { targetName, nid } = this.#view;
+    return { ...this.#options.context, opcode: opcodeName(this.#opcode), target: targetName, nid };
+  }
+}

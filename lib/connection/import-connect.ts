@@ -1,0 +1,258 @@
+/** The connect, disconnect and final ping RPCs of an import: one attempt each, outside its slots and states (guide 05 §2, §8). */
+import { requestTimeout } from '../rpc/adaptive-timeout.ts';
+import { opcodeName, replyPortalOf, requestPortalOf, type TargetKind } from '../rpc/portals.ts';
+import type { Outcome, Transmission } from '../rpc/transmission.ts';
+import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
+import type { ObdConnectData } from '../wire/connection-structs.ts';
+import {
+  buffersSize,
+  decodeBuffers,
+  encodeBuffers,
+  type Format,
+  type RequestInputs,
+  rpcVersion,
+} from '../wire/format.ts';
+import { RQF_CONNECT, RQF_MDS_DISCONNECT, RQF_OBD_PING } from '../wire/formats.ts';
+import { Opcode } from '../wire/opcodes.ts';
+import { MsgOpFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
+import { checkGrant } from './connect-data.ts';
+import type { ImportView } from './import-call.ts';
+
+/** INITIAL_CONNECT_TIMEOUT: max(5, obd_timeout / 20), seconds. */
+const connectTimeout = (obdTimeout: number): number => Math.max(5, Math.floor(obdTimeout / 20));
+/** A server may know fields that we do not: room for them in the connect reply. */
+const CONNECT_REPLY_ROOM = 128;
+
+const connectOpcode: { readonly [kind in TargetKind]: number } = {
+  mgs: Opcode.MGS_CONNECT,
+  mdt: Opcode.MDS_CONNECT,
+  ost: Opcode.OST_CONNECT,
+};
+const disconnectOpcode: { readonly [kind in TargetKind]: number } = {
+  mgs: Opcode.MGS_DISCONNECT,
+  mdt: Opcode.MDS_DISCONNECT,
+  ost: Opcode.OST_DISCONNECT,
+};
+
+export interface ConnectRequest {
+  readonly targetUuid: string;
+  readonly clientUuid: string;
+  readonly callbackHandle: bigint;
+  readonly asked: ObdConnectData;
+  readonly initial: boolean;
+}
+
+export type ConnectOutcome =
+  | {
+      readonly kind: 'connected';
+      readonly handle: bigint;
+      readonly granted: ObdConnectData;
+      readonly lastCommitted: bigint;
+      readonly reconnect: boolean;
+      readonly recovering: boolean;
+    }
+  | {
+      readonly kind: 'failed';
+      readonly error: Error;
+      readonly next: 'sameNid' | 'otherNid' | 'close';
+      /** No server answered at all. */
+      readonly unreachable: boolean;
+    };
+
+export async function sendConnect(view: ImportView, request: ConnectRequest): Promise<ConnectOutcome> {
+  const opcode = connectOpcode[view.kind];
+  const timeout = connectTimeout(view.ptlrpc.timeouts.obdTimeout);
+  const outcome = await exchange(view, {
+    format: RQF_CONNECT,
+    opcode,
+    // AT is not in force until it is granted, so the reply comes to offset 0.
+    adaptive: false,
+    headerFlags: 0,
+    timeout,
+    replyRoom: CONNECT_REPLY_ROOM,
+    values: {
+      ptlrpc_body: {
+        pb_op_flags: request.initial ? MsgOpFlag.MSG_CONNECT_INITIAL : 0,
+        pb_service_time: view.timeouts.estimate(requestPortalOf(view.kind, opcode)),
+      },
+      tgtuuid: request.targetUuid,
+      cluuid: request.clientUuid,
+      conn: request.callbackHandle,
+      connect_data: request.asked,
+      selinux_pol: '',
+    },
+  });
+  const where = { opcode: opcodeName(opcode), target: view.targetName, nid: view.nid };
+  if (outcome.kind !== 'reply') return failedAttempt(outcome, where);
+  const status = outcome.body.pb_status;
+  if (status !== 0 || outcome.body.pb_type !== MsgType.PTL_RPC_MSG_REPLY)
+    return refused(status < 0 ? -status : Errno.EINVAL, where);
+  try {
+    const { connect_data: granted, ptlrpc_body: body } = decodeBuffers(RQF_CONNECT.reply, outcome.message);
+    if (granted === undefined || body.pb_handle === 0n)
+      throw new ProtocolError('ERR_LUSTRE_CONNECT', 'connect reply without data or handle', where);
+    checkGrant(view.kind, request.asked, granted, { target: view.targetName, nid: view.nid });
+    return {
+      kind: 'connected',
+      handle: body.pb_handle,
+      granted,
+      lastCommitted: body.pb_last_committed,
+      reconnect: (body.pb_op_flags & MsgOpFlag.MSG_CONNECT_RECONNECT) !== 0,
+      recovering: (body.pb_op_flags & MsgOpFlag.MSG_CONNECT_RECOVERING) !== 0,
+    };
+  } catch (error) {
+    return { kind: 'failed', error: error as Error, next: 'close', unreachable: false };
+  }
+}
+
+/** Body only, no resend. Whatever comes of it, we are gone. */
+export async function sendDisconnect(view: ImportView, connectCount: number): Promise<void> {
+  await exchange(view, {
+    format: RQF_MDS_DISCONNECT,
+    opcode: disconnectOpcode[view.kind],
+    adaptive: view.adaptive,
+    headerFlags: view.headerFlags,
+    timeout: connectTimeout(view.ptlrpc.timeouts.obdTimeout),
+    replyRoom: 0,
+    values: { ptlrpc_body: { pb_conn_cnt: connectCount } },
+  });
+}
+
+/** Resolves with undefined once the server is through with its recovery, else with the reason. */
+export async function sendFinalPing(
+  view: ImportView,
+  flags: number,
+  inFlight: Set<Transmission>,
+): Promise<Error | undefined> {
+  const outcome = await exchange(
+    view,
+    {
+      format: RQF_OBD_PING,
+      opcode: Opcode.OBD_PING,
+      adaptive: view.adaptive,
+      headerFlags: view.headerFlags,
+      timeout: requestTimeout(view.timeouts.estimate(requestPortalOf(view.kind, Opcode.OBD_PING))),
+      replyRoom: 0,
+      values: { ptlrpc_body: { pb_flags: flags } },
+    },
+    inFlight,
+  );
+  if (outcome.kind === 'reply')
+    return outcome.body.pb_status === 0 ? undefined : errnoError(outcome.body.pb_status);
+  return 'error' in outcome ? outcome.error : errnoError(Errno.ETIMEDOUT);
+}
+
+interface Exchange<F extends Format> {
+  readonly format: F;
+  readonly opcode: number;
+  readonly adaptive: boolean;
+  readonly headerFlags: number;
+  /** Seconds. */
+  readonly timeout: number;
+  readonly replyRoom: number;
+  readonly values: RequestInputs<F>;
+}
+
+async function exchange<F extends Format>(
+  view: ImportView,
+  x: Exchange<F>,
+  inFlight?: Set<Transmission>,
+): Promise<Outcome> {
+  const { ptlrpc } = view;
+  const xid = ptlrpc.nextXid();
+  const connects = x.opcode === connectOpcode[view.kind];
+  const body = (x.values as { ptlrpc_body?: object }).ptlrpc_body;
+  const values = {
+    ...x.values,
+    ptlrpc_body: {
+      pb_handle: view.remoteHandle,
+      pb_type: MsgType.PTL_RPC_MSG_REQUEST,
+      pb_version: rpcVersion(x.opcode) | RpcVersion.PTLRPC_MSG_VERSION,
+      pb_opc: x.opcode,
+      pb_conn_cnt: view.connectCount,
+      pb_timeout: x.timeout,
+      pb_mbits: connects ? 0n : xid,
+      ...body,
+    },
+  } as RequestInputs<F>;
+  const replySize = buffersSize(x.format.reply, {}, true) + x.replyRoom;
+  const inputs = values as { readonly [key: string]: unknown };
+  const memory = ptlrpc.slabs.take(buffersSize(x.format.request, inputs));
+  const header = { secflvr: view.flavour, repsize: replySize, flags: x.headerFlags };
+  const bytes = encodeBuffers<F['request']>(x.format.request, values, header, memory.bytes);
+  const requestPortal = requestPortalOf(view.kind, x.opcode);
+  const latencyMs = view.timeouts.latency * 1000;
+  const transmission = ptlrpc.send(
+    {
+      peer: view.nid,
+      requestPortal,
+      replyPortal: replyPortalOf(requestPortal),
+      xid,
+      // pb_mbits is the XID here, so REP_MBITS makes no difference.
+      replyMatchBits: xid,
+      request: { memory, offset: 0, length: bytes.length },
+      replySize,
+      adaptive: x.adaptive,
+      timeoutMs: x.timeout * 1000 + latencyMs,
+      latencyMs,
+      bulkMatchBits: 0n,
+    },
+    x.opcode,
+    false,
+  );
+  inFlight?.add(transmission);
+  try {
+    return await transmission.outcome;
+  } finally {
+    inFlight?.delete(transmission);
+    ptlrpc.slabs.give(memory);
+  }
+}
+
+type Where = { opcode: string; target: string; nid: string };
+
+function failedAttempt(outcome: Exclude<Outcome, { kind: 'reply' }>, where: Where): ConnectOutcome {
+  if (outcome.kind === 'malformed' || outcome.kind === 'truncated') {
+    const text = outcome.kind === 'malformed' ? outcome.error.message : `${outcome.needed} bytes long`;
+    const error = new ProtocolError('ERR_LUSTRE_CONNECT', `malformed connect reply: ${text}`, where);
+    return { kind: 'failed', error, next: 'otherNid', unreachable: true };
+  }
+  const error =
+    outcome.kind === 'network'
+      ? wrap(outcome.error, where)
+      : errnoError(outcome.kind === 'timeout' ? Errno.ETIMEDOUT : Errno.ECONNRESET, where);
+  return { kind: 'failed', error, next: 'otherNid', unreachable: true };
+}
+
+function wrap(cause: Error, where: Where): Error {
+  const errno = cause instanceof LustreError && cause.errno !== 0 ? cause.errno : Errno.EIO;
+  return errnoError(errno, { ...where, cause });
+}
+
+/** Guide 05 §3: what a status in the connect reply means for the next attempt. */
+function refused(errno: number, where: Where): ConnectOutcome {
+  const error = errnoError(errno, { syscall: 'connect', ...where });
+  const fail = (next: 'sameNid' | 'otherNid' | 'close'): ConnectOutcome => ({
+    kind: 'failed',
+    error,
+    next,
+    unreachable: false,
+  });
+  switch (errno) {
+    case Errno.EBUSY:
+    case Errno.EAGAIN:
+    case Errno.EALREADY:
+    case Errno.EINPROGRESS:
+      return fail('sameNid');
+    case Errno.EPROTO:
+    case Errno.EACCES:
+    case Errno.EPERM:
+    case Errno.EROFS:
+    case Errno.EBADE:
+    case Errno.EBADF:
+    case Errno.EINVAL:
+      return fail('close');
+    default:
+      return fail('otherNid');
+  }
+}

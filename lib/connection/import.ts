@@ -1,0 +1,554 @@
+/**
+ * An import: a client's end of the connection to one target (guide 05 §2, §3, §8 to §11). Connects, keeps alive,
+ * reconnects, recovers what it can and tells its users when the server has forgotten them.
+ *
+ * Requests and locks are not replayed yet (guide 06 §4): a server that restarts finds a client that takes part in
+ * its recovery with nothing to replay and then starts afresh, as after an eviction.
+ */
+import type { Nid } from '../lnet/nid.ts';
+import type { TargetKind } from '../rpc/portals.ts';
+import type { PtlRpc } from '../rpc/ptlrpc.ts';
+import type { Caller, CallOptions, Reply } from '../rpc/rpc.ts';
+import type { Outcome, Transmission } from '../rpc/transmission.ts';
+import { UnrepliedList } from '../rpc/xid.ts';
+import { Automaton } from '../runtime/automaton.ts';
+import { Errno, type ErrorContext, errnoError, LustreError } from '../runtime/errors.ts';
+import { type Runtime, randomCookie, type Timer, withLog } from '../runtime/runtime.ts';
+import { ConnectFlag } from '../wire/connection-constants.ts';
+import type { ObdConnectData } from '../wire/connection-structs.ts';
+import type { Format, RequestInputs } from '../wire/format.ts';
+import { RQF_OBD_PING } from '../wire/formats.ts';
+import { Opcode } from '../wire/opcodes.ts';
+import { MsgFlag, MsgHeaderFlag } from '../wire/ptlrpc-constants.ts';
+import { connectData, hasFlag, hasFlag2, repMbits } from './connect-data.ts';
+import { callOver, type ImportView } from './import-call.ts';
+import { type ConnectOutcome, sendConnect, sendDisconnect, sendFinalPing } from './import-connect.ts';
+import { type ImportAction, type ImportEvent, type ImportState, importStates } from './import-states.ts';
+import { PortalTimeouts } from './portal-timeouts.ts';
+import { Slots } from './request-slots.ts';
+import type { ConnectGrant } from './target.ts';
+
+export interface ImportOptions {
+  readonly runtime: Runtime;
+  readonly ptlrpc: PtlRpc;
+  readonly target: { readonly name: string; readonly uuid: string; readonly kind: TargetKind };
+  /** Tried in turn. */
+  readonly nids: readonly Nid[];
+  readonly clientUuid: string;
+  /** Connect flags and fields asked, the same at every connect. */
+  readonly ask: ConnectGrant;
+  /** Disconnect after so long without requests, milliseconds; default never. */
+  readonly idleTimeoutMs?: number;
+  /** Asked before an idle disconnect: false while there are locks or other state at the server. */
+  readonly mayIdle?: () => boolean;
+  /** Our handle in the server's callbacks; default random. */
+  readonly callbackHandle?: bigint;
+  /** Requests in flight, of bulk and of others each; default 8. */
+  readonly rpcsInFlightMax?: number;
+  /** Modify slots asked for; default one less than requests in flight. */
+  readonly modifySlotsMax?: number;
+  /** LUSTRE_SP_*: who we are in lm_secflvr; default 3 towards an MGS, else 0 (client). */
+  readonly securityPart?: number;
+}
+
+export interface ConnectOptions {
+  /** How long a server may say "not yet" before connect() rejects; default 30 s. Attempts go on in the background. */
+  readonly timeoutMs?: number;
+}
+
+interface ConnectWaiter {
+  resolve(granted: ObdConnectData): void;
+  reject(error: Error): void;
+  readonly timer: Timer;
+}
+
+const RETRY_MAX_MS = 5000;
+
+export class Import implements Caller {
+  readonly name: string;
+  readonly callbackHandle: bigint;
+  readonly #options: ImportOptions;
+  readonly #runtime: Runtime;
+  readonly #ptlrpc: PtlRpc;
+  readonly #automaton: Automaton<ImportState, ImportEvent, ImportAction, Error | undefined>;
+  readonly #view: ImportView;
+  readonly #timeouts: PortalTimeouts;
+  readonly #unreplied = new UnrepliedList();
+  readonly #modifySlots = new Slots(1);
+  readonly #inFlight = new Set<Transmission>();
+  readonly #connectWaiters: ConnectWaiter[] = [];
+  /** Calls that wait for FULL; those that are resent go first. */
+  readonly #waiting: { readonly resend: boolean; readonly wake: () => void }[] = [];
+  readonly #evictedListeners: (() => void | Promise<void>)[] = [];
+  readonly #reconnectedListeners: (() => void)[] = [];
+  readonly #stopWatching: () => void;
+  readonly #asked: ObdConnectData;
+  #granted: ObdConnectData;
+  #generation = 1;
+  #connectCount = 0;
+  #remoteHandle = 0n;
+  #nidIndex = 0;
+  #nidsTried = 0;
+  #failedRounds = 0;
+  #hasState = false;
+  #lastCommitted = 0n;
+  #lastSentAt = 0;
+  #lastReplyAt = 0;
+  #lastWorkAt = 0;
+  #connectedAt = Number.NEGATIVE_INFINITY;
+  #calls = 0;
+  #retryTimer: Timer | undefined;
+  #pingTimer: Timer | undefined;
+  #idleTimer: Timer | undefined;
+  #closeReason: Error | undefined;
+  #lastConnectError: Error | undefined;
+
+  constructor(options: ImportOptions) {
+    const { target, runtime, ptlrpc } = options;
+    if (options.nids.length === 0)
+      throw new LustreError('EINVAL', 'no NID to connect to', { target: target.name }, -22);
+    this.name = target.name;
+    this.#options = options;
+    this.#runtime = withLog(runtime, { import: target.name });
+    this.#ptlrpc = ptlrpc;
+    this.callbackHandle = options.callbackHandle ?? randomCookie(runtime);
+    this.#timeouts = new PortalTimeouts(ptlrpc.timeouts);
+    this.#asked = connectData(options.ask);
+    this.#granted = connectData({});
+    this.#automaton = new Automaton(importStates, target.name, this.#actions(), (from, event, to) =>
+      this.#runtime.log.debug({ from, event, to, nid: this.nid }, 'import state'),
+    );
+    this.#view = this.#makeView();
+    this.#stopWatching = ptlrpc.onPeerDown((nid, reason) => {
+      if (nid === this.nid) this.#lost(this.#connectCount, reason);
+    });
+  }
+
+  get state(): ImportState {
+    return this.#automaton.state;
+  }
+
+  /** What the server granted at the last connect; all zero before. */
+  get granted(): ObdConnectData {
+    return this.#granted;
+  }
+
+  /** Grows with every eviction: what was learned in an earlier generation is void. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** The NID in use, or to be tried next. */
+  get nid(): Nid {
+    return this.#options.nids[this.#nidIndex]!;
+  }
+
+  /** pb_last_committed: the highest seen. */
+  get lastCommitted(): bigint {
+    return this.#lastCommitted;
+  }
+
+  /** Calls under way, waiting ones included. */
+  get calls(): number {
+    return this.#calls;
+  }
+
+  /** Runs at eviction before anything of the new generation is sent: drop locks, caches, open handles. */
+  onEvicted(listener: () => void | Promise<void>): void {
+    this.#evictedListeners.push(listener);
+  }
+
+  /** Runs whenever the import is usable again, after the first connect too. */
+  onReconnected(listener: () => void): void {
+    this.#reconnectedListeners.push(listener);
+  }
+
+  /**
+   * Connects and resolves with what was granted. Rejects when no NID can be reached, when the server refuses, or after
+   * `timeoutMs` of "not yet"; unless it was refused for good, attempts go on in the background.
+   */
+  connect(options: ConnectOptions = {}): Promise<ObdConnectData> {
+    if (this.state === 'FULL') return Promise.resolve(this.#granted);
+    if (this.state === 'CLOSED') return Promise.reject(this.#closedError({ syscall: 'connect' }));
+    const done = new Promise<ObdConnectData>((resolve, reject) => {
+      const timer = this.#runtime.after(options.timeoutMs ?? 30_000, () => {
+        this.#connectWaiters.splice(this.#connectWaiters.indexOf(waiter), 1);
+        reject(this.#connectError(this.#lastConnectError ?? errnoError(Errno.ETIMEDOUT)));
+      });
+      const waiter: ConnectWaiter = { resolve, reject, timer };
+      this.#connectWaiters.push(waiter);
+    });
+    if (this.#automaton.accepts('connect')) this.#dispatch('connect');
+    return done;
+  }
+
+  /** Rejects with a LustreError that names opcode, target and NID when the reply's status is negative. */
+  async call<F extends Format>(
+    format: F,
+    request: RequestInputs<F>,
+    options: CallOptions = {},
+  ): Promise<Reply<F>> {
+    this.#calls++;
+    const opcode = options.opcode ?? format.opcodes[0];
+    try {
+      return await callOver(this.#view, format, request, options);
+    } finally {
+      this.#calls--;
+      if (opcode !== Opcode.OBD_PING) this.#lastWorkAt = this.#runtime.now();
+    }
+  }
+
+  /** Tells the server and ends: calls under way fail with ESHUTDOWN. Safe to call twice. */
+  async disconnect(): Promise<void> {
+    if (this.state === 'CLOSED') return;
+    const tell = this.state === 'FULL';
+    const connectCount = this.#connectCount;
+    this.#closeReason = this.#closedError({});
+    this.#dispatch('close');
+    if (tell) await sendDisconnect(this.#view, connectCount);
+  }
+
+  #dispatch(event: ImportEvent, reason?: Error): void {
+    this.#automaton.dispatch(event, reason);
+  }
+
+  #actions(): { [action in ImportAction]: (reason: Error | undefined) => void } {
+    return {
+      sendConnect: () => void this.#connectOnce(),
+      scheduleReconnect: () => this.#scheduleReconnect(),
+      interrupt: (reason) => this.#interrupt(reason),
+      // At once, but a server that keeps breaking off is not asked more than once a second.
+      reconnectNow: () => this.#retryAfter(this.#runtime.now() - this.#connectedAt > 1000 ? 0 : 1000),
+      invalidate: () => void this.#invalidate('invalidated'),
+      replayRequests: () => void this.#invalidate('requestsReplayed'),
+      replayLocks: () => this.#dispatch('locksReplayed'),
+      sendFinalPing: () => void this.#passBarrier(),
+      resend: () => this.#dispatch('recovered'),
+      wake: () => this.#becomeFull(),
+      sendIdleDisconnect: () => void this.#idleDisconnect(),
+      settleIdle: () => this.#settleIdle(),
+      failAll: () => this.#failAll(),
+    };
+  }
+
+  async #connectOnce(): Promise<void> {
+    this.#retryTimer?.cancel();
+    const connectCount = ++this.#connectCount;
+    const initial = this.#remoteHandle === 0n;
+    const { target, clientUuid } = this.#options;
+    const outcome = await sendConnect(this.#view, {
+      targetUuid: target.uuid,
+      clientUuid,
+      callbackHandle: this.callbackHandle,
+      asked: this.#asked,
+      initial,
+    });
+    if (this.state !== 'CONNECTING' || this.#connectCount !== connectCount) return;
+    if (outcome.kind === 'connected') this.#connected(outcome, initial);
+    else this.#connectFailed(outcome);
+  }
+
+  #connected(outcome: ConnectOutcome & { kind: 'connected' }, initial: boolean): void {
+    const sameHandle = outcome.handle === this.#remoteHandle;
+    if (outcome.lastCommitted < this.#lastCommitted && this.#hasState)
+      this.#runtime.log.error(
+        { nid: this.nid, was: this.#lastCommitted, is: outcome.lastCommitted },
+        'server went back in time; data may be lost',
+      );
+    this.#remoteHandle = outcome.handle;
+    this.#granted = outcome.granted;
+    this.#resizeSlots();
+    this.#nidsTried = 0;
+    this.#failedRounds = 0;
+    if (outcome.recovering) this.#dispatch(initial ? 'joined' : 'recovering');
+    else if (initial) this.#dispatch('connected');
+    else if (outcome.reconnect) this.#dispatch(sameHandle ? 'reconnected' : 'evicted');
+    else this.#dispatch(this.#hasState ? 'evicted' : 'connected');
+  }
+
+  /** Another NID at once, the same one after a while, or never again. */
+  #connectFailed(outcome: ConnectOutcome & { kind: 'failed' }): void {
+    this.#lastConnectError = outcome.error;
+    this.#runtime.log.warn({ nid: this.nid, err: outcome.error, next: outcome.next }, 'connect failed');
+    if (outcome.next === 'close') {
+      this.#closeReason = this.#connectError(outcome.error);
+      this.#dispatch('close');
+      return;
+    }
+    if (outcome.next === 'otherNid') {
+      this.#nidsTried++;
+      this.#nidIndex = (this.#nidIndex + 1) % this.#options.nids.length;
+      const roundOver = this.#nidsTried >= this.#options.nids.length;
+      if (roundOver && outcome.unreachable) this.#rejectConnects(this.#connectError(outcome.error));
+    }
+    this.#dispatch('connectFailed', outcome.error);
+  }
+
+  #scheduleReconnect(): void {
+    const retryOther = this.#nidsTried > 0 && this.#nidsTried < this.#options.nids.length;
+    if (retryOther) {
+      this.#retryAfter(0);
+      return;
+    }
+    this.#nidsTried = 0;
+    const delay = Math.min(1000 * 2 ** this.#failedRounds, RETRY_MAX_MS);
+    this.#failedRounds = Math.min(this.#failedRounds + 1, 8);
+    // Spread, so that the clients of a restarted server do not all come at once.
+    this.#retryAfter(delay * (1 + this.#runtime.random(1)[0]! / 1024));
+  }
+
+  #retryAfter(ms: number): void {
+    this.#retryTimer?.cancel();
+    this.#retryTimer = this.#runtime.after(ms, () => {
+      if (this.#automaton.accepts('connect')) this.#dispatch('connect');
+    });
+  }
+
+  #resizeSlots(): void {
+    const { rpcsInFlightMax = 8, modifySlotsMax = Math.max(1, rpcsInFlightMax - 1) } = this.#options;
+    const granted = hasFlag(this.#granted, ConnectFlag.OBD_CONNECT_MULTIMODRPCS)
+      ? this.#granted.ocd_maxmodrpcs
+      : 1;
+    this.#modifySlots.resize(Math.min(modifySlotsMax, granted));
+  }
+
+  #becomeFull(): void {
+    const now = this.#runtime.now();
+    this.#connectedAt = now;
+    this.#lastReplyAt = now;
+    this.#lastWorkAt = now;
+    this.#runtime.log.info({ nid: this.nid, generation: this.#generation }, 'connected');
+    for (const waiter of this.#connectWaiters.splice(0)) {
+      waiter.timer.cancel();
+      waiter.resolve(this.#granted);
+    }
+    const waiting = this.#waiting.splice(0);
+    for (const { resend, wake } of waiting) if (resend) wake();
+    for (const { resend, wake } of waiting) if (!resend) wake();
+    this.#armPing();
+    this.#armIdle();
+    for (const listener of this.#reconnectedListeners) this.#guarded(listener);
+  }
+
+  /** All attempts under way end; their calls wait for FULL and then resend. */
+  #interrupt(reason: Error | undefined): void {
+    this.#runtime.log.warn({ nid: this.nid, err: reason }, 'connection lost');
+    this.#pingTimer?.cancel();
+    this.#idleTimer?.cancel();
+    for (const transmission of [...this.#inFlight]) transmission.abort();
+  }
+
+  /** Eviction: the old generation fails, its users drop what they had, then it goes on. */
+  async #invalidate(event: 'invalidated' | 'requestsReplayed'): Promise<void> {
+    const generation = ++this.#generation;
+    this.#hasState = false;
+    this.#runtime.log.warn({ nid: this.nid, generation }, 'evicted: locks and uncommitted requests are lost');
+    for (const transmission of [...this.#inFlight]) transmission.abort();
+    for (const { wake } of this.#waiting.splice(0)) wake();
+    const connectCount = this.#connectCount;
+    for (const listener of this.#evictedListeners) {
+      try {
+        await listener();
+      } catch (err) {
+        this.#runtime.log.error({ err }, 'eviction listener failed');
+      }
+    }
+    if (this.#connectCount === connectCount && this.#automaton.accepts(event)) this.#dispatch(event);
+  }
+
+  /** The last step of a recovery (guide 06 §4.3); the server keeps it waiting until all clients are there. */
+  async #passBarrier(): Promise<void> {
+    const connectCount = this.#connectCount;
+    const done = MsgFlag.MSG_REQ_REPLAY_DONE | MsgFlag.MSG_LOCK_REPLAY_DONE;
+    const error = await sendFinalPing(this.#view, done, this.#inFlight);
+    if (this.#connectCount !== connectCount || this.state !== 'REPLAY_WAIT') return;
+    if (error === undefined) this.#dispatch('barrierPassed');
+    else this.#dispatch('lost', error);
+  }
+
+  #lost(connectCount: number, reason: Error): void {
+    if (connectCount !== this.#connectCount || !this.#automaton.accepts('lost')) return;
+    this.#dispatch('lost', reason);
+  }
+
+  #armPing(): void {
+    this.#pingTimer?.cancel();
+    const interval = (this.#ptlrpc.timeouts.obdTimeout * 1000) / 4;
+    const due = Math.max(this.#lastSentAt + interval - this.#runtime.now(), 1);
+    this.#pingTimer = this.#runtime.after(due, () => {
+      if (this.state !== 'FULL') return;
+      if (this.#runtime.now() - this.#lastSentAt >= interval - 1) void this.#ping();
+      this.#armPing();
+    });
+  }
+
+  async #ping(): Promise<void> {
+    try {
+      await this.call(RQF_OBD_PING, {}, { noResend: true, noDelay: true });
+    } catch (err) {
+      this.#runtime.log.debug({ err }, 'ping failed');
+    }
+  }
+
+  #armIdle(): void {
+    const { idleTimeoutMs, mayIdle } = this.#options;
+    this.#idleTimer?.cancel();
+    if (idleTimeoutMs === undefined) return;
+    const due = Math.max(this.#lastWorkAt + idleTimeoutMs - this.#runtime.now(), 1);
+    this.#idleTimer = this.#runtime.after(due, () => {
+      if (this.state !== 'FULL') return;
+      const quiet = this.#runtime.now() - this.#lastWorkAt >= idleTimeoutMs - 1;
+      if (quiet && this.#calls === 0 && mayIdle?.() !== false) {
+        this.#dispatch('idle');
+        return;
+      }
+      if (quiet) this.#lastWorkAt = this.#runtime.now();
+      this.#armIdle();
+    });
+  }
+
+  async #idleDisconnect(): Promise<void> {
+    this.#pingTimer?.cancel();
+    const connectCount = this.#connectCount;
+    await sendDisconnect(this.#view, connectCount);
+    if (this.state === 'CONNECTING' && this.#connectCount === connectCount) this.#dispatch('idled');
+  }
+
+  #settleIdle(): void {
+    this.#remoteHandle = 0n;
+    this.#hasState = false;
+    for (const { wake } of this.#waiting.splice(0)) wake();
+  }
+
+  #failAll(): void {
+    this.#retryTimer?.cancel();
+    this.#pingTimer?.cancel();
+    this.#idleTimer?.cancel();
+    this.#stopWatching();
+    for (const transmission of [...this.#inFlight]) transmission.abort();
+    for (const { wake } of this.#waiting.splice(0)) wake();
+    this.#rejectConnects(this.#closedError({ syscall: 'connect' }));
+  }
+
+  #rejectConnects(error: Error): void {
+    for (const waiter of this.#connectWaiters.splice(0)) {
+      waiter.timer.cancel();
+      waiter.reject(error);
+    }
+  }
+
+  /** Guide 04 §6, delay rules. */
+  #ready(
+    generation: number,
+    options: CallOptions,
+    resend: boolean,
+    context: ErrorContext,
+  ): Promise<void> | undefined {
+    const { state } = this;
+    if (generation !== this.#generation)
+      throw errnoError(Errno.EIO, {
+        ...context,
+        hint: 'The server evicted this client; what it had is void',
+      });
+    if (state === 'FULL') return undefined;
+    if (state === 'CLOSED') throw this.#closedError(context);
+    if (state === 'NEW')
+      throw errnoError(Errno.ENOTCONN, { ...context, hint: 'Call connect() before the first request' });
+    if (options.noDelay === true) throw errnoError(Errno.EAGAIN, context);
+    const { signal } = options;
+    const woken = new Promise<void>((resolve) => {
+      const wake = (): void => {
+        signal?.removeEventListener('abort', wake);
+        resolve();
+      };
+      signal?.addEventListener('abort', wake, { once: true });
+      this.#waiting.push({ resend, wake });
+    });
+    if (state === 'IDLE') this.#dispatch('connect');
+    return woken;
+  }
+
+  #makeView(): ImportView {
+    const { ptlrpc, target, rpcsInFlightMax = 8, securityPart } = this.#options;
+    const part = securityPart ?? (target.kind === 'mgs' ? 3 : 0);
+    const self = this;
+    return {
+      runtime: this.#runtime,
+      ptlrpc,
+      kind: target.kind,
+      targetName: target.name,
+      flavour: part << 24,
+      timeouts: this.#timeouts,
+      unreplied: this.#unreplied,
+      modifySlots: this.#modifySlots,
+      closeSlot: new Slots(1),
+      bulkSlots: new Slots(rpcsInFlightMax),
+      generalSlots: new Slots(rpcsInFlightMax),
+      get nid() {
+        return self.nid;
+      },
+      get generation() {
+        return self.#generation;
+      },
+      get connectCount() {
+        return self.#connectCount;
+      },
+      get remoteHandle() {
+        return self.#remoteHandle;
+      },
+      get adaptive() {
+        return hasFlag(self.#granted, ConnectFlag.OBD_CONNECT_AT);
+      },
+      get headerFlags() {
+        return (this.adaptive ? MsgHeaderFlag.MSGHDR_AT_SUPPORT : 0) | MsgHeaderFlag.MSGHDR_CKSUM_INCOMPAT18;
+      },
+      get bulkMbits() {
+        return hasFlag(self.#granted, ConnectFlag.OBD_CONNECT_BULK_MBITS);
+      },
+      get replyMbits() {
+        return hasFlag2(self.#granted, repMbits);
+      },
+      ready: (generation, options, resend, context) => this.#ready(generation, options, resend, context),
+      started: (transmission) => {
+        this.#inFlight.add(transmission);
+        this.#lastSentAt = this.#runtime.now();
+      },
+      ended: (transmission) => this.#inFlight.delete(transmission),
+      lost: (connectCount, reason) => this.#lost(connectCount, reason),
+      replied: (outcome, opcode) => this.#replied(outcome, opcode),
+    };
+  }
+
+  #replied({ body }: Outcome & { kind: 'reply' }, opcode: number): void {
+    this.#lastReplyAt = this.#runtime.now();
+    if (body.pb_last_committed > this.#lastCommitted) this.#lastCommitted = body.pb_last_committed;
+    if (body.pb_transno !== 0n || opcode === Opcode.LDLM_ENQUEUE) this.#hasState = true;
+  }
+
+  #guarded(listener: () => void): void {
+    try {
+      listener();
+    } catch (err) {
+      this.#runtime.log.error({ err }, 'listener failed');
+    }
+  }
+
+  #connectError(cause: Error): LustreError {
+    const errno = cause instanceof LustreError ? cause.errno : 0;
+    const context = {
+      syscall: 'connect',
+      target: this.name,
+      nid: this.#options.nids.join(','),
+      hint: 'Check that the server runs, that the NID is right and that no firewall is between',
+      cause,
+    };
+    if (cause instanceof LustreError && cause.code.startsWith('ERR_')) return cause;
+    return errnoError(errno === 0 ? Errno.EIO : errno, context);
+  }
+
+  #closedError(context: ErrorContext): LustreError {
+    const cause = this.#closeReason;
+    if (cause instanceof LustreError && cause.errno !== -Errno.ESHUTDOWN) return cause;
+    return errnoError(Errno.ESHUTDOWN, { target: this.name, nid: this.nid, ...context });
+  }
+}

@@ -1,0 +1,42 @@
+/** How a bulk payload is cut into descriptors: whole MiB of the concatenation, at most 16 (guide 04 §3.3, §7). */
+import type { Segment } from '../lnet/network.ts';
+import { LustreError } from '../runtime/errors.ts';
+
+/** LNET_MTU: the most that one descriptor moves. */
+export const BULK_PIECE = 1 << 20;
+/** 16 MiB in one RPC. */
+export const BULK_PIECES_MAX = 16;
+/** LNET_MAX_IOV: fragments of one descriptor. */
+const FRAGMENTS_MAX = 256;
+
+/** Cuts at every MiB of the concatenation. With `count`, exactly that many pieces, the last ones possibly empty.
+ * Throws EINVAL for what cannot be sent. */
+export function splitBulk(segments: readonly Segment[], count?: number): Segment[][] {
+  const pieces: Segment[][] = [[]];
+  let room = BULK_PIECE;
+  for (const segment of segments) {
+    let { offset, length } = segment;
+    while (length > 0) {
+      if (room === 0) {
+        pieces.push([]);
+        room = BULK_PIECE;
+      }
+      const take = Math.min(length, room);
+      pieces.at(-1)!.push({ memory: segment.memory, offset, length: take });
+      offset += take;
+      length -= take;
+      room -= take;
+    }
+  }
+  const wanted = count ?? pieces.length;
+  if (pieces.length > wanted) throw invalid(`${pieces.length} MiB of bulk where ${wanted} fit`);
+  if (wanted > BULK_PIECES_MAX) throw invalid(`bulk of ${wanted} MiB; at most ${BULK_PIECES_MAX} fit an RPC`);
+  while (pieces.length < wanted) pieces.push([]);
+  if (pieces.some((piece) => piece.length > FRAGMENTS_MAX))
+    throw invalid(`more than ${FRAGMENTS_MAX} fragments in a MiB of bulk`);
+  return pieces;
+}
+
+function invalid(message: string): LustreError {
+  return new LustreError('EINVAL', message, { syscall: 'bulk' }, -22);
+}

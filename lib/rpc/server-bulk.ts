@@ -1,0 +1,143 @@
+/**
+ * A server's half of bulk (guide 04 §7): PUTs into the client's sink or GETs from its source, one per MiB that the
+ * client announced by its match bits, each waited for.
+ */
+import type { Endpoint, LnetEvent, MdHandle, Memory, Segment } from '../lnet/network.ts';
+import type { Nid } from '../lnet/nid.ts';
+import { type ErrorContext, errnoError, LustreError } from '../runtime/errors.ts';
+import type { Runtime, Timer } from '../runtime/runtime.ts';
+import { BULK_PIECE, BULK_PIECES_MAX, splitBulk } from './bulk-pieces.ts';
+
+/** Bulk did not come through: the request gets no reply, so that the client resends it. */
+export class BulkError extends LustreError {
+  constructor(cause: Error, context: ErrorContext) {
+    super(
+      'code' in cause && typeof cause.code === 'string' ? cause.code : 'EIO',
+      'bulk transfer failed',
+      { ...context, cause },
+      'errno' in cause && typeof cause.errno === 'number' ? cause.errno : -5,
+    );
+    this.name = 'BulkError';
+  }
+}
+
+export interface BulkTransfer {
+  readonly endpoint: Endpoint;
+  readonly runtime: Runtime;
+  readonly direction: 'get' | 'put';
+  readonly peer: Nid;
+  readonly portal: number;
+  /** Match bits of the last descriptor. */
+  readonly lastMatchBits: bigint;
+  /** Most descriptors that the client may have announced, a power of two. */
+  readonly piecesMax: number;
+  readonly segments: readonly Segment[];
+  /** Where the zero bytes of an empty PUT come from. */
+  readonly empty: Memory;
+  readonly timeoutMs: number;
+}
+
+/** Descriptors announced: the low bits of the last one's match bits count them (guide 04 §3.3). */
+export function announcedPieces(lastMatchBits: bigint, piecesMax: number): number {
+  return Number(lastMatchBits & BigInt(piecesMax - 1)) + 1;
+}
+
+export interface RunningBulk {
+  /** Bytes moved. Rejects with the first error, after the network has let go of the memory. */
+  readonly done: Promise<number>;
+  /** Gives up: `done` rejects with `reason`. */
+  abort(reason: Error): void;
+}
+
+/** Starts all transfers at once. Throws EPROTO where the client announced less room than there is to move. */
+export function startBulk(transfer: BulkTransfer): RunningBulk {
+  const count = announcedPieces(transfer.lastMatchBits, transfer.piecesMax);
+  const bytes = transfer.segments.reduce((sum, s) => sum + s.length, 0);
+  if (count > BULK_PIECES_MAX || bytes > count * BULK_PIECE)
+    throw new LustreError(
+      'EPROTO',
+      `the client announced ${count} MiB of bulk; ${bytes} bytes are to be moved`,
+      { nid: transfer.peer },
+      -71,
+    );
+  return new Bulk(transfer, splitBulk(transfer.segments, count));
+}
+
+class Bulk implements RunningBulk {
+  readonly done: Promise<number>;
+  readonly #transfer: BulkTransfer;
+  #resolve!: (bytes: number) => void;
+  #reject!: (error: Error) => void;
+  readonly #handles: MdHandle[] = [];
+  readonly #timer: Timer;
+  #linked = 1;
+  #moved = 0;
+  #error: Error | undefined;
+
+  constructor(transfer: BulkTransfer, pieces: Segment[][]) {
+    this.#transfer = transfer;
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#timer = transfer.runtime.after(transfer.timeoutMs, () =>
+      this.abort(errnoError(-110, { syscall: `bulk ${transfer.direction}`, nid: transfer.peer })),
+    );
+    const first = transfer.lastMatchBits - BigInt(pieces.length - 1);
+    try {
+      pieces.forEach((segments, i) => {
+        // An empty GET moves nothing and would only cost a round trip; an empty PUT ends the client's descriptor.
+        if (transfer.direction === 'put' || segments.length > 0) this.#start(segments, first + BigInt(i));
+      });
+    } catch (error) {
+      this.abort(error instanceof Error ? error : new Error(String(error)));
+    }
+    this.#unlinked();
+  }
+
+  abort(reason: Error): void {
+    if (this.#error !== undefined || this.#linked === 0) return;
+    this.#error = reason;
+    for (const handle of this.#handles) handle.unlink();
+  }
+
+  #start(piece: Segment[], matchBits: bigint): void {
+    const { endpoint, direction, peer, portal, empty } = this.#transfer;
+    const segments = piece.length > 0 ? piece : [{ memory: empty, offset: 0, length: 0 }];
+    const options = { peer: { nid: peer }, portal, matchBits, segments };
+    const want = piece.reduce((sum, s) => sum + s.length, 0);
+    const handler = (event: LnetEvent): void => {
+      if (event.status !== 0) this.abort(endpoint.lastError(peer) ?? errnoError(event.status, { nid: peer }));
+      else if (event.type === 'ack' || event.type === 'reply') this.#completed(event, want);
+      if (event.unlinked) this.#unlinked();
+    };
+    this.#linked++;
+    let posted = false;
+    try {
+      const handle =
+        direction === 'put'
+          ? endpoint.put({ ...options, ack: true }, handler)
+          : endpoint.get(options, handler);
+      posted = true;
+      this.#handles.push(handle);
+    } finally {
+      if (!posted) this.#linked--;
+    }
+  }
+
+  #completed(event: LnetEvent, want: number): void {
+    this.#moved += event.mlength;
+    if (event.mlength !== want)
+      this.abort(
+        errnoError(-5, { syscall: `bulk: ${event.mlength} of ${want} bytes`, nid: this.#transfer.peer }),
+      );
+  }
+
+  #unlinked(): void {
+    this.#linked--;
+    if (this.#linked > 0) return;
+    this.#timer.cancel();
+    if (this.#error === undefined) this.#resolve(this.#moved);
+    else this.#reject(this.#error);
+  }
+}

@@ -1,0 +1,281 @@
+/**
+ * A request in a service's hands, from unpacking (guide 04 §5) to its one answer: a reply, an error reply, an early reply
+ * in between, or nothing.
+ */
+import type { Endpoint, LnetEvent, Memory, Segment } from '../lnet/network.ts';
+import type { Nid } from '../lnet/nid.ts';
+import { errnoError, LustreError } from '../runtime/errors.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import {
+  buffersSize,
+  decodeBuffers,
+  decodePtlrpcBody,
+  encodeBuffers,
+  type Format,
+  type PtlrpcBody,
+  ptlrpcBodyField,
+  type ReplyInputs,
+  type RequestValues,
+} from '../wire/format.ts';
+import { decodeMessage, type Message } from '../wire/message.ts';
+import { MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
+import { LustreMsgV2 } from '../wire/ptlrpc-structs.ts';
+import { BULK_PIECE } from './bulk-pieces.ts';
+import { opcodeName } from './portals.ts';
+import type { IncomingRequest, ReplyOptions } from './rpc.ts';
+import { BulkError, type RunningBulk, startBulk } from './server-bulk.ts';
+import type { SlabPool } from './slab-pool.ts';
+import { EARLY_REPLY_SIZE, earlyReplyChecksum } from './transmission.ts';
+
+/** What a request needs from the service that took it in. */
+export interface RequestOwner {
+  readonly endpoint: Endpoint;
+  readonly runtime: Runtime;
+  readonly slabs: SlabPool;
+  readonly emptyMemory: Memory;
+  readonly bulkTimeoutMs: number;
+  /** Seconds, for pb_timeout of replies. */
+  readonly serviceEstimate: number;
+  replyPortal(requestPortal: number): number;
+  /** Called once: a reply was sent (status as given) or none will be. */
+  answered(request: ServiceRequest, status: number | undefined, reason?: string): void;
+}
+
+export interface Unpacked {
+  readonly message: Message;
+  readonly body: PtlrpcBody;
+}
+
+/** Steps 1, 2 and 5 of guide 04 §5. Gives the reason where the kernel drops without reply. */
+export function unpackRequest(bytes: Uint8Array): Unpacked | string {
+  let message: Message;
+  let body: PtlrpcBody;
+  try {
+    message = decodeMessage(bytes);
+    if ((message.secflvr & 0xff_ffff) !== 0) return 'security flavour is not null';
+    body = decodePtlrpcBody(message.buffers[0]!, message.littleEndian);
+  } catch (error) {
+    return `malformed: ${(error as Error).message}`;
+  }
+  if ((body.pb_version & 0xffff) !== RpcVersion.PTLRPC_MSG_VERSION) return 'wrong ptlrpc version';
+  if (body.pb_type !== MsgType.PTL_RPC_MSG_REQUEST) return 'not a request';
+  if (body.pb_timeout === 0) return 'timeout of zero';
+  return { message, body };
+}
+
+export class ServiceRequest implements IncomingRequest {
+  readonly peer: Nid;
+  readonly self: Nid;
+  readonly portal: number;
+  readonly xid: bigint;
+  readonly opcode: number;
+  readonly body: PtlrpcBody;
+  readonly message: Message;
+  readonly arrivedAt: number;
+  deadline: number;
+  replyMatchBits: bigint;
+  bulkMatchBits: bigint;
+  /** The handler has been called ... */
+  started = false;
+  /** ... and has not settled. */
+  running = false;
+  readonly #owner: RequestOwner;
+  readonly #adaptive: boolean;
+  #answered = false;
+  #bulk: RunningBulk | undefined;
+  /** A resend replaced the client's descriptors: what is in transfer starts again. */
+  #bulkMoved = false;
+
+  constructor(owner: RequestOwner, event: LnetEvent, portal: number, unpacked: Unpacked) {
+    this.#owner = owner;
+    this.peer = event.initiator.nid;
+    this.self = event.target;
+    this.portal = portal;
+    this.xid = event.matchBits;
+    this.body = unpacked.body;
+    this.opcode = unpacked.body.pb_opc;
+    this.message = unpacked.message;
+    this.arrivedAt = owner.runtime.now();
+    this.deadline = this.arrivedAt + this.body.pb_timeout * 1000;
+    this.replyMatchBits = this.xid;
+    this.bulkMatchBits = this.xid;
+    this.#adaptive = (this.message.flags & MsgHeaderFlag.MSGHDR_AT_SUPPORT) !== 0;
+  }
+
+  get answered(): boolean {
+    return this.#answered;
+  }
+
+  /** May be kept waiting by early replies. */
+  get adaptive(): boolean {
+    return this.#adaptive;
+  }
+
+  decode<F extends Format>(format: F): RequestValues<F> {
+    return decodeBuffers(format.request, this.message) as RequestValues<F>;
+  }
+
+  reply<F extends Format>(format: F, values: ReplyInputs<F>, options: ReplyOptions = {}): void {
+    const status = options.status ?? 0;
+    const body = this.#replyBody(status, MsgType.PTL_RPC_MSG_REPLY, options);
+    const inputs = { ...values, ptlrpc_body: body } as ReplyInputs<F>;
+    const size = buffersSize(format.reply, inputs, true);
+    this.#send(size, status, (into) => {
+      const bytes = encodeBuffers<F['reply']>(format.reply, inputs, { allSlots: true }, into);
+      options.onSent?.(bytes);
+      return bytes;
+    });
+  }
+
+  replyError(errno: number): void {
+    const status = -Math.abs(errno);
+    const body = { ...this.#replyBody(status, MsgType.PTL_RPC_MSG_ERR, {}), pb_timeout: 0 };
+    this.#send(EARLY_REPLY_SIZE, status, (into) =>
+      encodeBuffers([ptlrpcBodyField], { ptlrpc_body: body }, {}, into),
+    );
+  }
+
+  replyAgain(bytes: Uint8Array): void {
+    this.#send(bytes.length, 0, (into) => {
+      into.set(bytes);
+      return into.subarray(0, bytes.length);
+    });
+  }
+
+  drop(reason: string): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    this.#bulk?.abort(errnoError(-125, { syscall: 'bulk' }));
+    this.#owner.answered(this, undefined, reason);
+  }
+
+  /** Guide 04 §4.2: tells the client to wait until `deadline`. */
+  sendEarlyReply(deadline: number): void {
+    this.deadline = deadline;
+    const body = {
+      ...this.#replyBody(0, MsgType.PTL_RPC_MSG_REPLY, {}),
+      pb_timeout: Math.ceil((deadline - this.arrivedAt) / 1000),
+    };
+    this.#put(EARLY_REPLY_SIZE, 0, (into) => {
+      const bytes = encodeBuffers([ptlrpcBodyField], { ptlrpc_body: body }, {}, into);
+      const message = decodeMessage(bytes);
+      LustreMsgV2.encodeInto(bytes, 0, {
+        ...LustreMsgV2.decode(bytes),
+        lm_cksum: earlyReplyChecksum(message.buffers[0]!),
+      });
+      return bytes;
+    });
+  }
+
+  /** The same XID came again while this one is in work (guide 04 §5.6). */
+  inherit(duplicate: ServiceRequest): void {
+    this.deadline = Math.max(this.deadline, duplicate.deadline);
+    if (this.replyMatchBits === this.body.pb_mbits) this.replyMatchBits = duplicate.body.pb_mbits;
+    if (this.bulkMatchBits === this.body.pb_mbits && this.bulkMatchBits !== duplicate.body.pb_mbits) {
+      this.bulkMatchBits = duplicate.body.pb_mbits;
+      this.#bulkMoved = true;
+      this.#bulk?.abort(errnoError(-104, { syscall: 'bulk' }));
+    }
+  }
+
+  bulkGet(portal: number, segments: readonly Segment[], brwSize?: number): Promise<number> {
+    return this.#transfer('get', portal, segments, brwSize);
+  }
+
+  async bulkPut(portal: number, segments: readonly Segment[], brwSize?: number): Promise<void> {
+    await this.#transfer('put', portal, segments, brwSize);
+  }
+
+  async #transfer(
+    direction: 'get' | 'put',
+    portal: number,
+    segments: readonly Segment[],
+    brwSize = BULK_PIECE,
+  ): Promise<number> {
+    const { endpoint, runtime, emptyMemory, bulkTimeoutMs } = this.#owner;
+    const context = { opcode: opcodeName(this.opcode), nid: this.peer };
+    for (;;) {
+      if (this.#answered) throw new BulkError(errnoError(-125), context);
+      this.#bulkMoved = false;
+      this.#bulk = startBulk({
+        endpoint,
+        runtime,
+        direction,
+        peer: this.peer,
+        portal,
+        lastMatchBits: this.bulkMatchBits,
+        piecesMax: piecesMax(brwSize),
+        segments,
+        empty: emptyMemory,
+        timeoutMs: bulkTimeoutMs,
+      });
+      try {
+        return await this.#bulk.done;
+      } catch (error) {
+        if (!this.#bulkMoved) throw new BulkError(error as Error, context);
+      } finally {
+        this.#bulk = undefined;
+      }
+    }
+  }
+
+  #replyBody(status: number, type: number, options: ReplyOptions): Partial<PtlrpcBody> {
+    const { runtime, serviceEstimate } = this.#owner;
+    return {
+      pb_handle: options.handle ?? 0n,
+      pb_type: type,
+      pb_version: RpcVersion.PTLRPC_MSG_VERSION,
+      pb_opc: this.opcode,
+      pb_status: status,
+      pb_last_committed: options.lastCommitted ?? 0n,
+      pb_transno: options.transno ?? 0n,
+      pb_flags: options.flags ?? 0,
+      pb_op_flags: options.opFlags ?? 0,
+      pb_timeout: serviceEstimate,
+      pb_service_time: Math.round((runtime.now() - this.arrivedAt) / 1000),
+      pb_limit: options.limit ?? 0,
+      pb_slv: options.slv ?? 0n,
+      pb_pre_versions: [...(options.versions ?? [])],
+    };
+  }
+
+  #send(size: number, status: number, encode: (into: Uint8Array) => Uint8Array): void {
+    if (this.#answered)
+      throw new LustreError('ERR_LUSTRE_ANSWERED_TWICE', 'a request has one reply', {
+        opcode: opcodeName(this.opcode),
+        nid: this.peer,
+      });
+    this.#put(size, this.#adaptive ? EARLY_REPLY_SIZE : 0, encode);
+    this.#answered = true;
+    this.#owner.answered(this, status);
+  }
+
+  #put(size: number, offset: number, encode: (into: Uint8Array) => Uint8Array): void {
+    const { endpoint, slabs } = this.#owner;
+    const memory = slabs.take(size);
+    try {
+      const bytes = encode(memory.bytes);
+      endpoint.put(
+        {
+          peer: { nid: this.peer },
+          portal: this.#owner.replyPortal(this.portal),
+          matchBits: this.replyMatchBits,
+          offset,
+          segments: [{ memory, offset: 0, length: bytes.length }],
+        },
+        // A reply that does not arrive is resent on the client's asking.
+        (event) => {
+          if (event.unlinked) slabs.give(memory);
+        },
+      );
+    } catch (error) {
+      slabs.give(memory);
+      throw error;
+    }
+  }
+}
+
+/** The count that a bulk size stands for, made a power of two as the mask needs. */
+function piecesMax(brwSize: number): number {
+  return Math.max(1, 2 ** Math.ceil(Math.log2(Math.max(1, brwSize / BULK_PIECE))));
+}

@@ -1,0 +1,262 @@
+/**
+ * A service: requests of some portals, unpacked, checked, queued fairly and handed to one handler (guide 04 §5), kept
+ * alive by early replies while they take long (§8).
+ */
+import type { Endpoint, LnetEvent, Memory } from '../lnet/network.ts';
+import type { Nid } from '../lnet/nid.ts';
+import { errnoOf } from '../runtime/errors.ts';
+import type { Runtime, Timer } from '../runtime/runtime.ts';
+import { Opcode } from '../wire/opcodes.ts';
+import { Estimator, type TimeoutSettings } from './adaptive-timeout.ts';
+import { isConnect, opcodeName, replyPortalOf } from './portals.ts';
+import { RequestBuffers } from './request-buffers.ts';
+import type { IncomingRequest } from './rpc.ts';
+import { type RpcCounters, replyChannel, requestChannel } from './rpc-counters.ts';
+import { BulkError } from './server-bulk.ts';
+import { type RequestOwner, ServiceRequest, unpackRequest } from './service-request.ts';
+import type { SlabPool } from './slab-pool.ts';
+
+export interface ServiceOptions {
+  readonly portals: readonly number[];
+  /** Largest request accepted, bytes; default 65 KiB (guide 04 §2.2). */
+  readonly requestSizeMax?: number;
+  /** Answers now or later. A rejection or throw before the answer becomes an error reply with that error's errno. */
+  readonly handler: (request: IncomingRequest) => void | Promise<void>;
+  /** Requests in the handler's hands at once; default 4096. */
+  readonly inProgressMax?: number;
+  /** Of them, from one peer; default 512. */
+  readonly inProgressPerPeerMax?: number;
+  /** Request buffers per portal and the size of each; default 4 of 256 KiB or four times the largest request. */
+  readonly buffers?: number;
+  readonly bufferSize?: number;
+}
+
+/** What a service shares with the other services of its endpoint. */
+export interface ServiceContext {
+  readonly endpoint: Endpoint;
+  readonly runtime: Runtime;
+  readonly slabs: SlabPool;
+  readonly counters: RpcCounters;
+  readonly timeouts: TimeoutSettings;
+  /** Requests in work by XID, over all services: where a resend finds the one it repeats. */
+  readonly inWork: Map<bigint, ServiceRequest[]>;
+}
+
+const REQUEST_SIZE_MAX = 0x10400;
+
+export class Service implements RequestOwner {
+  readonly endpoint: Endpoint;
+  readonly runtime: Runtime;
+  readonly slabs: SlabPool;
+  readonly emptyMemory: Memory;
+  readonly bulkTimeoutMs: number;
+  readonly #context: ServiceContext;
+  readonly #options: ServiceOptions;
+  readonly #estimator: Estimator;
+  readonly #buffers: RequestBuffers[];
+  readonly #release = new Map<ServiceRequest, () => void>();
+  readonly #queue: ServiceRequest[] = [];
+  readonly #perPeer = new Map<Nid, number>();
+  #inProgress = 0;
+  #closing = false;
+  #timer: Timer | undefined;
+
+  constructor(context: ServiceContext, options: ServiceOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.endpoint = context.endpoint;
+    this.runtime = context.runtime;
+    this.slabs = context.slabs;
+    this.bulkTimeoutMs = context.timeouts.bulkTimeout * 1000;
+    this.#estimator = new Estimator(context.timeouts, context.timeouts.initialServerEstimate);
+    this.emptyMemory = context.slabs.take(1);
+    const requestSizeMax = options.requestSizeMax ?? REQUEST_SIZE_MAX;
+    this.#buffers = options.portals.map(
+      (portal) =>
+        new RequestBuffers({
+          endpoint: context.endpoint,
+          portal,
+          requestSizeMax,
+          buffers: options.buffers ?? 4,
+          bufferSize: options.bufferSize ?? Math.max(256 << 10, 4 * requestSizeMax),
+          onRequest: (event, bytes, release) => this.#onRequest(portal, event, bytes, release),
+        }),
+    );
+  }
+
+  get serviceEstimate(): number {
+    return this.#estimator.current;
+  }
+
+  /** Requests taken in and not yet done. */
+  get requests(): number {
+    return this.#release.size;
+  }
+
+  replyPortal(requestPortal: number): number {
+    return replyPortalOf(requestPortal);
+  }
+
+  /** Takes no more requests, drops the queued ones and waits for those in the handler's hands to be answered. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    for (const request of this.#queue.splice(0)) request.drop('service is closing');
+    await Promise.all(this.#buffers.map((buffers) => buffers.close()));
+    this.#timer?.cancel();
+    this.slabs.give(this.emptyMemory);
+  }
+
+  #onRequest(portal: number, event: LnetEvent, bytes: Uint8Array, release: () => void): void {
+    const unpacked = unpackRequest(bytes);
+    if (typeof unpacked === 'string') {
+      this.#context.counters.drop(unpacked.startsWith('malformed') ? 'malformed' : unpacked);
+      this.runtime.log.warn({ peer: event.initiator.nid, portal, reason: unpacked }, 'request dropped');
+      release();
+      return;
+    }
+    const request = new ServiceRequest(this, event, portal, unpacked);
+    this.#context.counters.of('server', request.opcode).requests++;
+    if (requestChannel.hasSubscribers) requestChannel.publish(trace(request));
+    const same = this.#context.inWork.get(request.xid);
+    const twin = same?.find((r) => r.peer === request.peer && r.body.pb_handle === request.body.pb_handle);
+    if (twin !== undefined && !isConnect(request.opcode)) {
+      twin.inherit(request);
+      this.#context.counters.drop('duplicate of one in work');
+      release();
+      return;
+    }
+    if (same === undefined) this.#context.inWork.set(request.xid, [request]);
+    else same.push(request);
+    this.#release.set(request, release);
+    this.#queue.push(request);
+    this.#armTimer(request);
+    this.#run();
+  }
+
+  /** Hands on what the limits allow, in order of arrival but past a peer that has its share. */
+  #run(): void {
+    const { inProgressMax = 4096, inProgressPerPeerMax = 512 } = this.#options;
+    for (let i = 0; i < this.#queue.length && this.#inProgress < inProgressMax; ) {
+      const request = this.#queue[i]!;
+      const ofPeer = this.#perPeer.get(request.peer) ?? 0;
+      if (ofPeer >= inProgressPerPeerMax) {
+        i++;
+        continue;
+      }
+      this.#queue.splice(i, 1);
+      if (request.answered) continue;
+      if (this.runtime.now() > request.deadline && request.opcode !== Opcode.LDLM_CANCEL) {
+        request.drop('past its deadline');
+        continue;
+      }
+      this.#inProgress++;
+      this.#perPeer.set(request.peer, ofPeer + 1);
+      request.started = true;
+      request.running = true;
+      void this.#handle(request);
+    }
+  }
+
+  async #handle(request: ServiceRequest): Promise<void> {
+    try {
+      await this.#options.handler(request);
+    } catch (error) {
+      this.#failed(request, error);
+    }
+    request.running = false;
+    if (request.answered) this.#done(request);
+  }
+
+  #failed(request: ServiceRequest, error: unknown): void {
+    const names = { peer: request.peer, opcode: opcodeName(request.opcode), xid: request.xid };
+    this.runtime.log.error({ ...names, err: error }, 'request failed');
+    if (request.answered) return;
+    try {
+      if (error instanceof BulkError) request.drop('bulk failed');
+      else request.replyError(errnoOf(error));
+    } catch (err) {
+      request.drop('its error reply could not be sent');
+      this.runtime.log.error({ ...names, err }, 'error reply not sent');
+    }
+  }
+
+  answered(request: ServiceRequest, status: number | undefined, reason?: string): void {
+    const elapsed = this.runtime.now() - request.arrivedAt;
+    if (status === undefined) {
+      this.#context.counters.drop(reason ?? 'dropped');
+      this.runtime.log.warn(
+        { peer: request.peer, opcode: opcodeName(request.opcode), xid: request.xid, reason },
+        'request gets no reply',
+      );
+    } else {
+      this.#context.counters.replied('server', request.opcode, status, elapsed);
+      if (status >= 0) this.#estimator.measure(elapsed / 1000, this.runtime.now());
+      if (replyChannel.hasSubscribers) replyChannel.publish({ ...trace(request), status, ms: elapsed });
+    }
+    if (!request.running) this.#done(request);
+  }
+
+  /** Answered and out of the handler: its bytes may be overwritten. */
+  #done(request: ServiceRequest): void {
+    const release = this.#release.get(request);
+    if (release === undefined) return;
+    this.#release.delete(request);
+    const same = this.#context.inWork.get(request.xid)?.filter((r) => r !== request) ?? [];
+    if (same.length === 0) this.#context.inWork.delete(request.xid);
+    else this.#context.inWork.set(request.xid, same);
+    if (request.started) {
+      const ofPeer = this.#perPeer.get(request.peer) ?? 0;
+      this.#inProgress--;
+      if (ofPeer > 1) this.#perPeer.set(request.peer, ofPeer - 1);
+      else this.#perPeer.delete(request.peer);
+    }
+    release();
+    if (!this.#closing) this.#run();
+  }
+
+  /** One timer for the request that needs an early reply first. */
+  #armTimer(request: ServiceRequest): void {
+    if (this.#timer !== undefined) return;
+    const due = request.deadline - this.#context.timeouts.atEarlyMargin * 1000;
+    this.#timer = this.runtime.after(Math.max(0, due - this.runtime.now()), () => this.#onTimer());
+  }
+
+  #onTimer(): void {
+    this.#timer = undefined;
+    const marginMs = this.#context.timeouts.atEarlyMargin * 1000;
+    let next: number | undefined;
+    for (const request of [...this.#release.keys()]) {
+      if (request.answered) continue;
+      if (request.deadline - marginMs <= this.runtime.now() + 1) this.#extend(request);
+      if (request.answered) continue;
+      const due = Math.max(request.deadline - marginMs, this.runtime.now() + 1000);
+      if (next === undefined || due < next) next = due;
+    }
+    if (next === undefined) return;
+    this.#timer = this.runtime.after(next - this.runtime.now(), () => this.#onTimer());
+  }
+
+  /** Guide 04 §8: the new deadline is arrival + max(estimate, elapsed + 30), bounded by at_max. */
+  #extend(request: ServiceRequest): void {
+    const { atExtra, atMax } = this.#context.timeouts;
+    const elapsed = (this.runtime.now() - request.arrivedAt) / 1000;
+    if (elapsed > atMax + atExtra) {
+      request.drop('no answer within at_max');
+      return;
+    }
+    const allowance = Math.min(Math.max(this.#estimator.current, elapsed + atExtra), atMax);
+    const deadline = request.arrivedAt + allowance * 1000;
+    if (!request.adaptive || deadline <= request.deadline) return;
+    try {
+      request.sendEarlyReply(deadline);
+      this.#context.counters.of('server', request.opcode).earlyReplies++;
+    } catch (err) {
+      this.runtime.log.warn({ peer: request.peer, err }, 'early reply not sent');
+    }
+  }
+}
+
+function trace(request: ServiceRequest): Record<string, unknown> {
+  const { peer, portal, opcode, xid } = request;
+  return { end: 'server', peer, portal, opcode, xid };
+}

@@ -1,0 +1,291 @@
+/**
+ * One attempt to get one RPC through (guide 04 §4, §6, §7): posts bulk descriptors, the reply buffer and the request PUT,
+ * in that order, and resolves when the outcome is known *and* the network has let go of all the memory. What to do
+ * after a failed attempt is the import's business.
+ */
+import { crc32 } from 'node:zlib';
+import type { Endpoint, LnetEvent, LnetHandler, MdHandle, Memory, Segment } from '../lnet/network.ts';
+import { MdOption } from '../lnet/network.ts';
+import type { Nid } from '../lnet/nid.ts';
+import { errnoError } from '../runtime/errors.ts';
+import type { Runtime, Timer } from '../runtime/runtime.ts';
+import { decodePtlrpcBody, type PtlrpcBody } from '../wire/format.ts';
+import { decodeMessage, type Message } from '../wire/message.ts';
+import { MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
+import { BULK_PIECE, splitBulk } from './bulk-pieces.ts';
+import type { Bulk } from './rpc.ts';
+import type { SlabPool } from './slab-pool.ts';
+
+/** lustre_msg_early_size: a message of one ptlrpc_body; a real reply lands behind it where AT was granted. */
+export const EARLY_REPLY_SIZE = 224;
+/** No reply is longer: what a truncated one claims is believed up to here. */
+export const REPLY_SIZE_MAX = 4 << 20;
+
+export interface Attempt {
+  readonly peer: Nid;
+  readonly requestPortal: number;
+  readonly replyPortal: number;
+  readonly xid: bigint;
+  /** The XID, or pb_mbits with REP_MBITS. */
+  readonly replyMatchBits: bigint;
+  /** The encoded request; stays the caller's. */
+  readonly request: Segment;
+  /** Bytes of reply expected. */
+  readonly replySize: number;
+  /** The request carries MSGHDR_AT_SUPPORT: what arrives at offset 0 is an early reply. */
+  readonly adaptive: boolean;
+  /** pb_timeout plus network latency, milliseconds. */
+  readonly timeoutMs: number;
+  /** Network latency that an early reply's allowance is extended by, milliseconds. */
+  readonly latencyMs: number;
+  readonly bulk?: Bulk | undefined;
+  /** Match bits of the last bulk descriptor. */
+  readonly bulkMatchBits: bigint;
+}
+
+export type Outcome =
+  | {
+      readonly kind: 'reply';
+      readonly message: Message;
+      readonly body: PtlrpcBody;
+      readonly bulkBytes: number;
+      readonly elapsedMs: number;
+    }
+  | { readonly kind: 'truncated'; readonly needed: number }
+  | { readonly kind: 'timeout'; readonly during: string }
+  | { readonly kind: 'network'; readonly error: Error }
+  | { readonly kind: 'malformed'; readonly error: Error }
+  | { readonly kind: 'aborted' };
+
+export class Transmission {
+  readonly outcome: Promise<Outcome>;
+  /** Early replies that were accepted. */
+  earlyReplies = 0;
+  readonly #endpoint: Endpoint;
+  readonly #runtime: Runtime;
+  readonly #slabs: SlabPool;
+  readonly #attempt: Attempt;
+  #resolve!: (outcome: Outcome) => void;
+  readonly #handles: MdHandle[] = [];
+  readonly #replyMemory: Memory;
+  readonly #sentAt: number;
+  #linked = 0;
+  #bulkPending = 0;
+  #bulkBytes = 0;
+  #result: Outcome | undefined;
+  #reply: { message: Message; body: PtlrpcBody } | undefined;
+  #sent = false;
+  #timer: Timer | undefined;
+
+  constructor(endpoint: Endpoint, runtime: Runtime, slabs: SlabPool, attempt: Attempt) {
+    this.#endpoint = endpoint;
+    this.#runtime = runtime;
+    this.#slabs = slabs;
+    this.#attempt = attempt;
+    this.outcome = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+    this.#replyMemory = slabs.take(attempt.replySize + EARLY_REPLY_SIZE);
+    this.#sentAt = runtime.now();
+    this.#timer = runtime.after(attempt.timeoutMs, () => this.#expire());
+    this.#post();
+  }
+
+  /** Gives up: `outcome` becomes `aborted` unless it is already known. */
+  abort(): void {
+    this.#finish({ kind: 'aborted' });
+  }
+
+  #post(): void {
+    const { peer, requestPortal, replyPortal, xid, replyMatchBits, request } = this.#attempt;
+    // A hold on the count, so that events inside the calls below cannot resolve it early.
+    this.#linked = 1;
+    try {
+      this.#postBulk();
+      this.#link(this.#onReplyEvent, (handler) =>
+        this.#endpoint.attach(
+          {
+            portal: replyPortal,
+            matchBits: replyMatchBits,
+            peer: { nid: peer },
+            segments: [{ memory: this.#replyMemory, offset: 0, length: this.#replyMemory.bytes.length }],
+            threshold: Number.POSITIVE_INFINITY,
+            options: MdOption.OP_PUT | MdOption.MANAGE_REMOTE | MdOption.TRUNCATE,
+            autoUnlink: false,
+          },
+          handler,
+        ),
+      );
+      this.#link(this.#onSendEvent, (handler) =>
+        this.#endpoint.put(
+          { peer: { nid: peer }, portal: requestPortal, matchBits: xid, segments: [request] },
+          handler,
+        ),
+      );
+    } catch (error) {
+      this.#finish({ kind: 'network', error: error instanceof Error ? error : new Error(String(error)) });
+    }
+    this.#unlinked();
+  }
+
+  #postBulk(): void {
+    const { bulk, peer, bulkMatchBits } = this.#attempt;
+    if (bulk === undefined) return;
+    const pieces = splitBulk(bulk.segments);
+    const first = bulkMatchBits - BigInt(pieces.length - 1);
+    const options = bulk.direction === 'sink' ? MdOption.OP_PUT : MdOption.OP_GET;
+    pieces.forEach((segments, i) => {
+      this.#bulkPending++;
+      this.#link(this.#onBulkEvent, (handler) =>
+        this.#endpoint.attach(
+          {
+            portal: bulk.portal,
+            matchBits: first + BigInt(i),
+            peer: { nid: peer },
+            segments,
+            threshold: 1,
+            options,
+            autoUnlink: true,
+          },
+          handler,
+        ),
+      );
+    });
+  }
+
+  /** Counts a descriptor from before it exists until its last event. */
+  #link(onEvent: LnetHandler, post: (handler: LnetHandler) => MdHandle): void {
+    this.#linked++;
+    let posted = false;
+    try {
+      const handle = post((event) => {
+        onEvent.call(this, event);
+        // Unlinked though nobody here asked for it: the endpoint was closed.
+        if (event.type === 'unlink')
+          this.#finish({ kind: 'network', error: this.#networkError(event.status || -108) });
+        if (event.unlinked) this.#unlinked();
+      });
+      posted = true;
+      this.#handles.push(handle);
+      if (this.#result !== undefined) handle.unlink();
+    } finally {
+      if (!posted) this.#linked--;
+    }
+  }
+
+  #unlinked(): void {
+    this.#linked--;
+    if (this.#linked > 0 || this.#result === undefined) return;
+    this.#slabs.give(this.#replyMemory);
+    this.#resolve(this.#result);
+  }
+
+  #finish(outcome: Outcome): void {
+    if (this.#result !== undefined) return;
+    this.#result = outcome;
+    this.#timer?.cancel();
+    for (const handle of this.#handles) handle.unlink();
+  }
+
+  #expire(): void {
+    const during = this.#reply !== undefined ? 'bulk' : this.#sent ? 'reply' : 'send';
+    this.#finish({ kind: 'timeout', during });
+  }
+
+  #onSendEvent(event: LnetEvent): void {
+    if (event.type !== 'send') return;
+    if (event.status === 0) this.#sent = true;
+    else this.#finish({ kind: 'network', error: this.#networkError(event.status) });
+  }
+
+  #onBulkEvent(event: LnetEvent): void {
+    if (event.type !== 'put' && event.type !== 'get') return;
+    if (event.status !== 0) {
+      this.#finish({ kind: 'network', error: this.#networkError(event.status) });
+      return;
+    }
+    this.#bulkPending--;
+    this.#bulkBytes += event.mlength;
+    this.#complete();
+  }
+
+  #onReplyEvent(event: LnetEvent): void {
+    if (event.type !== 'put' || this.#result !== undefined || this.#reply !== undefined) return;
+    if (event.status !== 0) {
+      this.#finish({ kind: 'network', error: this.#networkError(event.status) });
+      return;
+    }
+    const early = this.#attempt.adaptive && event.offset === 0;
+    if (event.mlength < event.rlength) {
+      if (early) return;
+      const needed = event.offset + event.rlength;
+      if (needed <= REPLY_SIZE_MAX) this.#finish({ kind: 'truncated', needed: event.rlength });
+      else
+        this.#finish({
+          kind: 'malformed',
+          error: new Error(`a reply of ${event.rlength} bytes is longer than any may be`),
+        });
+      return;
+    }
+    // A copy: values decoded from it outlive the slab.
+    const bytes = new Uint8Array(
+      this.#replyMemory.bytes.subarray(event.offset, event.offset + event.mlength),
+    );
+    try {
+      const message = decodeMessage(bytes);
+      const body = decodePtlrpcBody(message.buffers[0]!, message.littleEndian);
+      if (early) this.#onEarlyReply(message, body);
+      else this.#onReply(message, body);
+    } catch (error) {
+      if (!early) this.#finish({ kind: 'malformed', error: error as Error });
+    }
+  }
+
+  #onReply(message: Message, body: PtlrpcBody): void {
+    const type = body.pb_type;
+    if (type !== MsgType.PTL_RPC_MSG_REPLY && type !== MsgType.PTL_RPC_MSG_ERR)
+      throw new Error(`pb_type ${type} is not that of a reply`);
+    if ((body.pb_version & 0xffff) !== RpcVersion.PTLRPC_MSG_VERSION)
+      throw new Error(`pb_version 0x${body.pb_version.toString(16)} is not ours`);
+    this.#reply = { message, body };
+    this.#complete();
+  }
+
+  /** A reply of a failed operation means that no bulk will come; else every descriptor has its transfer first. */
+  #complete(): void {
+    if (this.#reply === undefined) return;
+    if (this.#reply.body.pb_status >= 0 && this.#bulkPending > 0) return;
+    this.#finish({
+      kind: 'reply',
+      ...this.#reply,
+      bulkBytes: this.#bulkBytes,
+      elapsedMs: this.#runtime.now() - this.#sentAt,
+    });
+  }
+
+  /** Guide 04 §4.2: one buffer, checksum right, and the deadline moves. */
+  #onEarlyReply(message: Message, body: PtlrpcBody): void {
+    if (message.buffers.length !== 1 || message.cksum !== earlyReplyChecksum(message.buffers[0]!)) return;
+    if (body.pb_type !== MsgType.PTL_RPC_MSG_REPLY || body.pb_timeout === 0) return;
+    this.earlyReplies++;
+    const deadline = this.#sentAt + Math.min(body.pb_timeout, 3600) * 1000 + this.#attempt.latencyMs;
+    this.#timer?.cancel();
+    this.#timer = this.#runtime.after(Math.max(0, deadline - this.#runtime.now()), () => this.#expire());
+  }
+
+  #networkError(status: number): Error {
+    const { peer } = this.#attempt;
+    return this.#endpoint.lastError(peer) ?? errnoError(status, { syscall: 'send', nid: peer });
+  }
+}
+
+/** crc32_le(~0, body) without the final inversion that zlib's has. */
+export function earlyReplyChecksum(body: Uint8Array): number {
+  return (crc32(body) ^ 0xffff_ffff) >>> 0;
+}
+
+/** How many bulk descriptors a payload of this many bytes takes. */
+export function bulkPieceCount(bulk: Bulk | undefined): number {
+  if (bulk === undefined) return 0;
+  return Math.max(1, Math.ceil(bulk.segments.reduce((sum, s) => sum + s.length, 0) / BULK_PIECE));
+}
