@@ -1,0 +1,93 @@
+/**
+ * What OSTs still have to do for changes that are already on disk here: objects to destroy, owners to set (guides 09 §5.4,
+ * 12 §8). Entered in the transaction that makes it necessary, and kept until the OST has confirmed it.
+ */
+import type { Fid } from '../../fid/fid.ts';
+import type { Caller } from '../../rpc/rpc.ts';
+import { errnoOf } from '../../runtime/errors.ts';
+import { RQF_OST_DESTROY, RQF_OST_SETATTR } from '../../wire/formats.ts';
+import { MdValid } from '../../wire/mds-constants.ts';
+import type { KeyValueStore, Transaction } from '../store/key-value-store.ts';
+import { MdtTable, ObjectOwner } from './records.ts';
+
+const ENOENT = 2;
+const OWNER = 1;
+const DESTROY = 0;
+/** Requests to one OST at a time. */
+const PARALLEL = 8;
+
+function workKey(ost: number, object: Fid, kind: number): Buffer {
+  const key = Buffer.allocUnsafe(17);
+  key.writeUInt32BE(ost, 0);
+  key.writeBigUInt64BE(object.f_seq, 4);
+  key.writeUInt32BE(object.f_oid, 12);
+  key.writeUInt8(kind, 16);
+  return key;
+}
+
+type Tables = Pick<Transaction, 'table'>;
+
+export function queueDestroy(tx: Tables, ost: number, object: Fid): void {
+  tx.table(MdtTable.ostWork).put(workKey(ost, object, DESTROY), new Uint8Array([1]));
+  tx.table(MdtTable.ostWork).remove(workKey(ost, object, OWNER));
+}
+
+export function queueOwner(tx: Tables, ost: number, object: Fid, uid: number, gid: number): void {
+  tx.table(MdtTable.ostWork).put(workKey(ost, object, OWNER), ObjectOwner.encode({ ids: [uid, gid] }));
+}
+
+interface Item {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+function* queued(store: KeyValueStore, ost: number, limit: number): Iterable<Item> {
+  const start = Buffer.alloc(4);
+  start.writeUInt32BE(ost);
+  const end = Buffer.alloc(18, 0xff);
+  end.writeUInt32BE(ost);
+  yield* store.table(MdtTable.ostWork).range(start, end, limit);
+}
+
+/** How much an OST has not confirmed; counts no further than `limit`. */
+export function queuedCount(store: KeyValueStore, ost: number, limit = 1000): number {
+  return [...queued(store, ost, limit)].length;
+}
+
+/** Sends what is queued for an OST until nothing is left. Rejects at the first failure; the rest stays queued. */
+export async function workOff(store: KeyValueStore, ost: number, caller: Caller): Promise<void> {
+  for (;;) {
+    const items = [...queued(store, ost, PARALLEL)];
+    if (items.length === 0) return;
+    const results = await Promise.allSettled(items.map((item) => send(caller, item)));
+    const done = items.filter((_, i) => results[i]!.status === 'fulfilled');
+    await store.transact((tx) => {
+      const table = tx.table(MdtTable.ostWork);
+      for (const { key, value } of done) {
+        // Somebody may have queued other work for the object meanwhile.
+        const now = table.get(key);
+        if (now !== undefined && Buffer.compare(now, value) === 0) table.remove(key);
+      }
+    });
+    const failed = results.find((r) => r.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+}
+
+async function send(caller: Caller, { key, value }: Item): Promise<void> {
+  const view = new DataView(key.buffer, key.byteOffset, key.length);
+  const o_oi = { oi_fid: { f_seq: view.getBigUint64(4), f_oid: view.getUint32(12), f_ver: 0 } };
+  const valid = MdValid.OBD_MD_FLID | MdValid.OBD_MD_FLGROUP;
+  try {
+    if (view.getUint8(16) === DESTROY) {
+      await caller.call(RQF_OST_DESTROY, { ost_body: { oa: { o_valid: valid, o_oi } } });
+      return;
+    }
+    const [uid, gid] = ObjectOwner.decode(value).ids;
+    const o_valid = valid | MdValid.OBD_MD_FLUID | MdValid.OBD_MD_FLGID;
+    await caller.call(RQF_OST_SETATTR, { ost_body: { oa: { o_valid, o_oi, o_uid: uid!, o_gid: gid! } } });
+  } catch (error) {
+    // What is not there needs no work.
+    if (errnoOf(error) !== ENOENT) throw error;
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Locks that the target takes for its own work (guides 08 §3.4, 09 §6): everybody's cached locks on what an operation
+ * changes are called back first. All locks of an operation are taken in the order of their FIDs, so that
+ * operations never wait for each other in a circle.
+ */
+import { compareFids, type Fid, formatFid } from '../../fid/fid.ts';
+import { fidResource } from '../../fid/resource.ts';
+import type { Policy, ResourceId } from '../../ldlm/lock.ts';
+import { InodeBit, LockMode } from '../../wire/ldlm-constants.ts';
+
+const { MDS_INODELOCK_LOOKUP, MDS_INODELOCK_UPDATE, MDS_INODELOCK_PERM, MDS_INODELOCK_XATTR } = InodeBit;
+
+/** What this module needs of the lock manager. */
+export interface LockService {
+  lock(resource: ResourceId, mode: number, policy: Policy): Promise<{ release(): void }>;
+}
+
+export interface WantedLock {
+  readonly fid: Fid;
+  readonly mode: number;
+  readonly bits: number;
+}
+
+/** A directory whose names change. */
+export const changedDirectory = (fid: Fid): WantedLock => ({
+  fid,
+  mode: LockMode.LCK_PW,
+  bits: MDS_INODELOCK_UPDATE,
+});
+/** An object whose name, link count or '..' changes. */
+export const renamedObject = (fid: Fid): WantedLock => ({
+  fid,
+  mode: LockMode.LCK_EX,
+  bits: MDS_INODELOCK_LOOKUP | MDS_INODELOCK_UPDATE,
+});
+/** An object that may go with its name. */
+export const removedObject = (fid: Fid): WantedLock => ({
+  fid,
+  mode: LockMode.LCK_EX,
+  bits: MDS_INODELOCK_LOOKUP | MDS_INODELOCK_UPDATE | MDS_INODELOCK_PERM | MDS_INODELOCK_XATTR,
+});
+export const changedObject = (fid: Fid, bits: number): WantedLock => ({ fid, mode: LockMode.LCK_EX, bits });
+
+/** Takes them all; the result releases them. */
+export async function lockAll(locks: LockService, wanted: readonly WantedLock[]): Promise<() => void> {
+  const byFid = new Map<string, { fid: Fid; mode: number; bits: number }>();
+  for (const { fid, mode, bits } of wanted) {
+    const key = formatFid(fid);
+    const have = byFid.get(key);
+    // Smaller numbers are stronger modes: EX 1, PW 2.
+    byFid.set(key, {
+      fid,
+      mode: Math.min(mode, have?.mode ?? mode),
+      bits: bits | (have?.bits ?? 0),
+    });
+  }
+  const held: { release(): void }[] = [];
+  const release = (): void => {
+    for (const lock of held.splice(0).reverse()) lock.release();
+  };
+  try {
+    for (const { fid, mode, bits } of [...byFid.values()].sort((a, b) => compareFids(a.fid, b.fid)))
+      held.push(await locks.lock(fidResource(fid), mode, { inodeBits: BigInt(bits) }));
+  } catch (error) {
+    release();
+    throw error;
+  }
+  return release;
+}
