@@ -35,8 +35,12 @@ for (const [name, run] of Object.entries(benches)) {
 }
 
 const machine = `${cpus().length} x ${cpus()[0]?.model}, Linux ${release()}, Node ${process.version}, TCP ${CONGESTION}`;
-const table = new Table({ head: ['bench', 'what', 'value', 'peer', 'peer value', 'ratio'], style: { head: [], border: [] } });
-const show = (n: number, unit: string): string => `${n.toFixed(n < 10 ? 2 : 0)}${unit === '' ? '' : ` ${unit}`}`;
+const table = new Table({
+  head: ['bench', 'what', 'value', 'peer', 'peer value', 'ratio'],
+  style: { head: [], border: [] },
+});
+const show = (n: number, unit: string): string =>
+  `${n.toFixed(n < 10 ? 2 : 0)}${unit === '' ? '' : ` ${unit}`}`;
 for (const r of rows) {
   table.push([
     r.bench,
@@ -49,4 +53,7 @@ for (const r of rows) {
 }
 process.stdout.write(`${machine}\nratio: more is better, 1 is the peer's\n${table.toString()}\n`);
 await mkdir('build', { recursive: true });
-await writeFile('build/bench.json', `${JSON.stringify({ machine, at: new Date().toISOString(), rows }, null, 2)}\n`);
+await writeFile(
+  'build/bench.json',
+  `${JSON.stringify({ machine, at: new Date().toISOString(), rows }, null, 2)}\n`,
+);

@@ -29,7 +29,7 @@ export function tcpPeer(): Promise<string> {
 }
 
 /** Files that are not compiled lie in bench/, beside or above the compiled ones. */
-async function sourceFile(name: string): Promise<string> {
+export async function sourceFile(name: string): Promise<string> {
   const beside = fileURLToPath(new URL(name, import.meta.url));
   const found = await access(beside).then(
     () => true,

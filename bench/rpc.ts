@@ -1,0 +1,122 @@
+/**
+ * RPC round trips with 4 KiB each way, two processes, a whole import and target at the ends, against a bare C TCP ping-pong of
+ * the same size with as many in flight.
+ */
+import { Import } from '../lib/connection/import.ts';
+import type { Call, Operation, Target } from '../lib/connection/target.ts';
+import { TargetNode } from '../lib/connection/target-node.ts';
+import { createNativeNetwork } from '../lib/lnet/native-network.ts';
+import { PtlRpc } from '../lib/rpc/ptlrpc.ts';
+import { nodeRuntime } from '../lib/runtime/runtime.ts';
+import { ConnectFlag } from '../lib/wire/connection-constants.ts';
+import { RQF_MDS_GET_INFO } from '../lib/wire/formats.ts';
+import { Opcode } from '../lib/wire/opcodes.ts';
+import { cpuSeconds, median, type Row, row, startBench } from './measure.ts';
+import { barePingPong, type RoundTrips } from './peers.ts';
+
+const SIZE = 4096;
+const WINDOWS = [1, 8, 64];
+const serverNid = '127.0.0.2@tcp';
+const flags =
+  ConnectFlag.OBD_CONNECT_VERSION |
+  ConnectFlag.OBD_CONNECT_FID |
+  ConnectFlag.OBD_CONNECT_ATTRFID |
+  ConnectFlag.OBD_CONNECT_FULL20 |
+  ConnectFlag.OBD_CONNECT_AT |
+  ConnectFlag.OBD_CONNECT_BULK_MBITS;
+const connectFields = { ocd_connect_flags: flags, ocd_version: 0x02110000 };
+
+/** The serving process: a target whose GET_INFO gives the value back. */
+async function serve(port: number): Promise<void> {
+  const endpoint = await createNativeNetwork(nodeRuntime()).open({ nid: serverNid, port });
+  const node = new TargetNode(new PtlRpc(endpoint, nodeRuntime()), nodeRuntime());
+  const echo: Operation = {
+    format: RQF_MDS_GET_INFO,
+    handle: (call: Call<typeof RQF_MDS_GET_INFO>) => call.reply({ getinfo_val: call.values.getinfo_val }),
+  };
+  const target: Target = {
+    name: 'bench-MDT0000',
+    uuid: 'bench-MDT0000_UUID',
+    replayable: false,
+    operations: new Map([[Opcode.MDS_GET_INFO, echo]]),
+    connect: () => connectFields,
+    lastCommitted: () => 0n,
+  };
+  node.add(target);
+  process.stdout.write('ready\n');
+  process.stdin.on('end', () => process.exit(0)).resume();
+}
+
+interface RpcResult extends RoundTrips {
+  readonly cpuPerRpc: number;
+}
+
+async function roundTrips(importer: Import, window: number, count: number): Promise<RpcResult> {
+  const getinfo_val = new Uint8Array(SIZE - 512).fill(7);
+  const getinfo_key = new TextEncoder().encode('bench\0');
+  const took: number[] = [];
+  let started = 0;
+  const lane = async (): Promise<void> => {
+    while (started < count) {
+      started++;
+      const at = performance.now();
+      await importer.call(RQF_MDS_GET_INFO, { getinfo_key, getinfo_val }, { replyRoom: SIZE });
+      took.push(performance.now() - at);
+    }
+  };
+  const cpu = cpuSeconds(process.pid);
+  const begin = performance.now();
+  await Promise.all(Array.from({ length: window }, lane));
+  const seconds = (performance.now() - begin) / 1000;
+  took.sort((a, b) => a - b);
+  return {
+    perSecond: count / seconds,
+    p50: took[Math.floor(count / 2)]! * 1000,
+    p99: took[Math.floor(count * 0.99)]! * 1000,
+    cpuPerRpc: ((cpuSeconds(process.pid) - cpu) / count) * 1e6,
+  };
+}
+
+export async function benchRpc(rounds: number, count: number): Promise<Row[]> {
+  const port = 21100;
+  const server = startBench('rpc', ['serve', String(port)]);
+  await server.line();
+  const runtime = nodeRuntime();
+  const endpoint = await createNativeNetwork(runtime).open({ nid: '127.0.0.1@tcp', port, accept: false });
+  const importer = new Import({
+    runtime,
+    ptlrpc: new PtlRpc(endpoint, runtime),
+    target: { name: 'bench-MDT0000', uuid: 'bench-MDT0000_UUID', kind: 'mdt' },
+    nids: [serverNid],
+    clientUuid: 'bench',
+    ask: connectFields,
+    rpcsInFlightMax: 64,
+  });
+  await importer.connect();
+  await roundTrips(importer, 8, Math.min(count, 2000));
+  const rows: Row[] = [];
+  for (const window of WINDOWS) {
+    const ours: RpcResult[] = [];
+    const bare: RoundTrips[] = [];
+    for (let i = 0; i < rounds; i++) {
+      ours.push(await roundTrips(importer, window, count));
+      bare.push(await barePingPong(port + 1 + i, SIZE, window, count));
+    }
+    const name = 'bare C ping-pong';
+    const of = (key: keyof RoundTrips): [number, { name: string; value: number }] => [
+      median(ours.map((r) => r[key])),
+      { name, value: median(bare.map((r) => r[key])) },
+    ];
+    const label = `4 KiB round trip, ${window} in flight`;
+    rows.push(row('rpc', `${label}, rate`, of('perSecond')[0], '/s', of('perSecond')[1]));
+    rows.push(row('rpc', `${label}, p50`, of('p50')[0], 'us', of('p50')[1], true));
+    rows.push(row('rpc', `${label}, p99`, of('p99')[0], 'us', of('p99')[1], true));
+    rows.push(row('rpc', `${label}, client CPU`, median(ours.map((r) => r.cpuPerRpc)), 'us'));
+  }
+  await importer.disconnect();
+  await endpoint.close();
+  await server.stop();
+  return rows;
+}
+
+if (process.argv[2] === 'serve') await serve(Number(process.argv[3]));
