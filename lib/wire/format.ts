@@ -35,7 +35,7 @@ export type FieldShape =
 export type AnyField = Field<string, unknown, never>;
 type Decoded<F> = F extends Field<infer K, infer T, never> ? { [key in K]?: T } : never;
 type Encoded<F> = F extends { readonly key: infer K extends string; sizeOf(value: infer In): number }
-  ? { readonly [key in K]?: In | undefined }
+  ? { readonly [key in K]?: In | null | undefined }
   : never;
 type Intersect<U> = (U extends unknown ? (u: U) => void : never) extends (u: infer I) => void ? I : never;
 type Flatten<T> = { [K in keyof T]: T[K] };
@@ -288,15 +288,26 @@ export function rpcVersion(opcode: number): number {
 
 type Inputs = { readonly [key: string]: unknown };
 
-/** Buffer lengths: fixed sizes always, and in a request nothing from the first variable buffer that has no value on; a reply
- * has every slot (guide 04 §1.1). */
-function bufferLengths(fields: readonly AnyField[], values: Inputs, allSlots: boolean): number[] {
+/**
+ * Buffer lengths. A value given later in the list keeps the slots before it, empty where they are variable; behind the last
+ * value a request ends at the first variable slot, a reply (`allSlots`) has every slot (guide 04 §1.1). `null` is a
+ * slot of 0 bytes, of fixed-size fields too. `slots`: exactly so many.
+ */
+function bufferLengths(
+  fields: readonly AnyField[],
+  values: Inputs,
+  allSlots: boolean,
+  slots: number | undefined,
+): number[] {
   const lengths: number[] = [];
-  for (const field of fields) {
+  const last = fields.findLastIndex((field) => values[field.key] !== undefined);
+  for (const [i, field] of fields.entries()) {
+    if (i === slots) break;
     const value = values[field.key];
-    if (value !== undefined) lengths.push(field.sizeOf(value as never));
+    if (value === null) lengths.push(0);
+    else if (value !== undefined) lengths.push(field.sizeOf(value as never));
     else if (field.fixedSize > 0) lengths.push(field.fixedSize);
-    else if (allSlots || field.mayBeEmpty === true) lengths.push(0);
+    else if (allSlots || field.mayBeEmpty === true || i < last || slots !== undefined) lengths.push(0);
     else break;
   }
   return lengths;
@@ -304,12 +315,19 @@ function bufferLengths(fields: readonly AnyField[], values: Inputs, allSlots: bo
 
 export interface EncodeOptions extends MessageHeader {
   /** Every slot of the list, as replies have it. */
-  readonly allSlots?: boolean;
+  readonly allSlots?: boolean | undefined;
+  /** Exactly this many buffers, whatever else is said; an error reply has 1. */
+  readonly slots?: number | undefined;
 }
 
 /** The size that `encodeBuffers` of the same values will take. */
-export function buffersSize(fields: readonly AnyField[], values: Inputs, allSlots = false): number {
-  return messageSize(bufferLengths(fields, values, allSlots));
+export function buffersSize(
+  fields: readonly AnyField[],
+  values: Inputs,
+  allSlots = false,
+  slots?: number,
+): number {
+  return messageSize(bufferLengths(fields, values, allSlots, slots));
 }
 
 /** Encodes a message of these buffers. With `into` it is written there (throws WireError if it does not fit) and a view of
@@ -321,14 +339,14 @@ export function encodeBuffers<Fs extends readonly AnyField[]>(
   into?: Uint8Array,
 ): Uint8Array {
   const inputs = values as Inputs;
-  const lengths = bufferLengths(fields, inputs, options.allSlots === true);
+  const lengths = bufferLengths(fields, inputs, options.allSlots === true, options.slots);
   const size = messageSize(lengths);
   const bytes = into ?? new Uint8Array(size);
   const offsets = layOutMessage(bytes, lengths, options);
   offsets.forEach((offset, i) => {
     const field = fields[i]!;
     const value = inputs[field.key];
-    if (value !== undefined) field.encodeInto(bytes, offset, value as never);
+    if (value !== undefined && value !== null) field.encodeInto(bytes, offset, value as never);
   });
   return bytes.length === size ? bytes : bytes.subarray(0, size);
 }

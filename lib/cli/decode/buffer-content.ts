@@ -17,13 +17,18 @@ export function dissectContent(d: Dissection, key: string, context: SidedContext
   switch (key) {
     case 'mdt_md':
     case 'default_mdt_md':
-      return dissectLayoutOrZero(d, false);
+      dissectLayoutOrZero(d, false);
+      return;
     case 'eadata':
-      return dissectEadata(d, context);
+      dissectEadata(d, context);
+      return;
     case 'acl':
-      return zero(d.peek()) ? void d.raw('padding', 'unused') : dissectAcl(d);
+      if (zero(d.peek())) d.raw('padding', 'unused');
+      else dissectAcl(d);
+      return;
     case 'dlm_lvb':
-      return dissectValueBlock(d, context);
+      dissectValueBlock(d, context);
+      return;
     case 'logcookies':
       if (zero(d.peek())) d.raw('padding', 'unused');
       else d.structs('cookie', LlogCookie, Math.floor(d.left / LlogCookie.size));
@@ -36,7 +41,8 @@ export function dissectContent(d: Dissection, key: string, context: SidedContext
       d.raw('bulk', 'data');
       return;
     case 'fid_array':
-      return dissectFids(d);
+      dissectFids(d);
+      return;
     case 'generic_data':
       if (context.opcode === Opcode.FLD_READ) {
         const { lsra_count } = d.struct('lu_seq_range_array', LuSeqRangeArray, true);
@@ -58,7 +64,8 @@ export function dissectContent(d: Dissection, key: string, context: SidedContext
     case 'getinfo_val':
     case 'setinfo_key':
     case 'setinfo_val':
-      return dissectInfo(d, key, context);
+      dissectInfo(d, key, context);
+      return;
     default:
       d.raw('value', 'value');
   }
@@ -103,7 +110,10 @@ function dissectInfo(d: Dissection, field: string, { key, side }: SidedContext):
     const end = name.indexOf(0);
     const length = end === -1 ? name.length : end;
     const rest = name.length - padded(length);
-    if (rest < GetinfoFid2path.size) return void d.text('key', d.left);
+    if (rest < GetinfoFid2path.size) {
+      d.text('key', d.left);
+      return;
+    }
     // fid2path: the key's text, padded, then what is asked for and the mount's root.
     d.text('key', padded(length));
     d.struct('getinfo_fid2path', GetinfoFid2path);

@@ -50,30 +50,36 @@ export function dissectLayout(d: Dissection, asked: boolean): void {
     case LovConstant.LOV_MAGIC_V1:
     case LovConstant.LOV_MAGIC_V1_DEFINED: {
       const { lmm_stripe_count: count } = d.struct('lov_mds_md_v1', LovMdsMdV1);
-      return dissectObjects(d, count);
+      dissectObjects(d, count);
+      return;
     }
     case LovConstant.LOV_MAGIC_V3:
     case LovConstant.LOV_MAGIC_V3_DEFINED:
     case LovConstant.LOV_MAGIC_SPECIFIC: {
       const { lmm_stripe_count: count } = d.struct('lov_mds_md_v3', LovMdsMdV3);
-      return dissectObjects(d, count);
+      dissectObjects(d, count);
+      return;
     }
     case LovConstant.LOV_MAGIC_COMP_V1:
     case LovConstant.LOV_MAGIC_COMP_V1_DEFINED:
     case LovConstant.LOV_MAGIC_SEL:
-      return dissectComposite(d, asked);
+      dissectComposite(d, asked);
+      return;
     case LovConstant.LOV_MAGIC_FOREIGN: {
       const { lfm_length } = d.struct('lov_foreign_md', LovForeignMd);
       d.raw('value', 'lfm_value', lfm_length);
-      return dissectEnd(d);
+      dissectEnd(d);
+      return;
     }
     case LmvConstant.LMV_MAGIC_FOREIGN: {
       const { lfm_length } = d.struct('lmv_foreign_md', LmvForeignMd);
       d.raw('value', 'lfm_value', lfm_length);
-      return dissectEnd(d);
+      dissectEnd(d);
+      return;
     }
     default:
-      return dissectDirectoryLayout(d, magic, asked);
+      dissectDirectoryLayout(d, magic, asked);
+      return;
   }
 }
 

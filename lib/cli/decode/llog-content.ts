@@ -53,7 +53,10 @@ function dissectRecord(d: Dissection): void {
   const type = new DataView(d.bytes.buffer, d.bytes.byteOffset + d.at, length).getUint32(8, d.littleEndian);
   const setattr = length === LlogSetattr64RecV2.size ? LlogSetattr64RecV2 : LlogSetattr64Rec;
   const fixed = type === LlogRecType.MDS_SETATTR64_REC ? (setattr as AnyStruct) : fixedRecords[type];
-  if (type === LlogRecType.LLOG_HDR_MAGIC) return dissectLogHeader(d);
+  if (type === LlogRecType.LLOG_HDR_MAGIC) {
+    dissectLogHeader(d);
+    return;
+  }
   if (fixed !== undefined && fixed.size === length) {
     d.struct(fixed.name, fixed);
     return;
