@@ -9,7 +9,7 @@
           "action_name": "cmake",
           "inputs": ["CMakeLists.txt"],
           "outputs": ["build/Release/lustre.node"],
-          "action": ["npx", "--no-install", "cmake-js", "build", "--CDCMAKE_BUILD_TYPE=Release"]
+          "action": ["sh", "-c", "cmake -S . -B build && cmake --build build --parallel"]
         }
       ]
     }

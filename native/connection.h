@@ -156,6 +156,7 @@ struct Peer {
   SocketAddress address;
   std::vector<std::shared_ptr<Connection>> connections;  // established
   std::shared_ptr<Connection> attempt;                   // being set up by us
+  bool settingUp = false;                                // connections of more types are on their way
   TxQueue pending;
   bool wanted = false;   // somebody waits for a connection
   bool persist = false;  // connect again although nothing waits

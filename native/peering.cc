@@ -278,12 +278,14 @@ void Endpoint::pursue(Peer& peer) {
   if (passive || !missingType(peer, type)) {
     peer.persist = false;
     const Lock lock(mutex_);
+    peer.settingUp = false;
     flushPending(peer);
     return;
   }
   if (const std::int64_t at = now(); peer.nextAttempt > at) {
     schedule(peer.nextAttempt);
     const Lock lock(mutex_);
+    peer.settingUp = false;
     flushPending(peer);
     return;
   }
@@ -307,6 +309,7 @@ void Endpoint::startAttempt(Peer& peer, ConnectionType type) {
   {
     const Lock lock(mutex_);
     peer.attempt = c;
+    peer.settingUp = true;
   }
   schedule(c->deadline);
   watch(c);
@@ -397,6 +400,7 @@ void Endpoint::establish(const ConnectionPtr& c, const Hello& hello) {
 void Endpoint::attemptFailed(Peer& peer, int error, const std::string& reason) {
   const Lock lock(mutex_);
   peer.attempt.reset();
+  peer.settingUp = false;
   peer.refusals = 0;
   peer.backoffMs = std::clamp(peer.backoffMs * 2, kBackoffMinMs, kBackoffMaxMs);
   peer.nextAttempt = now() + peer.backoffMs;
@@ -416,6 +420,7 @@ void Endpoint::attemptRefused(Peer& peer) {
   peer.nextAttempt = now() + kRefusedRetryMs;
   schedule(peer.nextAttempt);
   ++peer.refusals;
+  peer.settingUp = false;
   flushPending(peer);
   if (peer.refusals <= kRefusalsMax || !peer.connections.empty()) return;
   notice(Notice::Kind::ConnectFailed, Notice::Level::Warn, peer.nid, EALREADY, "it refuses our connections");

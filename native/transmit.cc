@@ -98,7 +98,7 @@ Endpoint::ConnectionPtr Endpoint::pick(const Peer& peer, std::size_t size) const
     if (better) best = c;
   }
   // While the others are being set up, bulk waits for its own connection and nothing goes over BULK_IN.
-  if (best != nullptr && peer.attempt != nullptr && rank(best->type) > 0) return nullptr;
+  if (best != nullptr && peer.settingUp && rank(best->type) > 0) return nullptr;
   return best;
 }
 
