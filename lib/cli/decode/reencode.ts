@@ -10,6 +10,8 @@ export interface Reencoded {
   readonly bytes: Uint8Array;
   /** Bytes that no value carries and that are not zero, and where they may be. */
   readonly remainder: number;
+  /** Offsets of the bytes that no value carries, zero ones in padding included. */
+  readonly unsaid: ReadonlySet<number>;
   /** Offsets where a value did not give its bytes back; there must be none. */
   readonly unexplained: readonly number[];
 }
@@ -19,21 +21,28 @@ export function reencode(original: Uint8Array, parts: readonly Part[]): Reencode
   const bytes = new Uint8Array(original.length);
   let remainder = 0;
   const unexplained: number[] = [];
+  const unsaid = new Set<number>();
   for (const part of parts) {
     encodePart(bytes, part);
     if (part.kind === 'padding') {
-      remainder += part.bytes.reduce((sum, byte) => sum + (byte === 0 ? 0 : 1), 0);
+      part.bytes.forEach((byte, i) => {
+        if (byte !== 0) remainder++;
+        unsaid.add(part.offset + i);
+      });
       continue;
     }
     if (part.kind !== 'struct' && part.kind !== 'text' && part.kind !== 'numbers') continue;
     for (let i = 0; i < part.bytes.length; i++) {
       if (bytes[part.offset + i] === part.bytes[i]) continue;
       if (says(part, i)) unexplained.push(part.offset + i);
-      else remainder++;
+      else {
+        remainder++;
+        unsaid.add(part.offset + i);
+      }
       bytes[part.offset + i] = part.bytes[i]!;
     }
   }
-  return { bytes, remainder, unexplained };
+  return { bytes, remainder, unsaid, unexplained };
 }
 
 function encodePart(out: Uint8Array, part: Part): void {

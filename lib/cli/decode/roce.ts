@@ -247,7 +247,10 @@ export class RoceDecoder {
       kib === undefined
         ? seen
         : { source: nidFromBits(kib.source), destination: nidFromBits(kib.destination) };
-    const note = kib === undefined ? undefined : [kib.name, kib.status ?? ''].join(' ').trim();
+    const note =
+      kib === undefined || kib.name === 'IMMEDIATE'
+        ? undefined
+        : [kib.name, kib.status ?? ''].join(' ').trim();
     const base = { kind: well ? ('rdma' as const) : ('undecoded' as const), note };
     this.give(
       definedOnly<Unit>({ ...seen, ...ends, ...base, ...body, bytes, parts: d.parts, problems: d.problems }),
