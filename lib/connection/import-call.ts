@@ -44,6 +44,8 @@ export interface ImportView {
   readonly replyMbits: boolean;
   readonly timeouts: PortalTimeouts;
   readonly unreplied: UnrepliedList;
+  /** Runtime.now() of the last reply to anything. */
+  readonly lastReplyAt: number;
   readonly modifySlots: Slots;
   readonly closeSlot: Slots;
   readonly bulkSlots: Slots;
@@ -94,6 +96,7 @@ class ImportCall<F extends Format> {
   #tag = 0;
   #resend = false;
   #inProgressDelays = 0;
+  #sentAt = 0;
   #transmission: Transmission | undefined;
   #memory: Memory | undefined;
 
@@ -193,6 +196,7 @@ class ImportCall<F extends Format> {
       this.#resend,
     );
     this.#transmission = transmission;
+    this.#sentAt = view.runtime.now();
     view.started(transmission);
     try {
       const outcome = await transmission.outcome;
@@ -269,7 +273,9 @@ class ImportCall<F extends Format> {
           ...this.#context(),
           hint: `No ${outcome.during} came in time; is the server up and reachable?`,
         });
-        this.#view.lost(connectCount, error);
+        // A ping that got lost says nothing when something else was answered since (guide 04 §6).
+        const answered = this.#opcode === Opcode.OBD_PING && this.#view.lastReplyAt > this.#sentAt;
+        if (!answered) this.#view.lost(connectCount, error);
         if (this.#options.noResend === true) throw error;
         break;
       }

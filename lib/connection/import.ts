@@ -496,6 +496,9 @@ export class Import implements Caller {
       get remoteHandle() {
         return self.#remoteHandle;
       },
+      get lastReplyAt() {
+        return self.#lastReplyAt;
+      },
       get adaptive() {
         return hasFlag(self.#granted, ConnectFlag.OBD_CONNECT_AT);
       },

@@ -43,6 +43,7 @@ export interface ServiceContext {
 }
 
 const REQUEST_SIZE_MAX = 0x10400;
+const CLOSE_GRACE_MS = 2000;
 
 export class Service implements RequestOwner {
   readonly endpoint: Endpoint;
@@ -97,11 +98,19 @@ export class Service implements RequestOwner {
     return replyPortalOf(requestPortal);
   }
 
-  /** Takes no more requests, drops the queued ones and waits for those in the handler's hands to be answered. */
+  /** Takes no more requests, drops the queued ones and waits for those in the handler's hands to be answered, but no
+   * longer than a moment: those that wait for something (a lock) are then dropped. */
   async close(): Promise<void> {
     this.#closing = true;
     for (const request of this.#queue.splice(0)) request.drop('service is closing');
-    await Promise.all(this.#buffers.map((buffers) => buffers.close()));
+    const idle = Promise.all(this.#buffers.map((buffers) => buffers.close()));
+    let grace: Timer | undefined;
+    const patience = new Promise<void>((resolve) => {
+      grace = this.runtime.after(CLOSE_GRACE_MS, resolve);
+    });
+    await Promise.race([idle, patience]);
+    grace?.cancel();
+    for (const request of [...this.#release.keys()]) request.drop('service is closing');
     this.#timer?.cancel();
     this.slabs.give(this.emptyMemory);
   }
