@@ -18,7 +18,7 @@ import {
   type RequestValues,
 } from '../wire/format.ts';
 import { decodeMessage, type Message } from '../wire/message.ts';
-import { MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
+import { MsgFlag, MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
 import { LustreMsgV2 } from '../wire/ptlrpc-structs.ts';
 import { BULK_PIECE } from './bulk-pieces.ts';
 import { opcodeName } from './portals.ts';
@@ -36,6 +36,8 @@ export interface RequestOwner {
   readonly bulkTimeoutMs: number;
   /** Seconds, for pb_timeout of replies. */
   readonly serviceEstimate: number;
+  /** Feeds the estimate with a request that took so many seconds. */
+  served(seconds: number): void;
   replyPortal(requestPortal: number): number;
   /** Called once: a reply was sent (status as given) or none will be. */
   answered(request: ServiceRequest, status: number | undefined, reason?: string): void;
@@ -117,6 +119,9 @@ export class ServiceRequest implements IncomingRequest {
 
   reply<F extends Format>(format: F, values: ReplyInputs<F>, options: ReplyOptions = {}): void {
     const status = options.status ?? 0;
+    // Before the reply is made, so that it tells of itself; failed and resent requests say nothing (guide 04 §8).
+    if (status >= 0 && (this.body.pb_flags & MsgFlag.MSG_RESENT) === 0)
+      this.#owner.served((this.#owner.runtime.now() - this.arrivedAt) / 1000);
     const body = this.#replyBody(status, MsgType.PTL_RPC_MSG_REPLY, options);
     const inputs = { ...values, ptlrpc_body: body } as ReplyInputs<F>;
     const size = buffersSize(format.reply, inputs, true);

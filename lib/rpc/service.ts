@@ -89,6 +89,10 @@ export class Service implements RequestOwner {
     return this.#estimator.current;
   }
 
+  served(seconds: number): void {
+    this.#estimator.measure(seconds, this.runtime.now());
+  }
+
   /** Requests taken in and not yet done. */
   get requests(): number {
     return this.#release.size;
@@ -199,7 +203,6 @@ export class Service implements RequestOwner {
       );
     } else {
       this.#context.counters.replied('server', request.opcode, status, elapsed);
-      if (status >= 0) this.#estimator.measure(elapsed / 1000, this.runtime.now());
       if (replyChannel.hasSubscribers) replyChannel.publish({ ...trace(request), status, ms: elapsed });
     }
     if (!request.running) this.#done(request);

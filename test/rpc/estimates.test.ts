@@ -1,0 +1,70 @@
+/** Adaptive timeouts, XIDs and slots by themselves (guide 04 §3, §8, §9). */
+import { expect, test } from 'vitest';
+import { Slots } from '../../lib/connection/request-slots.ts';
+import {
+  defaultTimeouts,
+  Estimator,
+  requestTimeout,
+  silenceLimitMs,
+} from '../../lib/rpc/adaptive-timeout.ts';
+import { UnrepliedList, XidAllocator } from '../../lib/rpc/xid.ts';
+
+test('an estimate is the worst of ten minutes, within its bounds', () => {
+  const estimator = new Estimator(defaultTimeouts, 5);
+  expect(estimator.current).toBe(5);
+  estimator.measure(40, 0);
+  estimator.measure(7, 1000);
+  expect(estimator.current).toBe(40);
+  estimator.measure(7, 599_000);
+  expect(estimator.current).toBe(40);
+  estimator.measure(7, 601_000);
+  expect(estimator.current).toBe(7);
+  estimator.measure(100_000, 602_000);
+  expect(estimator.current).toBe(600);
+  estimator.measure(0, 603_000);
+  estimator.measure(1, 5_000_000);
+  expect(estimator.current).toBe(5);
+});
+
+test('request timeouts and silence are as captured kernels have them', () => {
+  expect(requestTimeout(5)).toBe(11);
+  expect(silenceLimitMs(defaultTimeouts, 5, 1) / 1000).toBeCloseTo(72.5, 0);
+});
+
+test('XIDs start at the time, are multiples of 128 and grow', () => {
+  const xids = new XidAllocator(1_767_225_600_123);
+  const first = xids.next();
+  expect(first >> 20n).toBe(1_767_225_600n);
+  expect(first % 128n).toBe(0n);
+  expect(xids.next()).toBe(first + 128n);
+});
+
+test('pb_last_xid stays below the oldest request without reply', () => {
+  const list = new UnrepliedList();
+  expect(list.lastXid()).toBe(0n);
+  for (const xid of [128n, 256n, 384n]) list.add(xid);
+  list.remove(256n);
+  expect(list.lastXid()).toBe(127n);
+  list.remove(128n);
+  expect(list.lastXid()).toBe(383n);
+});
+
+test('slots are given lowest first, in order of asking, and can be resized', async () => {
+  const slots = new Slots(2);
+  expect([await slots.take(), await slots.take()]).toEqual([1, 2]);
+  const third = slots.take();
+  const aborter = new AbortController();
+  const aborted = expect(slots.take(aborter.signal)).rejects.toThrow();
+  const fifth = slots.take();
+  aborter.abort();
+  await aborted;
+  slots.give(2);
+  expect(await third).toBe(2);
+  slots.resize(3);
+  expect(await fifth).toBe(3);
+  slots.resize(1);
+  slots.give(3);
+  slots.give(2);
+  slots.give(1);
+  expect(await slots.take()).toBe(1);
+});
