@@ -31,8 +31,6 @@ const packages = {
     ['clang-format', () => which('clang-format')],
     ['clang-tidy', () => which('clang-tidy')],
     ['libclang-rt-14-dev', () => clangRuntime()],
-    ['libibverbs-dev', () => header('infiniband/verbs.h')],
-    ['librdmacm-dev', () => header('rdma/rdma_cma.h')],
   ],
 };
 
