@@ -1,0 +1,100 @@
+/** A client namespace's locks, by handle and by resource, and which of them serves a wish (guide 08 §11). */
+import { LockType } from '../wire/ldlm-constants.ts';
+import type { ClientLock } from './client-lock.ts';
+import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
+import { modeCovers } from './modes.ts';
+import { resourceKey, sameResource } from './resource-name.ts';
+
+export class ClientLockTable {
+  readonly #byHandle = new Map<bigint, ClientLock>();
+  readonly #byResource = new Map<string, Set<ClientLock>>();
+
+  all(): ClientLock[] {
+    return [...this.#byHandle.values()];
+  }
+
+  byHandle(handle: bigint): ClientLock | undefined {
+    return this.#byHandle.get(handle);
+  }
+
+  on(resource: ResourceId): ClientLock[] {
+    return [...(this.#byResource.get(resourceKey(resource)) ?? [])];
+  }
+
+  add(lock: ClientLock): void {
+    this.#byHandle.set(lock.handle, lock);
+    this.#place(lock);
+  }
+
+  remove(lock: ClientLock): void {
+    this.#byHandle.delete(lock.handle);
+    this.#displace(lock);
+  }
+
+  /** The server has granted it on another resource (guide 08 §3.1). */
+  move(lock: ClientLock, resource: ResourceId): void {
+    if (sameResource(lock.resource, resource)) return;
+    this.#displace(lock);
+    lock.resource = resource;
+    this.#place(lock);
+  }
+
+  /** `modes` as bits or a list: a lock of any of them, or of a mode that covers one of them, serves. */
+  find(
+    resource: ResourceId,
+    type: LockTypeNumber,
+    modes: number | readonly LockModeNumber[],
+    policy: Policy,
+  ): ClientLock | undefined {
+    const wanted = typeof modes === 'number' ? modes : modes.reduce((bits, mode) => bits | mode, 0);
+    for (const lock of this.#byResource.get(resourceKey(resource)) ?? []) {
+      if (lock.isMatchable && lock.type === type && modeCovers(lock.mode, wanted) && contains(lock, policy))
+        return lock;
+    }
+    return undefined;
+  }
+
+  /** An older lock that is as good as this one. */
+  findTwin(lock: ClientLock): ClientLock | undefined {
+    for (const other of this.#byResource.get(resourceKey(lock.resource)) ?? []) {
+      const same =
+        other !== lock && other.isMatchable && other.type === lock.type && other.mode === lock.mode;
+      if (same && contains(other, lock.policy)) return other;
+    }
+    return undefined;
+  }
+
+  #place(lock: ClientLock): void {
+    const key = resourceKey(lock.resource);
+    const there = this.#byResource.get(key);
+    if (there === undefined) this.#byResource.set(key, new Set([lock]));
+    else there.add(lock);
+  }
+
+  #displace(lock: ClientLock): void {
+    const key = resourceKey(lock.resource);
+    const there = this.#byResource.get(key);
+    there?.delete(lock);
+    if (there?.size === 0) this.#byResource.delete(key);
+  }
+}
+
+function contains(lock: ClientLock, policy: Policy): boolean {
+  switch (lock.type) {
+    case LockType.LDLM_EXTENT: {
+      const have = lock.policy.extent;
+      const want = policy.extent;
+      if (have === undefined || want === undefined) return false;
+      return have.start <= want.start && want.end <= have.end && (have.gid ?? 0n) === (want.gid ?? 0n);
+    }
+    case LockType.LDLM_IBITS: {
+      const want = policy.inodeBits ?? 0n;
+      return ((lock.policy.inodeBits ?? 0n) & want) === want;
+    }
+    // Each request for a file lock is its own.
+    case LockType.LDLM_FLOCK:
+      return false;
+    default:
+      return true;
+  }
+}

@@ -1,0 +1,165 @@
+/** A lock as the client keeps it (guide 08 §3.1, §11). */
+import { Automaton } from '../runtime/automaton.ts';
+import type { LustreError } from '../runtime/errors.ts';
+import {
+  type ClientLockAction,
+  type ClientLockEvent,
+  type ClientLockState,
+  clientLockStates,
+} from './client-lock-states.ts';
+import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
+import { modeName } from './modes.ts';
+import { resourceKey } from './resource-name.ts';
+
+/** What the namespace does for a lock's table. */
+export interface ClientLockActions {
+  flush(lock: ClientLock): void;
+  sendCancel(lock: ClientLock): void;
+  forget(lock: ClientLock): void;
+}
+
+/** What a granting reply or completion AST says. */
+export interface Grant {
+  readonly mode: LockModeNumber;
+  readonly policy: Policy;
+}
+
+export class ClientLock {
+  /** C: our handle, which servers put into ASTs. */
+  readonly handle: bigint;
+  readonly type: LockTypeNumber;
+  /** S: the server's handle; 0 until it is known. */
+  serverHandle = 0n;
+  resource: ResourceId;
+  mode: LockModeNumber;
+  policy: Policy;
+  /** Bytes that came with the lock: ost_lvb, a layout. */
+  lvb: Uint8Array = new Uint8Array(0);
+  /** What the lock protects need not be written before it goes back (the object is destroyed). */
+  discardData = false;
+  /** The inode bits that are wanted back; 0n for all or not known. */
+  wantedBits = 0n;
+  /** False when its handle goes back with another request (guide 08 §5.3). */
+  cancelsByItself = true;
+  /** Runtime's milliseconds of the last release. */
+  lastUsed = 0;
+  readonly #automaton: Automaton<ClientLockState, ClientLockEvent, ClientLockAction, undefined>;
+  #references = 0;
+  #blockingRemembered = false;
+  #waiter: { resolve(): void; reject(error: LustreError): void } | undefined;
+  #failure: LustreError | undefined;
+  /** Settles when the lock has gone back or is lost. */
+  readonly gone: Promise<void>;
+  #resolveGone!: () => void;
+
+  constructor(
+    o: {
+      readonly handle: bigint;
+      readonly type: LockTypeNumber;
+      readonly resource: ResourceId;
+      readonly mode: LockModeNumber;
+      readonly policy: Policy;
+    },
+    actions: ClientLockActions,
+  ) {
+    this.handle = o.handle;
+    this.type = o.type;
+    this.resource = o.resource;
+    this.mode = o.mode;
+    this.policy = o.policy;
+    this.gone = new Promise((resolve) => {
+      this.#resolveGone = resolve;
+    });
+    this.#automaton = new Automaton(
+      clientLockStates,
+      `0x${o.handle.toString(16)}`,
+      {
+        rememberBlocking: () => {
+          this.#blockingRemembered = true;
+        },
+        wakeWaiter: () => this.#waiter?.resolve(),
+        failWaiter: () => this.#fail(),
+        flush: () => actions.flush(this),
+        sendCancel: () => actions.sendCancel(this),
+        forget: () => actions.forget(this),
+      },
+      (_from, _event, to) => {
+        if (to === 'DESTROYED') this.#resolveGone();
+      },
+    );
+  }
+
+  get state(): ClientLockState {
+    return this.#automaton.state;
+  }
+
+  /** Users at work under it. */
+  get references(): number {
+    return this.#references;
+  }
+
+  /** It protects what its users do: granted and not on its way back. */
+  get isHeld(): boolean {
+    return this.state === 'GRANTED' || this.state === 'CBPENDING';
+  }
+
+  /** New users may join. */
+  get isMatchable(): boolean {
+    return this.state === 'GRANTED';
+  }
+
+  get isIdle(): boolean {
+    return this.#references === 0;
+  }
+
+  /** A blocking AST came before the grant. */
+  get isWantedBack(): boolean {
+    return this.#blockingRemembered;
+  }
+
+  addReference(): void {
+    this.#references++;
+  }
+
+  dropReference(): void {
+    this.#references--;
+  }
+
+  dispatch(event: ClientLockEvent): void {
+    this.#automaton.dispatch(event, undefined);
+  }
+
+  accepts(event: ClientLockEvent): boolean {
+    return this.#automaton.accepts(event);
+  }
+
+  /** Ends a lock that was never granted; whoever waits for it gets `reason`. */
+  fail(reason: LustreError): void {
+    this.#failure = reason;
+    if (this.accepts('failed')) this.dispatch('failed');
+  }
+
+  /** The import's server forgot it. */
+  lose(reason: LustreError): void {
+    this.#failure = reason;
+    if (this.accepts('lost')) this.dispatch('lost');
+  }
+
+  /** Resolves when granted, rejects with what failed it. */
+  untilGranted(): Promise<void> {
+    if (this.state === 'DESTROYED') return Promise.reject(this.#failure);
+    if (this.state !== 'SENT' && this.state !== 'BLOCKED') return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject };
+    });
+  }
+
+  /** `PW 0x280000401:0x20:0x0:0x0`, for the log. */
+  describe(): string {
+    return `${modeName(this.mode)} ${resourceKey(this.resource)}`;
+  }
+
+  #fail(): void {
+    if (this.#failure !== undefined) this.#waiter?.reject(this.#failure);
+  }
+}

@@ -1,0 +1,374 @@
+/**
+ * A client's shadow of one target's locks (guide 08 §1, §3.1, §5, §9): enqueues, finds again what it has, keeps what is
+ * unused, and gives back what others want, after its user has written what the lock protects.
+ */
+import type { Caller, CallOptions, Reply } from '../rpc/rpc.ts';
+import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
+import { type Runtime, randomCookie, withLog } from '../runtime/runtime.ts';
+import type { Format, LdlmRequestInput, RequestInputs } from '../wire/format.ts';
+import { RQF_LDLM_ENQUEUE } from '../wire/formats.ts';
+import { LockFlag, LockType } from '../wire/ldlm-constants.ts';
+import type { LdlmReply } from '../wire/ldlm-structs.ts';
+import type { StructValue } from '../wire/struct.ts';
+import { CancelBatch } from './cancel-batch.ts';
+import { ClientLock, type ClientLockActions } from './client-lock.ts';
+import { ClientLockTable } from './client-lock-table.ts';
+import { decodePolicy, describeLock, isLockType, resourceName } from './description.ts';
+import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
+import { LockLru, type LruOptions } from './lock-lru.ts';
+import { isLockMode } from './modes.ts';
+import { ELDLM_LOCK_ABORTED } from './status.ts';
+
+/** What a namespace needs of its import. */
+export interface LockImport extends Caller {
+  /** Our handle in the server's callbacks: how an AST finds this namespace. */
+  readonly callbackHandle: bigint;
+  onEvicted(listener: () => void | Promise<void>): void;
+}
+
+export interface ClientNamespaceOptions {
+  /** For the log and errors: `demo-OST0000`. */
+  readonly name: string;
+  readonly runtime: Runtime;
+  readonly import: LockImport;
+  /** Writes and drops what is cached under the lock, before it goes back. With `lock.discardData` dirty data is dropped
+   * unwritten. A rejection is logged; the lock goes back all the same. */
+  readonly onBlocking?: (lock: ClientLock) => Promise<void> | void;
+  /** The LVB as this client knows it (ost_lvb); undefined when it does not know the object. */
+  readonly onGlimpse?: (lock: ClientLock) => Uint8Array | undefined;
+  /** The server has forgotten the lock (eviction): what is cached under it is void, dirty data is lost. */
+  readonly onLost?: (lock: ClientLock) => void;
+  readonly lru?: LruOptions;
+}
+
+export interface EnqueueOptions extends CallOptions {
+  readonly resource: ResourceId;
+  readonly type: LockTypeNumber;
+  readonly mode: LockModeNumber;
+  readonly policy: Policy;
+  /** LDLM_FL_* for the request. */
+  readonly flags?: number;
+  /** Early cancels: server handles that go with the request (guide 08 §5.3). */
+  readonly cancels?: readonly bigint[];
+}
+
+/** An enqueue that carries an operation: a request of another format, with its buffers beside dlm_req. */
+export interface IntentEnqueue<F extends Format> extends EnqueueOptions {
+  readonly intent: { readonly format: F; readonly buffers: RequestInputs<F> };
+}
+
+export interface EnqueueResult<F extends Format = typeof RQF_LDLM_ENQUEUE> {
+  /** Granted and referenced: `release` it. Undefined when the server gave none (status 301). */
+  readonly lock: ClientLock | undefined;
+  readonly reply: Reply<F>;
+  /** 0 or 301 (ELDLM_LOCK_ABORTED). */
+  readonly status: number;
+  /** dlm_lvb of the grant or, without a lock, of the reply; empty when there was none. */
+  readonly lvb: Uint8Array;
+}
+
+type LockReply = StructValue<typeof LdlmReply>;
+interface LockBuffers {
+  readonly dlm_rep: LockReply | undefined;
+  readonly dlm_lvb: Uint8Array | undefined;
+}
+
+export class ClientNamespace implements ClientLockActions {
+  readonly name: string;
+  readonly #runtime: Runtime;
+  readonly #options: ClientNamespaceOptions;
+  readonly #table = new ClientLockTable();
+  readonly #cancels: CancelBatch;
+  readonly #lru: LockLru;
+
+  constructor(options: ClientNamespaceOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#runtime = withLog(options.runtime, { namespace: options.name });
+    this.#cancels = new CancelBatch(options.import, this.#runtime);
+    this.#lru = new LockLru(this.#runtime, options.lru ?? {}, (lock) => this.#startCancel(lock));
+    options.import.onEvicted(() => this.loseAll());
+  }
+
+  /** How ASTs name this namespace. */
+  get callbackHandle(): bigint {
+    return this.#options.import.callbackHandle;
+  }
+
+  get locks(): readonly ClientLock[] {
+    return this.#table.all();
+  }
+
+  /**
+   * Asks the server for a lock and waits until it is granted. Rejects with what the server refuses (EAGAIN for a lock that may
+   * not wait, EDEADLK ...) and with the import's errors.
+   */
+  enqueue<F extends Format>(options: IntentEnqueue<F>): Promise<EnqueueResult<F>>;
+  enqueue(options: EnqueueOptions): Promise<EnqueueResult>;
+  enqueue<F extends Format>(
+    options: IntentEnqueue<F> | EnqueueOptions,
+  ): Promise<EnqueueResult<F> | EnqueueResult> {
+    if ('intent' in options && options.intent !== undefined) {
+      const { intent, ...rest } = options;
+      return this.#enqueue(rest, intent.format, intent.buffers);
+    }
+    return this.#enqueue(options, RQF_LDLM_ENQUEUE, {});
+  }
+
+  async #enqueue<F extends Format>(
+    options: EnqueueOptions,
+    format: F,
+    buffers: RequestInputs<F>,
+  ): Promise<EnqueueResult<F>> {
+    const { resource, type, mode, policy, flags, cancels, ...callOptions } = options;
+    const lock = new ClientLock({ handle: randomCookie(this.#runtime), type, resource, mode, policy }, this);
+    lock.addReference();
+    this.#table.add(lock);
+    let reply: Reply<F>;
+    try {
+      const dlm_req = enqueueRequest(lock, flags ?? 0, cancels ?? []);
+      reply = await this.#options.import.call(format, { ...buffers, dlm_req }, callOptions);
+    } catch (error) {
+      lock.fail(asLustreError(error, this.name));
+      throw error;
+    }
+    const values = lockBuffers(reply.values);
+    if (reply.status === ELDLM_LOCK_ABORTED) {
+      lock.fail(errnoError(Errno.EAGAIN, { syscall: 'enqueue', target: this.name }));
+      return { lock: undefined, reply, status: reply.status, lvb: values.dlm_lvb ?? new Uint8Array(0) };
+    }
+    this.#takeReply(lock, values);
+    await lock.untilGranted();
+    const kept = this.#settle(lock);
+    return { lock: kept, reply, status: reply.status, lvb: kept.lvb };
+  }
+
+  /**
+   * A lock that is held already and serves `modes` and `policy`: its reference is the caller's to release. Undefined when
+   * there is none.
+   */
+  match(
+    resource: ResourceId,
+    type: LockTypeNumber,
+    modes: number | readonly LockModeNumber[],
+    policy: Policy,
+  ): ClientLock | undefined {
+    const lock = this.#table.find(resource, type, modes, policy);
+    if (lock !== undefined) this.addReference(lock);
+    return lock;
+  }
+
+  /** One more user of a lock that is held. */
+  addReference(lock: ClientLock): void {
+    lock.addReference();
+    this.#lru.remove(lock);
+  }
+
+  /** The user has finished: the lock stays cached, or goes back if somebody wants it. */
+  release(lock: ClientLock): void {
+    lock.dropReference();
+    if (!lock.isIdle) return;
+    if (lock.accepts('idle')) lock.dispatch('idle');
+    else if (lock.state === 'GRANTED') this.#lru.add(lock);
+  }
+
+  /** Gives a lock back, after its users: the flush hook runs first. Resolves when the server has answered. */
+  async cancel(lock: ClientLock): Promise<void> {
+    if (lock.isIdle) this.#startCancel(lock);
+    else if (lock.accepts('blocking')) lock.dispatch('blocking');
+    await lock.gone;
+  }
+
+  /** Gives all back: unmount. */
+  async cancelAll(): Promise<void> {
+    this.#lru.stop();
+    await Promise.all(this.locks.filter((lock) => lock.isHeld).map((lock) => this.cancel(lock)));
+  }
+
+  /**
+   * Early cancels (guide 08 §5.3): unused locks on `resource` that a request of ours will conflict with are flushed and
+   * forgotten here; their server handles go with the request.
+   */
+  async takeConflicting(resource: ResourceId, inodeBits: bigint): Promise<bigint[]> {
+    const taken = this.#table
+      .on(resource)
+      .filter(
+        (lock) => lock.isMatchable && lock.isIdle && ((lock.policy.inodeBits ?? 0n) & inodeBits) !== 0n,
+      );
+    const handles: bigint[] = [];
+    await Promise.all(
+      taken.map(async (lock) => {
+        this.#lru.remove(lock);
+        handles.push(lock.serverHandle);
+        lock.cancelsByItself = false;
+        lock.dispatch('cancel');
+        await lock.gone;
+      }),
+    );
+    return handles;
+  }
+
+  /** Eviction: the server has none of our locks any more. */
+  loseAll(): void {
+    const reason = new LustreError(
+      'EIO',
+      'the server has evicted this client, its locks are lost',
+      { target: this.name },
+      -Errno.EIO,
+    );
+    for (const lock of this.locks) {
+      const held = lock.isHeld || lock.state === 'FLUSHING';
+      lock.lose(reason);
+      if (held) this.#options.onLost?.(lock);
+    }
+  }
+
+  // For the callbacks (lock-callbacks.ts).
+
+  /** By our handle, as ASTs give it. */
+  byHandle(handle: bigint): ClientLock | undefined {
+    return this.#table.byHandle(handle);
+  }
+
+  /** The server wants the lock back. */
+  blocked(lock: ClientLock, discardData: boolean): void {
+    if (discardData) lock.discardData = true;
+    if (!lock.accepts('blocking')) return;
+    lock.dispatch('blocking');
+    this.#lru.remove(lock);
+    if (lock.isIdle && lock.accepts('idle')) lock.dispatch('idle');
+  }
+
+  /** The lock is granted, as a completion AST says. */
+  completed(lock: ClientLock, serverHandle: bigint, desc: LockReply['lock_desc'], lvb: Uint8Array): void {
+    if (lock.state !== 'SENT' && lock.state !== 'BLOCKED') return;
+    if (lock.serverHandle === 0n) lock.serverHandle = serverHandle;
+    if (desc.l_granted_mode === 0) {
+      lock.fail(errnoError(Errno.EAGAIN, { syscall: 'enqueue', target: this.name }));
+      return;
+    }
+    this.#adopt(lock, desc, desc.l_granted_mode, true);
+    lock.lvb = lvb.slice();
+    lock.dispatch('granted');
+  }
+
+  /** What a glimpse is answered; undefined: the object is not known here. */
+  glimpse(lock: ClientLock): Uint8Array | undefined {
+    return this.#options.onGlimpse?.(lock);
+  }
+
+  // Actions of the lock's table.
+
+  flush(lock: ClientLock): void {
+    void this.#flush(lock);
+  }
+
+  sendCancel(lock: ClientLock): void {
+    if (!lock.cancelsByItself) {
+      lock.dispatch('sent');
+      return;
+    }
+    void this.#cancels.add(lock.serverHandle).then(() => {
+      if (lock.accepts('sent')) lock.dispatch('sent');
+    });
+  }
+
+  forget(lock: ClientLock): void {
+    this.#table.remove(lock);
+    this.#lru.remove(lock);
+  }
+
+  async #flush(lock: ClientLock): Promise<void> {
+    try {
+      await this.#options.onBlocking?.(lock);
+    } catch (error) {
+      this.#runtime.log.error({ err: error, lock: lock.describe() }, 'writing back before a cancel failed');
+    }
+    if (lock.accepts('flushed')) lock.dispatch('flushed');
+  }
+
+  /** The reply of a lock that is or will be granted (guide 08 §3.1 step 3). */
+  #takeReply(lock: ClientLock, values: LockBuffers): void {
+    const rep = values.dlm_rep;
+    if (rep === undefined || rep.lock_handle === 0n) {
+      const error = new ProtocolError('EPROTO', 'an enqueue was answered without a lock', {
+        target: this.name,
+      });
+      lock.fail(error);
+      throw error;
+    }
+    const flags = rep.lock_flags >>> 0;
+    lock.serverHandle = rep.lock_handle;
+    if ((flags & LockFlag.LDLM_FL_AST_SENT) !== 0 && lock.accepts('blocking')) {
+      lock.wantedBits |= rep.lock_desc.l_policy_data.l_inodebits.cancel_bits;
+      lock.dispatch('blocking');
+    }
+    // A completion AST that overtook the reply has said all of this, and later.
+    if (lock.state !== 'SENT') return;
+    if ((flags & LockFlag.LDLM_FL_LOCK_CHANGED) !== 0)
+      this.#adopt(lock, rep.lock_desc, rep.lock_desc.l_req_mode, true);
+    else this.#adopt(lock, rep.lock_desc, lock.mode, lock.type === LockType.LDLM_EXTENT);
+    lock.lvb = (values.dlm_lvb ?? new Uint8Array(0)).slice();
+    const waits = (flags & (LockFlag.LDLM_FL_BLOCK_GRANTED | LockFlag.LDLM_FL_BLOCK_WAIT)) !== 0;
+    lock.dispatch(waits ? 'blocked' : 'granted');
+  }
+
+  /** Takes mode, policy and resource over from the server. Fails the lock when they make no sense. */
+  #adopt(lock: ClientLock, desc: LockReply['lock_desc'], mode: number, policy: boolean): void {
+    const resource = resourceName(desc.l_resource.lr_name.name);
+    const type = desc.l_resource.lr_type;
+    if (!isLockMode(mode) || !isLockType(type) || type !== lock.type) {
+      const error = new ProtocolError('EPROTO', `a lock came back with type ${type} and mode ${mode}`, {
+        target: this.name,
+      });
+      lock.fail(error);
+      throw error;
+    }
+    lock.mode = mode;
+    if (policy && type !== LockType.LDLM_PLAIN) lock.policy = decodePolicy(type, desc.l_policy_data);
+    this.#table.move(lock, resource);
+  }
+
+  /**
+   * A granted lock meets its first user. An equal one that was there before is used instead and the new one goes back
+   * (guide 10 §3); one that is wanted back already goes when the user is done.
+   */
+  #settle(lock: ClientLock): ClientLock {
+    if (lock.isWantedBack && lock.accepts('blocking')) lock.dispatch('blocking');
+    if (lock.type !== LockType.LDLM_IBITS || !lock.isMatchable) return lock;
+    const twin = this.#table.findTwin(lock);
+    if (twin === undefined) return lock;
+    this.addReference(twin);
+    lock.dropReference();
+    this.#startCancel(lock);
+    return twin;
+  }
+
+  #startCancel(lock: ClientLock): void {
+    this.#lru.remove(lock);
+    if (lock.accepts('cancel')) lock.dispatch('cancel');
+  }
+}
+
+function asLustreError(error: unknown, target: string): LustreError {
+  if (error instanceof LustreError) return error;
+  return new LustreError('EIO', `enqueue failed: ${String(error)}`, { target, cause: error }, -Errno.EIO);
+}
+
+function enqueueRequest(lock: ClientLock, flags: number, cancels: readonly bigint[]): LdlmRequestInput {
+  return {
+    lock_flags: flags,
+    // MGCs enqueue without a count (guide 08 §2).
+    lock_count: lock.type === LockType.LDLM_PLAIN ? 0 : 1 + cancels.length,
+    lock_desc: describeLock(lock, 0),
+    lock_handle: [lock.handle, ...cancels],
+  };
+}
+
+/** The buffers that every reply to an enqueue has, whatever its format. */
+function lockBuffers(values: object): LockBuffers {
+  return {
+    dlm_rep: 'dlm_rep' in values ? (values.dlm_rep as LockReply | undefined) : undefined,
+    dlm_lvb: 'dlm_lvb' in values ? (values.dlm_lvb as Uint8Array | undefined) : undefined,
+  };
+}

@@ -1,0 +1,415 @@
+/**
+ * The lock manager of one target (guide 08): resources, queues, grants, callbacks, eviction of those who do not give back.
+ * Requests come in through `operations()` (server-operations.ts); the target's own code takes locks with `lock`.
+ */
+import type { Export } from '../connection/target.ts';
+import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
+import { type Runtime, randomCookie, withLog } from '../runtime/runtime.ts';
+import type { LdlmRequestValue } from '../wire/format.ts';
+import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
+import { ExportLocks } from './export-locks.ts';
+import type { Extent, LockModeNumber, Policy, ResourceId } from './lock.ts';
+import { lvbSize, mergeOstLvb } from './lvb.ts';
+import { modesCompatible } from './modes.ts';
+import { resourceKey } from './resource-name.ts';
+import { type AstOwner, ServerAsts } from './server-asts.ts';
+import { ServerFlocks } from './server-flocks.ts';
+import { conflictsWith, glimpseTargets } from './server-glimpse.ts';
+import {
+  makeResource,
+  ServerLock,
+  type ServerLockActions,
+  type ServerLockOptions,
+  type ServerResource,
+} from './server-lock.ts';
+import {
+  type GrantedLock,
+  type LockOperations,
+  lockReply,
+  type OperationsOptions,
+  serveLocks,
+} from './server-operations.ts';
+import {
+  type EnqueueOutcome,
+  grantedPolicy,
+  inTheWay,
+  nextGrantable,
+  wantsBlockingAst,
+} from './server-queues.ts';
+
+/** ldlm_enqueue_min: the least a client gets to answer and to cancel. */
+const CALLBACK_TIMEOUT_MS = 100_000;
+const LOCKS_MAX = 2_000_000;
+
+export interface ServerNamespaceOptions {
+  /** For the log: `demo-OST0000`. */
+  readonly name: string;
+  readonly runtime: Runtime;
+  /** OST objects: the LVB (ost_lvb) as the disk has it. A rejection fails the enqueue (ENOENT: no such object). */
+  readonly lvb?: (resource: ResourceId) => Promise<Uint8Array> | Uint8Array;
+  /** How long a client has to answer a callback and to give a lock back; default 100 s. */
+  readonly timeoutMs?: number;
+  /** Most locks of all clients together; more are refused with EINPROGRESS; default 2 million. */
+  readonly locksMax?: number;
+}
+
+export class ServerNamespace implements AstOwner, ServerLockActions, LockOperations {
+  readonly name: string;
+  readonly runtime: Runtime;
+  readonly timeoutMs: number;
+  readonly locks = new ExportLocks();
+  readonly flocks: ServerFlocks;
+  readonly #asts: ServerAsts;
+  readonly #lvb: ServerNamespaceOptions['lvb'];
+  readonly #locksMax: number;
+  readonly #resources = new Map<string, ServerResource>();
+
+  constructor(options: ServerNamespaceOptions) {
+    this.name = options.name;
+    this.runtime = withLog(options.runtime, { namespace: options.name });
+    this.timeoutMs = options.timeoutMs ?? CALLBACK_TIMEOUT_MS;
+    this.#lvb = options.lvb;
+    this.#locksMax = options.locksMax ?? LOCKS_MAX;
+    this.#asts = new ServerAsts(this);
+    this.flocks = new ServerFlocks({
+      granted: (lock) => {
+        lock.dispatch('grant');
+        this.locks.remove(lock);
+      },
+      refused: (lock, flags) => {
+        this.locks.remove(lock);
+        this.#asts.sendRefusal(lock, flags);
+        lock.dispatch('cancel');
+      },
+    });
+  }
+
+  /** ENQUEUE, CONVERT and CANCEL for a target's operations map. */
+  operations(options: OperationsOptions = {}): ReturnType<typeof serveLocks> {
+    return serveLocks(this, options);
+  }
+
+  /** Whether enqueues get LVBs, and glimpses are answered here. */
+  get hasLvbs(): boolean {
+    return this.#lvb !== undefined;
+  }
+
+  /** True when no more locks are to be granted for now. */
+  get isFull(): boolean {
+    return this.locks.size >= this.#locksMax;
+  }
+
+  /**
+   * A lock for the target's own work: conflicting clients are asked for theirs, and the promise resolves when all is given
+   * back. `release` lets the others go on.
+   */
+  async lock(
+    resource: ResourceId,
+    mode: LockModeNumber,
+    policy: Policy,
+    options: { discardData?: boolean } = {},
+  ): Promise<{ release(): void }> {
+    const type =
+      policy.inodeBits !== undefined
+        ? LockType.LDLM_IBITS
+        : policy.extent !== undefined
+          ? LockType.LDLM_EXTENT
+          : LockType.LDLM_PLAIN;
+    const flags = options.discardData === true ? LockFlag.LDLM_FL_AST_DISCARD_DATA : 0;
+    const lock = this.create(resource, { clientHandle: 0n, client: undefined, type, mode, policy, flags });
+    if (this.enqueue(lock) === 'waiting') await this.granted(lock);
+    return { release: () => this.cancel(lock) };
+  }
+
+  /**
+   * Grants a lock to the client that sent `request`, inside the answer to its intent: waits for conflicting holders. The
+   * client's lock handle is the one in `request`. Rejects with ENOTCONN when the client goes away meanwhile; gives
+   * undefined when only optional bits were asked and none is free.
+   */
+  async grantTo(
+    client: Export,
+    request: LdlmRequestValue,
+    resource: ResourceId,
+    mode: LockModeNumber,
+    policy: Policy,
+  ): Promise<GrantedLock | undefined> {
+    const type = policy.extent !== undefined ? LockType.LDLM_EXTENT : LockType.LDLM_IBITS;
+    const clientHandle = request.lock_handle[0] ?? 0n;
+    const earlier = this.locks.byClientHandle(client, clientHandle);
+    if (earlier !== undefined) this.cancel(earlier);
+    const flags = request.lock_flags >>> 0;
+    const lock = this.create(resource, { clientHandle, client, type, mode, policy, flags });
+    const outcome = this.enqueue(lock);
+    if (outcome === 'waiting') await this.granted(lock);
+    if (outcome === 'nothing') return undefined;
+    if (outcome === 'busy') throw errnoError(Errno.EAGAIN, { syscall: 'enqueue', target: this.name });
+    return this.describeGrant(lock, request);
+  }
+
+  /** Early cancels that came with another request (guide 08 §5.3): handles that are not this client's are passed over. */
+  cancelHandles(client: Export, handles: readonly bigint[]): number {
+    let cancelled = 0;
+    for (const handle of handles) {
+      const lock = this.locks.ofClient(client, handle);
+      if (lock === undefined) continue;
+      this.cancel(lock);
+      cancelled++;
+    }
+    return cancelled;
+  }
+
+  /** Disconnect or eviction: all of the client's locks are gone, those who waited for them go on. */
+  dropExport(client: Export): void {
+    this.locks.markDropped(client);
+    for (const lock of this.locks.of(client)) this.cancel(lock);
+    this.flocks.dropExport(client);
+  }
+
+  /** I/O under locks that are being called back: their holders get the whole time again (guide 08 §4.4). */
+  prolong(client: Export, resource: ResourceId, extent: Extent): void {
+    const entry = this.#resources.get(resourceKey(resource));
+    for (const lock of entry?.granted ?? []) {
+      const theirs = lock.policy.extent;
+      if (lock.client !== client || lock.timer === undefined || theirs === undefined) continue;
+      if (theirs.start <= extent.end && extent.start <= theirs.end) this.#asts.startTimer(lock);
+    }
+  }
+
+  /** True when the client holds a lock of this handle or, without one, any lock that covers the range (guide 12 §5.9). */
+  holds(client: Export, resource: ResourceId, handle: bigint): boolean {
+    const lock = this.locks.ofClient(client, handle);
+    return lock?.isGranted === true && lock.resourceEntry.key === resourceKey(resource);
+  }
+
+  /** The object has changed on disk by other means than a holder's writes: what holders told is void. */
+  refreshLvb(resource: ResourceId): void {
+    const entry = this.#resources.get(resourceKey(resource));
+    if (entry !== undefined) entry.glimpsed = undefined;
+  }
+
+  /** For status pages: how many resources and locks there are. */
+  get counts(): { readonly resources: number; readonly locks: number } {
+    return { resources: this.#resources.size, locks: this.locks.size };
+  }
+
+  // For server-operations.ts.
+
+  /** Makes a lock that is in no queue yet. Throws EPROTO when the resource is locked with another type. */
+  create(id: ResourceId, options: Omit<ServerLockOptions, 'handle'>): ServerLock {
+    const key = resourceKey(id);
+    let resource = this.#resources.get(key);
+    if (resource !== undefined && resource.type !== options.type)
+      throw new LustreError(
+        'EPROTO',
+        `resource ${key} has locks of type ${resource.type}, not ${options.type}`,
+        { target: this.name },
+        -Errno.EPROTO,
+      );
+    if (resource === undefined) {
+      resource = makeResource(id, options.type);
+      // File locks keep their queues in ServerFlocks.
+      if (options.type !== LockType.LDLM_FLOCK) this.#resources.set(key, resource);
+    }
+    const lock = new ServerLock(resource, { ...options, handle: randomCookie(this.runtime) }, this);
+    this.locks.add(lock);
+    return lock;
+  }
+
+  /** Grants, queues or refuses. `busy`: it would have to wait and may not; `nothing`: no bit is left to grant. */
+  enqueue(lock: ServerLock): EnqueueOutcome {
+    const resource = lock.resourceEntry;
+    const { granted, ahead } = inTheWay(resource, lock);
+    if (granted.length === 0 && ahead.length === 0) {
+      if (this.#grant(lock)) return 'granted';
+      this.cancel(lock);
+      return 'nothing';
+    }
+    if ((lock.flags & (LockFlag.LDLM_FL_BLOCK_NOWAIT | LockFlag.LDLM_FL_SPECULATIVE)) !== 0) {
+      this.cancel(lock);
+      return 'busy';
+    }
+    resource.waiting.add(lock);
+    lock.dispatch('block');
+    for (const waiting of ahead) waiting.blocker ??= lock;
+    for (const held of granted) this.#conflict(held, lock);
+    return lock.isGranted ? 'granted' : 'waiting';
+  }
+
+  /** A replayed lock: as the client says it was, without asking anybody (guide 08 §10). */
+  restore(lock: ServerLock, isGranted: boolean): void {
+    if (isGranted) {
+      lock.dispatch('grant');
+      lock.resourceEntry.granted.add(lock);
+      return;
+    }
+    lock.resourceEntry.waiting.add(lock);
+    lock.dispatch('block');
+  }
+
+  /** Resolves when a waiting lock is granted; rejects with ENOTCONN when it is cancelled instead. */
+  granted(lock: ServerLock): Promise<void> {
+    return new Promise((resolve, reject) => {
+      lock.onGranted = () => {
+        lock.onGranted = undefined;
+        if (lock.isGranted) resolve();
+        else reject(errnoError(Errno.ENOTCONN, { syscall: 'enqueue', target: this.name }));
+      };
+    });
+  }
+
+  cancel(lock: ServerLock): void {
+    if (!lock.accepts('cancel')) return;
+    const wasWriter = lock.isGranted && !modesCompatible(lock.mode, LockMode.LCK_PR);
+    lock.dispatch('cancel');
+    this.locks.remove(lock);
+    const resource = lock.resourceEntry;
+    resource.granted.delete(lock);
+    resource.waiting.delete(lock);
+    if (lock.type === LockType.LDLM_FLOCK) this.flocks.forget(lock);
+    // The holder has written back before it cancelled: disk is right again (guide 12 §11).
+    if (wasWriter) resource.glimpsed = undefined;
+    lock.onGranted?.();
+    this.#reprocess(resource);
+  }
+
+  /** Inode bits that a holder gives back while it keeps the rest (guide 08 §6). */
+  convert(lock: ServerLock, keep: bigint): void {
+    lock.policy = { inodeBits: (lock.policy.inodeBits ?? 0n) & keep };
+    lock.blocker = undefined;
+    lock.dispatch('convert');
+    this.#reprocess(lock.resourceEntry);
+  }
+
+  /** The LVB to send with a lock: disk, and what holders have told beyond it. Empty for namespaces without. */
+  async lvbOf(resource: ServerResource): Promise<Uint8Array> {
+    if (this.#lvb === undefined) return new Uint8Array(0);
+    const disk = await this.#lvb(resource.id);
+    return mergeOstLvb(disk, resource.glimpsed);
+  }
+
+  /** True when holders stand in the way of `lock`; the waiting do not count for a glimpse (guide 08 §7). */
+  hasConflict(lock: ServerLock): boolean {
+    return conflictsWith(lock);
+  }
+
+  /** Asks those holders for sizes and times who could know more than the disk. */
+  async glimpse(lock: ServerLock): Promise<Uint8Array> {
+    const resource = lock.resourceEntry;
+    const known = lvbSize(await this.lvbOf(resource));
+    const told = await Promise.all(
+      glimpseTargets(lock, known).map(async (holder) => ({ holder, lvb: await this.#asts.glimpse(holder) })),
+    );
+    for (const { holder, lvb } of told) {
+      if (lvb !== undefined && holder.isGranted)
+        resource.glimpsed = resource.glimpsed === undefined ? lvb : mergeOstLvb(lvb, resource.glimpsed);
+    }
+    return this.lvbOf(resource);
+  }
+
+  describeGrant(lock: ServerLock, request: LdlmRequestValue): GrantedLock {
+    const flags = request.lock_flags >>> 0;
+    return {
+      lock,
+      request,
+      cancel: () => this.cancel(lock),
+      reply: () => lockReply(this, lock, flags, true),
+    };
+  }
+
+  /** A lock that was being called back before its client had heard of it. */
+  startTimer(lock: ServerLock): void {
+    this.#asts.startTimer(lock);
+  }
+
+  // Actions of the lock's table.
+
+  tellGranted(lock: ServerLock): void {
+    if (lock.onGranted !== undefined) lock.onGranted();
+    if (!lock.told) return;
+    // It has been told to wait; of the grant, and of whoever wants the lock by then, the completion AST tells.
+    lock.told = false;
+    void this.#sendCompletion(lock);
+  }
+
+  sendBlocking(lock: ServerLock): void {
+    // Whom nothing was said yet learns it from the reply (guide 08 §3.2).
+    if (lock.client === undefined || !lock.told) return;
+    this.#asts.sendBlocking(lock);
+    if ((lock.flags & LockFlag.LDLM_FL_CANCEL_ON_BLOCK) !== 0) this.#cancelSoon(lock);
+  }
+
+  evictHolder(lock: ServerLock): void {
+    const { client } = lock;
+    const since = this.runtime.now() - (lock.blockingSince ?? this.runtime.now());
+    if (client === undefined) return;
+    this.evict(client, `lock callback timer expired after ${Math.round(since / 1000)} s: ${lock.describe()}`);
+  }
+
+  // For the ASTs.
+
+  isGone(client: Export): boolean {
+    return this.locks.isDropped(client);
+  }
+
+  cancelByServer(lock: ServerLock): void {
+    this.runtime.log.debug({ lock: lock.describe() }, 'the client does not have the lock any more');
+    this.cancel(lock);
+  }
+
+  evict(client: Export, reason: string): void {
+    if (this.locks.isDropped(client)) return;
+    this.runtime.log.warn({ client: client.clientUuid, peer: client.peer, reason }, 'evicting a client');
+    client.evict(reason);
+    this.dropExport(client);
+  }
+
+  async #sendCompletion(lock: ServerLock): Promise<void> {
+    let lvb: Uint8Array = new Uint8Array(0);
+    try {
+      if (lock.type === LockType.LDLM_EXTENT) lvb = await this.lvbOf(lock.resourceEntry);
+    } catch (error) {
+      this.runtime.log.warn({ lock: lock.describe(), err: error }, 'no LVB for a granted lock');
+    }
+    if (lock.isCancelled) return;
+    lock.told = true;
+    this.#asts.sendCompletion(lock, lvb);
+  }
+
+  #conflict(held: ServerLock, blocker: ServerLock): void {
+    if (!wantsBlockingAst(held) || held.state !== 'GRANTED') return;
+    held.blocker = blocker;
+    held.dispatch('conflict');
+  }
+
+  #cancelSoon(lock: ServerLock): void {
+    this.runtime.after(0, () => this.cancel(lock));
+  }
+
+  /** False when there is nothing to grant. */
+  #grant(lock: ServerLock): boolean {
+    const resource = lock.resourceEntry;
+    const policy = grantedPolicy(resource, lock);
+    if (policy === undefined) return false;
+    resource.waiting.delete(lock);
+    lock.policy = policy;
+    resource.granted.add(lock);
+    lock.dispatch('grant');
+    // Those who came while it waited itself want it back already.
+    const { blocker } = lock;
+    lock.blocker = undefined;
+    if (blocker !== undefined && resource.waiting.has(blocker)) this.#conflict(lock, blocker);
+    return true;
+  }
+
+  #reprocess(resource: ServerResource): void {
+    for (;;) {
+      const lock = nextGrantable(resource);
+      if (lock === undefined) break;
+      if (!this.#grant(lock)) this.cancel(lock);
+    }
+    for (const lock of resource.waiting) {
+      for (const held of inTheWay(resource, lock).granted) this.#conflict(held, lock);
+    }
+    if (resource.granted.size === 0 && resource.waiting.size === 0) this.#resources.delete(resource.key);
+  }
+}

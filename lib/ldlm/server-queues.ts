@@ -1,0 +1,70 @@
+/** Who may be granted on one resource, and with what policy (guide 08 §3.3). Decides; tells nobody. */
+import { LockMode, LockType } from '../wire/ldlm-constants.ts';
+import { grantableTryBits, isGroup, locksConflict } from './conflicts.ts';
+import { grownExtent } from './extent-policy.ts';
+import type { Policy } from './lock.ts';
+import type { ServerLock, ServerResource } from './server-lock.ts';
+
+/** How an enqueue ended, before anybody is told. `busy`: it would have to wait and may not; `nothing`: no inode bit is left
+ * to grant. */
+export type EnqueueOutcome = 'granted' | 'waiting' | 'busy' | 'nothing';
+
+export interface InTheWay {
+  /** Holders. */
+  readonly granted: readonly ServerLock[];
+  /** Those that came first and wait themselves. */
+  readonly ahead: readonly ServerLock[];
+}
+
+/** The locks that `lock` has to wait for. */
+export function inTheWay(resource: ServerResource, lock: ServerLock): InTheWay {
+  const granted: ServerLock[] = [];
+  for (const held of resource.granted) if (locksConflict(held, lock)) granted.push(held);
+  const ahead: ServerLock[] = [];
+  // A group lock joins its group whoever waits (guide 08 §3.3).
+  const joins = isGroup(lock) && [...resource.granted].some(isGroup);
+  for (const waiting of resource.waiting) {
+    if (waiting === lock || joins) break;
+    if (locksConflict(waiting, lock)) ahead.push(waiting);
+  }
+  return { granted, ahead };
+}
+
+/** The policy that `lock` is granted with now; undefined when no inode bit is left to grant. */
+export function grantedPolicy(resource: ServerResource, lock: ServerLock): Policy | undefined {
+  const others = function* (): Iterable<ServerLock> {
+    yield* resource.granted;
+    yield* resource.waiting;
+  };
+  switch (lock.type) {
+    case LockType.LDLM_EXTENT: {
+      if (isGroup(lock) || lock.client === undefined) return lock.requestedPolicy;
+      const waiting = [...resource.waiting].filter((other) => other !== lock);
+      return { extent: grownExtent(lock, [...resource.granted], waiting, lock.expands) };
+    }
+    case LockType.LDLM_IBITS: {
+      const rivals = [...others()].filter((other) => other !== lock);
+      const inodeBits = (lock.requestedPolicy.inodeBits ?? 0n) | grantableTryBits(lock, rivals);
+      return inodeBits === 0n ? undefined : { inodeBits };
+    }
+    default:
+      return lock.requestedPolicy;
+  }
+}
+
+/**
+ * Locks of the waiting queue that nothing stands in the way of any more, in order. The caller grants each before it asks
+ * for the next, because a grant changes the answer.
+ */
+export function nextGrantable(resource: ServerResource): ServerLock | undefined {
+  for (const lock of resource.waiting) {
+    const { granted, ahead } = inTheWay(resource, lock);
+    if (granted.length === 0 && ahead.length === 0) return lock;
+  }
+  return undefined;
+}
+
+/** Holders get no blocking AST for a group lock (guide 08 §3.3). */
+export function wantsBlockingAst(held: ServerLock): boolean {
+  return held.mode !== LockMode.LCK_GROUP && held.type !== LockType.LDLM_FLOCK;
+}
