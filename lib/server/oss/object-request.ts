@@ -28,6 +28,8 @@ export interface ObjectName {
 /** The sequence and number of an ost_id, in FID form. EPROTO for an id in no sequence of objects. */
 export function fidOfOstId(oi: OstId, ost: OstContext): Fid {
   const { oi_id, oi_seq } = oi.oi;
+  // A FID with oid 0, "none used yet" of an MDT's new sequence, looks like a legacy number; ours are never that high.
+  if (oi_seq === 0n && ost.sequences.owns(oi_id)) return { f_seq: oi_id, f_oid: 0, f_ver: 0 };
   if (oi_seq === 0n) {
     if (oi_id > 0xffff_ffff_ffffn) throw protocolError(`object number ${oi_id} has more than 48 bits`);
     return idifFid(oi_id, ost.index);

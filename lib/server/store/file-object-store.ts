@@ -7,7 +7,6 @@
 import { closeSync, existsSync, fstatSync, ftruncateSync, mkdirSync, openSync, readdirSync } from 'node:fs';
 import { statfs, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { NativeStorage, OpenFile } from '../../lnet/native-storage.ts';
 import type { ChecksumName, Segment } from '../../lnet/network.ts';
 import { Errno, errnoError, errnoOf } from '../../runtime/errors.ts';
@@ -413,6 +412,10 @@ class FileObjectStore implements ObjectStore {
       this.#saving = undefined;
     }
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function views(segments: readonly Segment[]): Uint8Array[] {
