@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -77,41 +78,65 @@ std::optional<Pinned> ToSegments(Napi::Env env, const Napi::Value& value) {
   return pinned;
 }
 
-// A blocking operation on a thread of libuv's pool, its result a promise for {error, value, checksum}.
-class StorageWork : public Napi::AsyncWorker {
+// A blocking operation on a thread of libuv's pool, its result a promise for {error, value, checksum}. Plain
+// Node-API instead of Napi::AsyncWorker, which aborts the process when a worker thread is terminated with
+// work under way: calls then fail because no JavaScript may run any more, and that is no error.
+class StorageWork {
  public:
   using Operation = std::function<FileResult()>;
 
   static Napi::Value Start(Napi::Env env, Operation operation, const Napi::Array* views = nullptr) {
-    // Deletes itself when the promise is settled (AsyncWorker).
-    auto* work = new StorageWork(env, std::move(operation));
-    if (views != nullptr) work->views_ = Napi::Persistent(*views);
-    const Napi::Promise promise = work->deferred_.Promise();
-    work->Queue();
-    return promise;
+    auto work = std::unique_ptr<StorageWork>(new StorageWork(std::move(operation)));
+    napi_value promise = nullptr;
+    napi_value name = Napi::String::New(env, "lustre:storage");
+    const bool ready =
+        (views == nullptr || napi_create_reference(env, *views, 1, &work->views_) == napi_ok) &&
+        napi_create_promise(env, &work->deferred_, &promise) == napi_ok &&
+        napi_create_async_work(env, nullptr, name, Execute, Complete, work.get(), &work->work_) == napi_ok;
+    if (!ready || napi_queue_async_work(env, work->work_) != napi_ok) {
+      work->Release(env);
+      Napi::Error::New(env, "storage: the operation could not be queued").ThrowAsJavaScriptException();
+      return env.Undefined();
+    }
+    // Complete deletes it.
+    work.release();
+    return Napi::Value(env, promise);
   }
-
- protected:
-  void Execute() override { result_ = operation_(); }
-
-  void OnOK() override {
-    const Napi::Env env = Env();
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("error", Napi::Number::New(env, result_.error));
-    object.Set("value", Napi::Number::New(env, static_cast<double>(result_.value)));
-    object.Set("checksum", Napi::Number::New(env, result_.checksum));
-    deferred_.Resolve(object);
-  }
-
-  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
 
  private:
-  StorageWork(Napi::Env env, Operation operation)
-      : Napi::AsyncWorker(env, "lustre:storage"), operation_(std::move(operation)), deferred_(env) {}
+  explicit StorageWork(Operation operation) : operation_(std::move(operation)) {}
+
+  static void Execute(napi_env, void* data) {
+    auto* work = static_cast<StorageWork*>(data);
+    work->result_ = work->operation_();
+  }
+
+  static void Complete(napi_env env, napi_status, void* data) {
+    const std::unique_ptr<StorageWork> work(static_cast<StorageWork*>(data));
+    napi_value object = nullptr;
+    if (napi_create_object(env, &object) == napi_ok && Set(env, object, "error", work->result_.error) &&
+        Set(env, object, "value", static_cast<double>(work->result_.value)) &&
+        Set(env, object, "checksum", work->result_.checksum)) {
+      napi_resolve_deferred(env, work->deferred_, object);
+    }
+    work->Release(env);
+  }
+
+  static bool Set(napi_env env, napi_value object, const char* name, double number) {
+    napi_value value = nullptr;
+    return napi_create_double(env, number, &value) == napi_ok &&
+           napi_set_named_property(env, object, name, value) == napi_ok;
+  }
+
+  void Release(napi_env env) {
+    if (views_ != nullptr) napi_delete_reference(env, views_);
+    if (work_ != nullptr) napi_delete_async_work(env, work_);
+  }
 
   Operation operation_;
-  Napi::Promise::Deferred deferred_;
-  Napi::Reference<Napi::Array> views_;
+  napi_async_work work_ = nullptr;
+  napi_deferred deferred_ = nullptr;
+  napi_ref views_ = nullptr;
   FileResult result_;
 };
 
