@@ -23,12 +23,15 @@ import {
   rpcVersion,
 } from '../wire/format.ts';
 import { Portal } from '../wire/opcodes.ts';
-import { MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
+import { MsgFlag, MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
 import { hasFlag } from './connect-data.ts';
 import { type ExportAction, type ExportEvent, type ExportState, exportStates } from './export-states.ts';
 import { PortalTimeouts } from './portal-timeouts.ts';
 import { ReplyData } from './reply-data.ts';
 import type { Export } from './target.ts';
+
+/** Between two tries to reach a client whose connection broke. */
+const CALLBACK_RETRY_MS = 200;
 
 export interface ExportOptions {
   readonly ptlrpc: PtlRpc;
@@ -120,37 +123,38 @@ export class ClientExport implements Export {
     });
     if (!this.connected) throw errnoError(Errno.ENOTCONN, context());
     const xid = this.#ptlrpc.nextXid();
+    const { runtime } = this.#ptlrpc;
+    const timeout = options.timeoutMs ?? 1000 * this.#callbackTimeout();
+    const giveUpAt = runtime.now() + timeout;
     this.#callbacks.add(xid);
     try {
-      const outcome = await this.#sendCallback(format, request, opcode, xid, options.timeoutMs);
-      if (outcome.kind === 'reply') return callbackReply(format, outcome, xid, context());
-      if (outcome.kind === 'timeout') throw errnoError(Errno.ETIMEDOUT, context());
-      if (outcome.kind === 'network') {
-        const { error } = outcome;
-        const errno = error instanceof LustreError && error.errno !== 0 ? error.errno : Errno.EIO;
-        throw errnoError(errno, { ...context(), cause: error });
+      for (let resent = false; ; resent = true) {
+        const seconds = Math.max(1, Math.ceil((giveUpAt - runtime.now()) / 1000));
+        const outcome = await this.#sendCallback(format, request, { opcode, xid, seconds, resent });
+        if (outcome.kind === 'reply') return callbackReply(format, outcome, xid, context());
+        // A broken connection is no answer of the client's: it may be about to come back.
+        const retry = outcome.kind === 'network' && runtime.now() + CALLBACK_RETRY_MS < giveUpAt;
+        if (!retry || !this.connected) throw callbackError(outcome, context());
+        await new Promise<void>((resolve) => void runtime.after(CALLBACK_RETRY_MS, resolve));
       }
-      if (outcome.kind === 'aborted') throw errnoError(Errno.ESHUTDOWN, context());
-      throw new ProtocolError('ERR_LUSTRE_REPLY', `malformed reply to a callback`, context());
     } finally {
       this.#callbacks.remove(xid);
     }
+  }
+
+  #callbackTimeout(): number {
+    return requestTimeout(this.#timeouts.estimate(Portal.LDLM_CB_REQUEST_PORTAL));
   }
 
   /** As captured servers do: connection count 0, null flavour, the client's own handle (guide 04 §10). */
   async #sendCallback<F extends Format>(
     format: F,
     request: RequestInputs<F>,
-    opcode: number,
-    xid: bigint,
-    timeoutMs: number | undefined,
+    how: { opcode: number; xid: bigint; seconds: number; resent: boolean },
   ): Promise<Outcome> {
     const { slabs, runtime } = this.#ptlrpc;
+    const { opcode, xid, seconds: timeout, resent } = how;
     const portal = Portal.LDLM_CB_REQUEST_PORTAL;
-    const timeout =
-      timeoutMs === undefined
-        ? requestTimeout(this.#timeouts.estimate(portal))
-        : Math.max(1, Math.ceil(timeoutMs / 1000));
     const inputs = {
       ...request,
       ptlrpc_body: {
@@ -158,6 +162,7 @@ export class ClientExport implements Export {
         pb_type: MsgType.PTL_RPC_MSG_REQUEST,
         pb_version: rpcVersion(opcode) | RpcVersion.PTLRPC_MSG_VERSION,
         pb_opc: opcode,
+        pb_flags: resent ? MsgFlag.MSG_RESENT : 0,
         pb_last_xid: this.#callbacks.lastXid(),
         pb_timeout: timeout,
         pb_mbits: xid,
@@ -191,13 +196,29 @@ export class ClientExport implements Export {
         bulkMatchBits: 0n,
       },
       opcode,
-      false,
+      resent,
     );
     const outcome = await transmission.outcome;
     slabs.give(memory);
     if (outcome.kind === 'reply')
       this.#timeouts.measure(portal, outcome.body, outcome.elapsedMs, runtime.now());
     return outcome;
+  }
+}
+
+function callbackError(outcome: Exclude<Outcome, { kind: 'reply' }>, context: ErrorContext): LustreError {
+  switch (outcome.kind) {
+    case 'timeout':
+      return errnoError(Errno.ETIMEDOUT, context);
+    case 'network': {
+      const { error } = outcome;
+      const errno = error instanceof LustreError && error.errno !== 0 ? error.errno : Errno.EIO;
+      return errnoError(errno, { ...context, cause: error });
+    }
+    case 'aborted':
+      return errnoError(Errno.ESHUTDOWN, context);
+    default:
+      return new ProtocolError('ERR_LUSTRE_REPLY', 'malformed reply to a callback', context);
   }
 }
 

@@ -9,11 +9,17 @@ export const BULK_PIECES_MAX = 16;
 /** LNET_MAX_IOV: fragments of one descriptor. */
 const FRAGMENTS_MAX = 256;
 
-/** Cuts at every MiB of the concatenation. With `count`, exactly that many pieces, the last ones possibly empty.
- * Throws EINVAL for what cannot be sent. */
-export function splitBulk(segments: readonly Segment[], count?: number): Segment[][] {
+/** The unit that `pageOffset` counts in: Linux pages of the peers. */
+export const BULK_PAGE = 4096;
+
+/**
+ * Cuts at every MiB of the concatenation; the first piece is shorter by `pageOffset`, the place of its first byte in
+ * its page, because kernels cut at 256 pages. With `count`, exactly that many pieces, the last ones possibly
+ * empty. Throws EINVAL for what cannot be sent.
+ */
+export function splitBulk(segments: readonly Segment[], pageOffset = 0, count?: number): Segment[][] {
   const pieces: Segment[][] = [[]];
-  let room = BULK_PIECE;
+  let room = BULK_PIECE - (pageOffset % BULK_PAGE);
   for (const segment of segments) {
     let { offset, length } = segment;
     while (length > 0) {

@@ -22,6 +22,9 @@ export interface Bulk {
   readonly direction: 'sink' | 'source';
   readonly portal: number;
   readonly segments: readonly Segment[];
+  /** For BRW: offset & 4095 of the first byte in its object. Kernels cut bulk at 256 pages, so an unaligned start makes the
+   * first descriptor shorter, and both ends must cut at the same places. Default 0. */
+  readonly pageOffset?: number;
 }
 
 export interface CallOptions {
@@ -95,11 +98,16 @@ export interface IncomingRequest {
   drop(reason: string): void;
   /** Pulls the client's bulk source into memory (GET); resolves with the bytes moved when all is there. `brwSize` (bytes,
    * default 1 MiB) is the largest bulk the request could have announced: (ioo_max_brw + 1) MiB for BRW, 1 MiB else.
-   * Rejects with a BulkError, after which the request is dropped without reply (guide 04 §7). */
-  bulkGet(portal: number, segments: readonly Segment[], brwSize?: number): Promise<number>;
+   * `pageOffset` as in Bulk. Rejects with a BulkError, after which the request is dropped without reply (guide 04 §7). */
+  bulkGet(
+    portal: number,
+    segments: readonly Segment[],
+    brwSize?: number,
+    pageOffset?: number,
+  ): Promise<number>;
   /** Pushes memory into the client's bulk sink (PUT with ACK), all descriptors even where there is nothing to send; resolves
    * when all is acknowledged. `segments` may be empty. */
-  bulkPut(portal: number, segments: readonly Segment[], brwSize?: number): Promise<void>;
+  bulkPut(portal: number, segments: readonly Segment[], brwSize?: number, pageOffset?: number): Promise<void>;
 }
 
 export interface ReplyOptions {

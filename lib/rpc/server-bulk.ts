@@ -6,7 +6,7 @@ import type { Endpoint, LnetEvent, MdHandle, Memory, Segment } from '../lnet/net
 import type { Nid } from '../lnet/nid.ts';
 import { type ErrorContext, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Runtime, Timer } from '../runtime/runtime.ts';
-import { BULK_PIECE, BULK_PIECES_MAX, splitBulk } from './bulk-pieces.ts';
+import { BULK_PAGE, BULK_PIECE, BULK_PIECES_MAX, splitBulk } from './bulk-pieces.ts';
 
 /** Bulk did not come through: the request gets no reply, so that the client resends it. */
 export class BulkError extends LustreError {
@@ -32,6 +32,8 @@ export interface BulkTransfer {
   /** Most descriptors that the client may have announced, a power of two. */
   readonly piecesMax: number;
   readonly segments: readonly Segment[];
+  /** As in Bulk (rpc.ts). */
+  readonly pageOffset: number;
   /** Where the zero bytes of an empty PUT come from. */
   readonly empty: Memory;
   readonly timeoutMs: number;
@@ -53,14 +55,14 @@ export interface RunningBulk {
 export function startBulk(transfer: BulkTransfer): RunningBulk {
   const count = announcedPieces(transfer.lastMatchBits, transfer.piecesMax);
   const bytes = transfer.segments.reduce((sum, s) => sum + s.length, 0);
-  if (count > BULK_PIECES_MAX || bytes > count * BULK_PIECE)
+  if (count > BULK_PIECES_MAX || bytes + (transfer.pageOffset % BULK_PAGE) > count * BULK_PIECE)
     throw new LustreError(
       'EPROTO',
       `the client announced ${count} MiB of bulk; ${bytes} bytes are to be moved`,
       { nid: transfer.peer },
       -71,
     );
-  return new Bulk(transfer, splitBulk(transfer.segments, count));
+  return new Bulk(transfer, splitBulk(transfer.segments, transfer.pageOffset, count));
 }
 
 class Bulk implements RunningBulk {

@@ -183,12 +183,22 @@ export class ServiceRequest implements IncomingRequest {
     }
   }
 
-  bulkGet(portal: number, segments: readonly Segment[], brwSize?: number): Promise<number> {
-    return this.#transfer('get', portal, segments, brwSize);
+  bulkGet(
+    portal: number,
+    segments: readonly Segment[],
+    brwSize?: number,
+    pageOffset?: number,
+  ): Promise<number> {
+    return this.#transfer('get', portal, segments, brwSize, pageOffset);
   }
 
-  async bulkPut(portal: number, segments: readonly Segment[], brwSize?: number): Promise<void> {
-    await this.#transfer('put', portal, segments, brwSize);
+  async bulkPut(
+    portal: number,
+    segments: readonly Segment[],
+    brwSize?: number,
+    pageOffset?: number,
+  ): Promise<void> {
+    await this.#transfer('put', portal, segments, brwSize, pageOffset);
   }
 
   async #transfer(
@@ -196,6 +206,7 @@ export class ServiceRequest implements IncomingRequest {
     portal: number,
     segments: readonly Segment[],
     brwSize = BULK_PIECE,
+    pageOffset = 0,
   ): Promise<number> {
     const { endpoint, runtime, emptyMemory, bulkTimeoutMs } = this.#owner;
     const context = { opcode: opcodeName(this.opcode), nid: this.peer };
@@ -211,6 +222,7 @@ export class ServiceRequest implements IncomingRequest {
         lastMatchBits: this.bulkMatchBits,
         piecesMax: piecesMax(brwSize),
         segments,
+        pageOffset,
         empty: emptyMemory,
         timeoutMs: bulkTimeoutMs,
       });

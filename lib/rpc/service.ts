@@ -8,6 +8,7 @@ import { errnoOf } from '../runtime/errors.ts';
 import type { Runtime, Timer } from '../runtime/runtime.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { Estimator, type TimeoutSettings } from './adaptive-timeout.ts';
+import { FairQueue } from './fair-queue.ts';
 import { isConnect, opcodeName, replyPortalOf } from './portals.ts';
 import { RequestBuffers } from './request-buffers.ts';
 import type { IncomingRequest } from './rpc.ts';
@@ -56,7 +57,7 @@ export class Service implements RequestOwner {
   readonly #estimator: Estimator;
   readonly #buffers: RequestBuffers[];
   readonly #release = new Map<ServiceRequest, () => void>();
-  readonly #queue: ServiceRequest[] = [];
+  readonly #queue = new FairQueue<ServiceRequest>();
   readonly #perPeer = new Map<Nid, number>();
   #inProgress = 0;
   #closing = false;
@@ -106,7 +107,7 @@ export class Service implements RequestOwner {
    * longer than a moment: those that wait for something (a lock) are then dropped. */
   async close(): Promise<void> {
     this.#closing = true;
-    for (const request of this.#queue.splice(0)) request.drop('service is closing');
+    for (const request of this.#queue.drain()) request.drop('service is closing');
     const idle = Promise.all(this.#buffers.map((buffers) => buffers.close()));
     let grace: Timer | undefined;
     const patience = new Promise<void>((resolve) => {
@@ -146,24 +147,20 @@ export class Service implements RequestOwner {
     this.#run();
   }
 
-  /** Hands on what the limits allow, in order of arrival but past a peer that has its share. */
+  /** Hands on what the limits allow. */
   #run(): void {
     const { inProgressMax = 4096, inProgressPerPeerMax = 512 } = this.#options;
-    for (let i = 0; i < this.#queue.length && this.#inProgress < inProgressMax; ) {
-      const request = this.#queue[i]!;
-      const ofPeer = this.#perPeer.get(request.peer) ?? 0;
-      if (ofPeer >= inProgressPerPeerMax) {
-        i++;
-        continue;
-      }
-      this.#queue.splice(i, 1);
+    const allowed = (peer: Nid): boolean => (this.#perPeer.get(peer) ?? 0) < inProgressPerPeerMax;
+    while (this.#inProgress < inProgressMax) {
+      const request = this.#queue.shift(allowed);
+      if (request === undefined) return;
       if (request.answered) continue;
       if (this.runtime.now() > request.deadline && request.opcode !== Opcode.LDLM_CANCEL) {
         request.drop('past its deadline');
         continue;
       }
       this.#inProgress++;
-      this.#perPeer.set(request.peer, ofPeer + 1);
+      this.#perPeer.set(request.peer, (this.#perPeer.get(request.peer) ?? 0) + 1);
       request.started = true;
       request.running = true;
       void this.#handle(request);

@@ -12,7 +12,7 @@ import type { Runtime, Timer } from '../runtime/runtime.ts';
 import { decodePtlrpcBody, type PtlrpcBody } from '../wire/format.ts';
 import { decodeMessage, type Message } from '../wire/message.ts';
 import { MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
-import { BULK_PIECE, splitBulk } from './bulk-pieces.ts';
+import { BULK_PAGE, BULK_PIECE, splitBulk } from './bulk-pieces.ts';
 import type { Bulk } from './rpc.ts';
 import type { SlabPool } from './slab-pool.ts';
 
@@ -131,7 +131,7 @@ export class Transmission {
   #postBulk(): void {
     const { bulk, peer, bulkMatchBits } = this.#attempt;
     if (bulk === undefined) return;
-    const pieces = splitBulk(bulk.segments);
+    const pieces = splitBulk(bulk.segments, bulk.pageOffset);
     const first = bulkMatchBits - BigInt(pieces.length - 1);
     const options = bulk.direction === 'sink' ? MdOption.OP_PUT : MdOption.OP_GET;
     pieces.forEach((segments, i) => {
@@ -287,5 +287,6 @@ export function earlyReplyChecksum(body: Uint8Array): number {
 /** How many bulk descriptors a payload of this many bytes takes. */
 export function bulkPieceCount(bulk: Bulk | undefined): number {
   if (bulk === undefined) return 0;
-  return Math.max(1, Math.ceil(bulk.segments.reduce((sum, s) => sum + s.length, 0) / BULK_PIECE));
+  const bytes = bulk.segments.reduce((sum, s) => sum + s.length, 0);
+  return Math.max(1, Math.ceil((bytes + ((bulk.pageOffset ?? 0) % BULK_PAGE)) / BULK_PIECE));
 }

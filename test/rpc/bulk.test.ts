@@ -180,6 +180,8 @@ test('splits at whole MiB of the concatenation', () => {
     { memory, offset: 0, length: MiB },
   ]);
   expect(pieces.map((piece) => piece.reduce((sum, s) => sum + s.length, 0))).toEqual([MiB, MiB, 100]);
+  const unaligned = splitBulk([{ memory, offset: 0, length: 2 * MiB }], 8192 + 100);
+  expect(unaligned.map((piece) => piece[0]?.length)).toEqual([MiB - 100, MiB, 100]);
   expect(() => splitBulk([{ memory, offset: 0, length: 17 * MiB }])).toThrow(/at most 16/);
   expect(() => splitBulk(Array.from({ length: 300 }, () => ({ memory, offset: 0, length: 1 })))).toThrow(
     /fragments/,
