@@ -82,9 +82,23 @@ function dissectLayoutOrZero(d: Dissection, asked: boolean): void {
 function dissectEadata(d: Dissection, { opcode, side, detail }: SidedContext): void {
   if (opcode >= Opcode.LLOG_ORIGIN_HANDLE_CREATE && opcode < Opcode.LLOG_LAST_OPC) {
     dissectLogBlock(d);
+  } else if (detail === 'intent getxattr' && side === 'reply') {
+    dissectNames(d);
   } else if (opcode === Opcode.MDS_GETXATTR || detail === 'intent getxattr') {
     d.raw('value', 'value');
   } else dissectLayoutOrZero(d, side === 'request');
+}
+
+/** Names of extended attributes, each with its NUL. */
+function dissectNames(d: Dissection): void {
+  for (let i = 0; d.left > 0; i++) {
+    const nul = d.peek().indexOf(0);
+    if (nul === -1) {
+      d.raw('value', 'rest');
+      return;
+    }
+    d.text(`name[${i}]`, nul + 1);
+  }
 }
 
 /** A lock value block: sizes and times of an object, a layout, or quota (guide 08 §7). */
