@@ -9,7 +9,13 @@ import { ObdoFlag } from '../../wire/ost-constants.ts';
 import { operation } from '../operation.ts';
 import { type BrwRequest, checkBrw, underLock } from './brw-request.ts';
 import { sliceSegments } from './bulk-memory.ts';
-import { type BulkChecksum, checksumOf, flagsWithChecksum, hasFlag, type OstBodyInput } from './object-request.ts';
+import {
+  type BulkChecksum,
+  checksumOf,
+  flagsWithChecksum,
+  hasFlag,
+  type OstBodyInput,
+} from './object-request.ts';
 import type { OstContext } from './ost-context.ts';
 
 type ReadCall = Call<typeof RQF_OST_BRW_READ>;
@@ -48,7 +54,8 @@ async function bulkRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Promi
   try {
     const type = checksumOf(brw.oa);
     const result = await readNiobufs(ost, brw, buffer.segments, type);
-    await call.request.bulkPut(Portal.OST_BULK_PORTAL, result.segments, brw.brwSize);
+    const pageOffset = Number((brw.niobufs[0]?.rnb_offset ?? 0n) % 4096n);
+    await call.request.bulkPut(Portal.OST_BULK_PORTAL, result.segments, brw.brwSize, pageOffset);
     call.reply({ ost_body: replyBody(ost, call, brw, result, type) }, { status: result.bytes });
   } finally {
     buffer.release();
@@ -77,7 +84,11 @@ async function readNiobufs(
     if (bytes < niobuf.rnb_len) break;
   }
   const segments = sliceSegments(room, 0, total);
-  return { segments, bytes: total, checksum: type === undefined ? 0 : await ost.store.checksum(type, segments) };
+  return {
+    segments,
+    bytes: total,
+    checksum: type === undefined ? 0 : await ost.store.checksum(type, segments),
+  };
 }
 
 /** The request's obdo with the checksum; of grants only what was not taken back (guide 12 §5.4, §7). */

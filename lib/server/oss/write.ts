@@ -95,7 +95,8 @@ async function withData(
   }
   const buffer = await ost.memory.take(brw.bytes);
   try {
-    await call.request.bulkGet(Portal.OST_BULK_PORTAL, buffer.segments, brw.brwSize);
+    const pageOffset = Number((brw.niobufs[0]?.rnb_offset ?? 0n) % 4096n);
+    await call.request.bulkGet(Portal.OST_BULK_PORTAL, buffer.segments, brw.brwSize, pageOffset);
     await work(buffer.segments);
   } finally {
     buffer.release();
@@ -188,11 +189,11 @@ function replyBody(
       ...oa,
       ...attributeFields(attributes),
       o_oi: { oi_fid: brw.object.fid },
-      o_valid: (valid & ~(OBD_MD_FLATIME | OBD_MD_FLMTIME)) | (hasValid(oa, OBD_MD_FLGRANT) ? OBD_MD_FLGRANT : 0n),
+      o_valid:
+        (valid & ~(OBD_MD_FLATIME | OBD_MD_FLMTIME)) | (hasValid(oa, OBD_MD_FLGRANT) ? OBD_MD_FLGRANT : 0n),
       o_flags: flagsWithChecksum(hasValid(oa, OBD_MD_FLFLAGS) ? oa.o_flags : 0, type),
       o_nlink: type === undefined ? oa.o_nlink : checksum,
       o_grant: BigInt(grant),
     },
   };
 }
-
