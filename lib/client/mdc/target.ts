@@ -19,17 +19,7 @@ export interface MetadataTarget {
   readonly granted: ObdConnectData;
 }
 
-/** Names for errors of one request. */
-export interface RequestContext {
-  readonly syscall?: string;
-  readonly path?: string;
-  readonly fid?: string;
-}
-
-export interface RequestOptions {
-  readonly context?: RequestContext;
-  readonly signal?: AbortSignal;
-}
+export type { RequestContext, RequestOptions } from '../request-options.ts';
 
 /** Early cancels: server handles of our own locks that the request conflicts with (guide 08 §5.3). */
 export type EarlyCancels = readonly bigint[];

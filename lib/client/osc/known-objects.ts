@@ -2,9 +2,11 @@
  * What is known about objects under locks (guide 12 §11): size, times, blocks. Filled from LVBs, moved on by our own
  * writes, and the answer to glimpses of others. Only a lock makes it current; without one it is only a lower bound.
  */
+import type { ClientLock } from '../../ldlm/client-lock.ts';
 import { errnoError } from '../../runtime/errors.ts';
 import { LvbError } from '../../wire/ldlm-constants.ts';
 import { OstLvb, OstLvbV1 } from '../../wire/ldlm-structs.ts';
+import { EOF } from './target.ts';
 
 export interface ObjectAttributes {
   readonly size: number;
@@ -19,43 +21,81 @@ export interface ObjectAttributes {
 /** Objects remembered, however many files are used. */
 const OBJECTS_MAX = 20_000;
 
-export class KnownObjects {
-  readonly #objects = new Map<string, ObjectAttributes>();
+interface Known {
+  attributes: ObjectAttributes;
+  /** The lock under which they were learned. */
+  lock: ClientLock;
+}
 
+const isOurs = (lock: ClientLock): boolean => lock.state === 'GRANTED' || lock.state === 'CBPENDING';
+
+export class KnownObjects {
+  readonly #objects = new Map<string, Known>();
+
+  /** The attributes that we would answer a glimpse with. */
   get(key: string): ObjectAttributes | undefined {
-    return this.#objects.get(key);
+    return this.#objects.get(key)?.attributes;
   }
 
-  set(key: string, attributes: ObjectAttributes): void {
+  /** The attributes if nobody can have changed them: they are under a lock of ours that reaches to the end. */
+  current(key: string): ObjectAttributes | undefined {
+    const known = this.#objects.get(key);
+    if (known === undefined || known.lock.state !== 'GRANTED') return undefined;
+    const extent = known.lock.policy.extent;
+    const whole = extent !== undefined && extent.end === EOF && extent.start <= BigInt(known.attributes.size);
+    return whole ? known.attributes : undefined;
+  }
+
+  /** Takes over an LVB. While an older lock of ours is there, what we wrote under it counts too. */
+  learn(key: string, attributes: ObjectAttributes, lock: ClientLock): ObjectAttributes {
+    const old = this.#objects.get(key);
+    const known =
+      old === undefined || !isOurs(old.lock)
+        ? { attributes, lock }
+        : { attributes: merge(old.attributes, attributes), lock: wider(old.lock, lock) };
     this.#objects.delete(key);
-    this.#objects.set(key, attributes);
+    this.#objects.set(key, known);
     if (this.#objects.size > OBJECTS_MAX) {
       const oldest = this.#objects.keys().next().value;
       if (oldest !== undefined) this.#objects.delete(oldest);
     }
+    return known.attributes;
   }
 
-  /** After our own write up to `end`. */
+  /** After our own write up to `end`, under a lock that is held. */
   wrote(key: string, end: number, time: number, blocks: number): void {
-    const old = this.#objects.get(key);
-    this.set(key, {
-      size: Math.max(end, old?.size ?? 0),
-      mtime: Math.max(time, old?.mtime ?? 0),
-      ctime: Math.max(time, old?.ctime ?? 0),
-      atime: old?.atime ?? 0,
-      blocks: Math.max(blocks, old?.blocks ?? 0),
-    });
+    const known = this.#objects.get(key);
+    if (known === undefined) return;
+    const written = { size: end, mtime: time, ctime: time, atime: 0, blocks };
+    known.attributes = merge(known.attributes, written);
   }
 
-  /** After our own truncation. */
+  /** After our own truncation, under a lock on the whole object. */
   truncated(key: string, size: number, time: number, blocks: number): void {
-    const old = this.#objects.get(key);
-    this.set(key, { size, mtime: time, ctime: time, atime: old?.atime ?? 0, blocks });
+    const known = this.#objects.get(key);
+    if (known === undefined) return;
+    known.attributes = { size, mtime: time, ctime: time, atime: known.attributes.atime, blocks };
   }
 
   forget(key: string): void {
     this.#objects.delete(key);
   }
+}
+
+function merge(a: ObjectAttributes, b: ObjectAttributes): ObjectAttributes {
+  return {
+    size: Math.max(a.size, b.size),
+    mtime: Math.max(a.mtime, b.mtime),
+    atime: Math.max(a.atime, b.atime),
+    ctime: Math.max(a.ctime, b.ctime),
+    blocks: Math.max(a.blocks, b.blocks),
+  };
+}
+
+function wider(a: ClientLock, b: ClientLock): ClientLock {
+  const length = (lock: ClientLock): bigint =>
+    lock.policy.extent === undefined ? 0n : lock.policy.extent.end - lock.policy.extent.start;
+  return a.state === 'GRANTED' && length(a) >= length(b) ? a : b;
 }
 
 /** Reads an LVB. Throws the object's error where the server coded one in it (guide 12 §11), EPROTO for a wrong size. */

@@ -1,8 +1,10 @@
 /** OST_PUNCH (guide 12 §4.3): cuts or grows an object to a size. */
+
 import { type RequestInputs, required } from '../../wire/format.ts';
 import { RQF_OST_PUNCH } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
+import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { stripeObdo } from './obdo.ts';
 import { EOF, type ObjectTarget, OST_IO_PORTAL, type Owner, type StripeObject } from './target.ts';
 
@@ -42,11 +44,11 @@ export async function punch(
   size: number,
   time: bigint,
   owner: Owner,
-  options: { signal?: AbortSignal } = {},
+  options: RequestOptions = {},
 ): Promise<Obdo> {
   const reply = await ost.caller.call(RQF_OST_PUNCH, punchRequest(object, size, time, owner), {
     requestPortal: OST_IO_PORTAL,
-    ...options,
+    ...requestOptions(options),
   });
   return required(reply.values, 'ost_body').oa;
 }

@@ -1,9 +1,11 @@
 /** OST_READ (guide 12 §5): one RPC's worth of bytes under a lock, by bulk or inside the message. */
+
 import { ProtocolError } from '../../runtime/errors.ts';
 import { type RequestInputs, required } from '../../wire/format.ts';
 import { RQF_OST_BRW_READ } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import { BrwFlag } from '../../wire/ost-constants.ts';
+import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { brwRequest, ChecksumMismatch, headOf, isShortIo, type Part, tryBrw } from './brw.ts';
 import { checksumOfFlags } from './checksum.ts';
 import {
@@ -53,11 +55,7 @@ export function readRequest(r: ReadRequestArguments): RequestInputs<typeof RQF_O
 
 /** How many bytes were there; what lies behind them in the segments is untouched. Kernels count whole pages, so the end of
  * the file is known from the LVB, never from this. */
-export async function read(
-  ost: ObjectTarget,
-  r: Read,
-  options: { signal?: AbortSignal } = {},
-): Promise<number> {
+export async function read(ost: ObjectTarget, r: Read, options: RequestOptions = {}): Promise<number> {
   return ost.slots.run(() => tryBrw(ost, (resend) => attempt(ost, r, resend, options)));
 }
 
@@ -65,7 +63,7 @@ async function attempt(
   ost: ObjectTarget,
   r: Read,
   resend: boolean,
-  options: { signal?: AbortSignal },
+  options: RequestOptions,
 ): Promise<number> {
   const { segments, length } = r.part;
   const shortIo = isShortIo(ost.granted, length);
@@ -81,8 +79,15 @@ async function attempt(
     requestPortal: OST_IO_PORTAL,
     ...(shortIo
       ? { replyRoom: length }
-      : { bulk: { direction: 'sink', portal: OST_BULK_PORTAL, segments } as const }),
-    ...options,
+      : {
+          bulk: {
+            direction: 'sink',
+            portal: OST_BULK_PORTAL,
+            segments,
+            pageOffset: r.part.offset % 4096,
+          } as const,
+        }),
+    ...requestOptions(options),
   });
   const { oa } = required(reply.values, 'ost_body');
   if ((oa.o_valid & MdValid.OBD_MD_FLGRANT) !== 0n) ost.grant.settle(0, Number(oa.o_grant & 0xffff_ffffn));

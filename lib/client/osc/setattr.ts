@@ -1,7 +1,9 @@
 /** OST_SETATTR (guide 12 §4.2, guide 11 §3): times of an object. */
+
 import type { RequestInputs } from '../../wire/format.ts';
 import { RQF_OST_SETATTR } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
+import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { stripeObdo } from './obdo.ts';
 import { type ObjectTarget, OST_REQUEST_PORTAL, type StripeObject } from './target.ts';
 
@@ -31,10 +33,10 @@ export async function setattr(
   ost: ObjectTarget,
   object: StripeObject,
   times: ObjectTimes,
-  options: { signal?: AbortSignal } = {},
+  options: RequestOptions = {},
 ): Promise<void> {
   await ost.caller.call(RQF_OST_SETATTR, setattrRequest(object, times), {
     requestPortal: OST_REQUEST_PORTAL,
-    ...options,
+    ...requestOptions(options),
   });
 }

@@ -1,7 +1,9 @@
 /** OST_SYNC (guide 12 §4.6): makes an object durable. */
+
 import type { RequestInputs } from '../../wire/format.ts';
 import { RQF_OST_SYNC } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
+import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { objectObdo } from './obdo.ts';
 import { EOF, type ObjectTarget, OST_REQUEST_PORTAL, type StripeObject } from './target.ts';
 
@@ -14,7 +16,10 @@ export function syncRequest(object: StripeObject): RequestInputs<typeof RQF_OST_
 export async function sync(
   ost: ObjectTarget,
   object: StripeObject,
-  options: { signal?: AbortSignal } = {},
+  options: RequestOptions = {},
 ): Promise<void> {
-  await ost.caller.call(RQF_OST_SYNC, syncRequest(object), { requestPortal: OST_REQUEST_PORTAL, ...options });
+  await ost.caller.call(RQF_OST_SYNC, syncRequest(object), {
+    requestPortal: OST_REQUEST_PORTAL,
+    ...requestOptions(options),
+  });
 }

@@ -26,6 +26,8 @@ export interface ObjectTarget {
   /** Undefined: none. */
   readonly checksum: ChecksumName | undefined;
   readonly counters: { checksumErrors: number; resends: number };
+  /** The newest transaction that the server has made durable, as far as its replies have said. */
+  lastCommitted(): bigint;
 }
 
 /** One object of a striped file, with what requests say about the file. */

@@ -6,6 +6,7 @@ import { RQF_OST_BRW_WRITE } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import { BrwFlag } from '../../wire/ost-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
+import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { brwRequest, ChecksumMismatch, isShortIo, type Part, tryBrw } from './brw.ts';
 import {
   type ObjectTarget,
@@ -65,12 +66,14 @@ export function writeRequest(w: WriteRequestArguments): RequestInputs<typeof RQF
   return { ...common, short_io: w.shortIo ? gather(w.part) : new Uint8Array(0) };
 }
 
-/** The attributes after it. Rejects with ENOSPC, EDQUOT, ENOENT ... */
-export async function write(
-  ost: ObjectTarget,
-  w: Write,
-  options: { signal?: AbortSignal } = {},
-): Promise<Obdo> {
+export interface Written {
+  /** The attributes after it. */
+  readonly oa: Obdo;
+  readonly transno: bigint;
+}
+
+/** Rejects with ENOSPC, EDQUOT, ENOENT ... */
+export async function write(ost: ObjectTarget, w: Write, options: RequestOptions = {}): Promise<Written> {
   return ost.slots.run(() => tryBrw(ost, (resend) => attempt(ost, w, resend, options)));
 }
 
@@ -78,8 +81,8 @@ async function attempt(
   ost: ObjectTarget,
   w: Write,
   resend: boolean,
-  options: { signal?: AbortSignal },
-): Promise<Obdo> {
+  options: RequestOptions,
+): Promise<Written> {
   const { segments, offset, length } = w.part;
   const shortIo = isShortIo(ost.granted, length);
   const type = ost.checksum;
@@ -105,8 +108,10 @@ async function attempt(
   try {
     const reply = await ost.caller.call(RQF_OST_BRW_WRITE, request, {
       requestPortal: OST_IO_PORTAL,
-      ...(!shortIo && { bulk: { direction: 'source', portal: OST_BULK_PORTAL, segments } as const }),
-      ...options,
+      ...(!shortIo && {
+        bulk: { direction: 'source', portal: OST_BULK_PORTAL, segments, pageOffset: offset % 4096 } as const,
+      }),
+      ...requestOptions(options),
     });
     done = true;
     const { oa } = required(reply.values, 'ost_body');
@@ -118,7 +123,7 @@ async function attempt(
         `${type} of the write at ${offset} is ${hex(value)} here, ${hex(oa.o_nlink)} there`,
       );
     }
-    return oa;
+    return { oa, transno: reply.transno };
   } finally {
     if (done) ost.grant.settle(grantUsed, more);
     else ost.grant.giveBack(grantUsed);

@@ -1,0 +1,156 @@
+/**
+ * Everything below the file API (design: "Threads"). Arguments and results are plain values that can cross a thread: no
+ * callbacks, no instances, no AbortSignal; buffers are Uint8Arrays that an engine pins until the operation is over.
+ * `InlineEngine` runs in the caller's thread.
+ *
+ * Paths are absolute or relative to the mounted root. Rejections are LustreErrors with Node codes, `syscall` and `path`.
+ * An `operation` is a number that the caller chose; `abort` of it makes the call reject with ABORT_ERR.
+ */
+import type { Layout, StripingOptions } from '../layout/striping.ts';
+
+export type { Layout, StripingOptions };
+
+/** Attributes of an object. Times are in milliseconds since the epoch. */
+export interface Attributes {
+  /** `[0x200000401:0x2:0x0]`. */
+  readonly fid: string;
+  readonly dev: number;
+  readonly ino: bigint;
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdev: number;
+  /** Bytes. */
+  readonly size: number;
+  /** Preferred size of a read or write, bytes. */
+  readonly blksize: number;
+  /** 512-byte units. */
+  readonly blocks: number;
+  readonly atimeMs: number;
+  readonly mtimeMs: number;
+  readonly ctimeMs: number;
+  readonly birthtimeMs: number;
+}
+
+/** Space and files of a target or of the whole file system. */
+export interface SpaceUsage {
+  readonly type: number;
+  /** Bytes of a block. */
+  readonly bsize: number;
+  readonly blocks: number;
+  readonly bfree: number;
+  readonly bavail: number;
+  readonly files: number;
+  readonly ffree: number;
+}
+
+export interface TargetSpace {
+  /** `demo-OST0001`. */
+  readonly name: string;
+  readonly kind: 'mdt' | 'ost';
+  readonly index: number;
+  /** Undefined when the target did not answer. */
+  readonly usage: SpaceUsage | undefined;
+}
+
+export interface AttributeChanges {
+  /** Permission bits. */
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  /** Milliseconds since the epoch; kept in whole seconds. */
+  readonly atimeMs?: number;
+  readonly mtimeMs?: number;
+}
+
+export interface EntryValue {
+  readonly name: string;
+  /** S_IFMT bits of the mode; 0 when the server did not say. */
+  readonly type: number;
+  readonly fid: string;
+}
+
+/** What the client has done since the mount. */
+export interface Counters {
+  /** Requests sent, resends included, by opcode name. */
+  readonly rpcs: Readonly<Record<string, number>>;
+  /** Bulk data that arrived damaged and went again. */
+  readonly checksumErrors: number;
+  /** Data RPCs that went again for any reason. */
+  readonly resends: number;
+}
+
+export interface Engine {
+  unmount(): Promise<void>;
+  counters(): Counters;
+  abort(operation: number): void;
+
+  stat(path: string, follow: boolean, operation?: number): Promise<Attributes>;
+  /** `mode`: R_OK, W_OK, X_OK bits, 0 for existence. */
+  access(path: string, mode: number, operation?: number): Promise<void>;
+  setattr(path: string, follow: boolean, changes: AttributeChanges, operation?: number): Promise<void>;
+  truncate(path: string, size: number, operation?: number): Promise<void>;
+  readlink(path: string, operation?: number): Promise<string>;
+  realpath(path: string, operation?: number): Promise<string>;
+  fid(path: string, follow: boolean, operation?: number): Promise<string>;
+  pathOf(fid: string, operation?: number): Promise<string>;
+
+  mkdir(path: string, mode: number, operation?: number): Promise<void>;
+  /** `mode` with type bits: fifos, sockets and devices. */
+  mknod(path: string, mode: number, rdev: number, operation?: number): Promise<void>;
+  symlink(target: string, path: string, operation?: number): Promise<void>;
+  link(existing: string, path: string, operation?: number): Promise<void>;
+  rename(from: string, to: string, operation?: number): Promise<void>;
+  unlink(path: string, operation?: number): Promise<void>;
+  rmdir(path: string, operation?: number): Promise<void>;
+
+  /** `flags` are those of node:fs constants. */
+  open(
+    path: string,
+    flags: number,
+    mode: number,
+    striping: StripingOptions,
+    operation?: number,
+  ): Promise<number>;
+  close(handle: number): Promise<void>;
+  /** Reads into the buffers one after the other; resolves with the bytes read, fewer only at the end of the file. */
+  read(handle: number, buffers: readonly Uint8Array[], position: number, operation?: number): Promise<number>;
+  /** Resolves when the servers have the bytes. With O_APPEND the position does not count. */
+  write(
+    handle: number,
+    buffers: readonly Uint8Array[],
+    position: number,
+    operation?: number,
+  ): Promise<number>;
+  handleStat(handle: number, operation?: number): Promise<Attributes>;
+  handleSetattr(handle: number, changes: AttributeChanges, operation?: number): Promise<void>;
+  handleTruncate(handle: number, size: number, operation?: number): Promise<void>;
+  /** Resolves when data (and unless `dataOnly`, metadata) are durable. */
+  handleSync(handle: number, dataOnly: boolean, operation?: number): Promise<void>;
+
+  opendir(path: string, operation?: number): Promise<number>;
+  /** The next entries without `.` and `..`; an empty list at the end. */
+  readdir(handle: number, operation?: number): Promise<readonly EntryValue[]>;
+
+  /** A file's layout or a directory's default; undefined where there is none. */
+  getLayout(path: string, operation?: number): Promise<Layout | undefined>;
+  /** Sets a directory's default layout. */
+  setLayout(path: string, striping: StripingOptions, operation?: number): Promise<void>;
+  getxattr(path: string, name: string, follow: boolean, operation?: number): Promise<Uint8Array>;
+  listxattr(path: string, follow: boolean, operation?: number): Promise<string[]>;
+  /** `flags`: XATTR_CREATE 1, XATTR_REPLACE 2. `value` undefined removes it. */
+  setxattr(
+    path: string,
+    name: string,
+    value: Uint8Array | undefined,
+    flags: number,
+    follow: boolean,
+    operation?: number,
+  ): Promise<void>;
+
+  statfs(operation?: number): Promise<SpaceUsage>;
+  statfsTargets(operation?: number): Promise<TargetSpace[]>;
+  /** Makes durable all that this client has written. */
+  sync(operation?: number): Promise<void>;
+}

@@ -1,0 +1,268 @@
+/**
+ * Data of regular files (guide 11 §5, guide 12): reads and writes go straight between the caller's memory and the
+ * objects, under extent locks. There is no data cache yet: a write resolves when the servers have it.
+ */
+import type { Raid0Layout } from '../layout/layout-ea.ts';
+import { fileSize, type ObjectRun, objectRuns, objectSizeAt } from '../layout/raid0.ts';
+import { Errno, errnoError } from '../runtime/errors.ts';
+import {
+  glimpse,
+  type HeldLock,
+  lockAll,
+  lockExtent,
+  type Stripe,
+  stripesOf,
+  unlock,
+} from './extent-locks.ts';
+import { cutRun, type Part, rpcSize } from './osc/brw.ts';
+import type { ObjectAttributes } from './osc/known-objects.ts';
+import { punch } from './osc/punch.ts';
+import { read } from './osc/read.ts';
+import { type ObjectTimes, setattr } from './osc/setattr.ts';
+import { sync } from './osc/sync.ts';
+import { write } from './osc/write.ts';
+import { RangeMemory } from './range-memory.ts';
+import type { RequestOptions } from './request-options.ts';
+import type { Session } from './session.ts';
+
+/** Largest offset that a number holds exactly. */
+const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
+
+const seconds = (session: Session): number => Math.floor(session.runtime.wallTime() / 1000);
+/** Attributes of all objects of a file, as they are now. */
+export function objectAttributes(
+  session: Session,
+  layout: Raid0Layout,
+  options: RequestOptions = {},
+): Promise<ObjectAttributes[]> {
+  return Promise.all(stripesOf(session, layout).map((stripe) => glimpse(stripe, options)));
+}
+
+/** Reads from `position` into the buffers; resolves with the bytes that the file has there. */
+export async function readFile(
+  session: Session,
+  layout: Raid0Layout,
+  buffers: readonly Uint8Array[],
+  position: number,
+  options: RequestOptions = {},
+): Promise<number> {
+  const memory = new RangeMemory(session.endpoint, buffers);
+  const held: HeldLock[] = [];
+  try {
+    if (memory.length === 0) return 0;
+    if (position + memory.length > OFFSET_MAX) throw errnoError(Errno.EFBIG, options.context);
+    const stripes = stripesOf(session, layout);
+    await lockRuns(held, stripes, objectRuns(layout, position, memory.length), 'read', options);
+    const count = await bytesAt(layout, stripes, held, position, memory.length, options);
+    if (count === 0) return 0;
+    await settle(
+      objectRuns(layout, position, count).map((run) =>
+        readRun(session, memory, lockOf(held, run), run, options),
+      ),
+    );
+    return count;
+  } finally {
+    unlock(held);
+    memory.release();
+  }
+}
+
+/** How many of `length` bytes from `position` are in the file. Only where an object ends before what is wanted of it are
+ * the others asked: the file ends where the last of them does. */
+async function bytesAt(
+  layout: Raid0Layout,
+  stripes: readonly Stripe[],
+  held: readonly HeldLock[],
+  position: number,
+  length: number,
+  options: RequestOptions,
+): Promise<number> {
+  const whole = objectRuns(layout, position, length).every((run) => {
+    const { stripe } = lockOf(held, run);
+    return run.objectOffset + run.length <= (stripe.ost.known.get(stripe.key)?.size ?? 0);
+  });
+  if (whole) return length;
+  const objects = await Promise.all(stripes.map((stripe) => glimpse(stripe, options)));
+  const sizes = objects.map((object, i) => {
+    const stripe = stripes[i]!;
+    return Math.max(object.size, held.some((h) => h.stripe.key === stripe.key) ? sizeOf(stripe) : 0);
+  });
+  return Math.min(Math.max(fileSize(layout, sizes) - position, 0), length);
+}
+
+const sizeOf = (stripe: Stripe): number => stripe.ost.known.get(stripe.key)?.size ?? 0;
+
+function lockOf(held: readonly HeldLock[], run: ObjectRun): HeldLock {
+  const lock = held.find(({ stripe }) => stripe.object.stripe === run.stripe);
+  if (lock === undefined) throw errnoError(Errno.EIO, { syscall: 'lock' });
+  return lock;
+}
+
+/** Locks what each run covers, in stripe order. */
+async function lockRuns(
+  held: HeldLock[],
+  stripes: readonly Stripe[],
+  runs: readonly ObjectRun[],
+  mode: 'read' | 'write',
+  options: RequestOptions,
+): Promise<void> {
+  for (const run of [...runs].sort((a, b) => a.stripe - b.stripe)) {
+    const stripe = stripes[run.stripe]!;
+    held.push(await lockExtent(stripe, mode, run.objectOffset, run.objectOffset + run.length, options));
+  }
+}
+
+/** Pieces of a run as segments of the caller's memory. */
+const segmentsOf = (memory: RangeMemory, run: ObjectRun) =>
+  run.pieces.flatMap((piece) => memory.segments(piece.rangeOffset, piece.length));
+
+async function readRun(
+  session: Session,
+  memory: RangeMemory,
+  { stripe, lock }: HeldLock,
+  run: ObjectRun,
+  options: RequestOptions,
+): Promise<void> {
+  // Behind the object's end there is nothing to read: those bytes are a hole of the file.
+  const there = Math.min(Math.max(sizeOf(stripe) - run.objectOffset, 0), run.length);
+  let skipped = 0;
+  for (const piece of run.pieces) {
+    const hole = Math.min(Math.max(skipped + piece.length - there, 0), piece.length);
+    if (hole > 0) memory.zero(piece.rangeOffset + piece.length - hole, hole);
+    skipped += piece.length;
+  }
+  if (there === 0) return;
+  const parts = cutRun(run.objectOffset, head(segmentsOf(memory, run), there), rpcSize(stripe.ost.granted));
+  const time = BigInt(seconds(session));
+  await settle(
+    parts.map(async (part) => {
+      const { object, ost } = stripe;
+      const request = { object, part, lockHandle: lock.serverHandle, owner: session.owner, time };
+      zeroRest(part, await read(ost, request, options));
+    }),
+  );
+}
+
+function head(segments: Part['segments'], length: number): Part['segments'] {
+  let left = length;
+  return segments.flatMap((segment) => {
+    const take = Math.min(segment.length, left);
+    left -= take;
+    return take === 0 ? [] : [{ ...segment, length: take }];
+  });
+}
+
+/** A server that counts exactly stops at the object's end; what it left out reads as zeroes. */
+function zeroRest(part: Part, count: number): void {
+  let at = 0;
+  for (const { memory, offset, length } of part.segments) {
+    const from = Math.max(count - at, 0);
+    if (from < length) memory.bytes.fill(0, offset + from, offset + length);
+    at += length;
+  }
+}
+
+/** Writes the buffers at `position`, or at the end of the file. Resolves with the position where they begin. */
+export async function writeFile(
+  session: Session,
+  layout: Raid0Layout,
+  buffers: readonly Uint8Array[],
+  position: number | 'end',
+  options: RequestOptions & { onWritten?: (stripe: Stripe, transno: bigint) => void } = {},
+): Promise<number> {
+  const memory = new RangeMemory(session.endpoint, buffers);
+  const held: HeldLock[] = [];
+  try {
+    const stripes = stripesOf(session, layout);
+    if (position === 'end') held.push(...(await lockAll(stripes, 'write', options)));
+    const at = position === 'end' ? fileSize(layout, stripes.map(sizeOf)) : position;
+    if (at + memory.length > OFFSET_MAX) throw errnoError(Errno.EFBIG, options.context);
+    if (memory.length === 0) return at;
+    const runs = objectRuns(layout, at, memory.length);
+    if (position !== 'end') await lockRuns(held, stripes, runs, 'write', options);
+    const time = seconds(session);
+    await settle(
+      runs.flatMap((run) => {
+        const { stripe, lock } = lockOf(held, run);
+        const { object, ost, key } = stripe;
+        return cutRun(run.objectOffset, segmentsOf(memory, run), rpcSize(ost.granted)).map(async (part) => {
+          const request = {
+            object,
+            part,
+            lockHandle: lock.serverHandle,
+            owner: session.owner,
+            time: BigInt(time),
+          };
+          const { oa, transno } = await write(ost, request, options);
+          ost.known.wrote(key, part.offset + part.length, time, Number(oa.o_blocks));
+          options.onWritten?.(stripe, transno);
+        });
+      }),
+    );
+    return at;
+  } finally {
+    unlock(held);
+    memory.release();
+  }
+}
+
+/** Cuts or grows all objects to what a file of `size` bytes has in them. The MDT has been told before (guide 11 §4). */
+export async function truncateFile(
+  session: Session,
+  layout: Raid0Layout,
+  size: number,
+  options: RequestOptions = {},
+): Promise<void> {
+  const stripes = stripesOf(session, layout);
+  const held = await lockAll(stripes, 'write', { ...options, discard: size === 0 });
+  try {
+    const time = seconds(session);
+    await settle(
+      stripes.map(async ({ object, ost, key }) => {
+        const cut = objectSizeAt(layout, object.stripe, size);
+        const oa = await punch(ost, object, cut, BigInt(time), session.owner, options);
+        ost.known.truncated(key, cut, time, Number(oa.o_blocks));
+      }),
+    );
+  } finally {
+    unlock(held);
+  }
+}
+
+/** Times on all objects. Into the past other clients must first have written what they hold (guide 11 §3). */
+export async function setObjectTimes(
+  session: Session,
+  layout: Raid0Layout,
+  times: ObjectTimes,
+  options: RequestOptions = {},
+): Promise<void> {
+  const stripes = stripesOf(session, layout);
+  const past = [times.atime, times.mtime].some((time) => time !== undefined && time < times.ctime);
+  const held = past ? await lockAll(stripes, 'write', options) : [];
+  try {
+    await settle(
+      stripes.map(async ({ object, ost, key }) => {
+        await setattr(ost, object, times, options);
+        ost.known.forget(key);
+      }),
+    );
+  } finally {
+    unlock(held);
+  }
+}
+
+/** Makes the data of a file durable. */
+export async function syncFile(
+  session: Session,
+  layout: Raid0Layout,
+  options: RequestOptions = {},
+): Promise<void> {
+  await settle(stripesOf(session, layout).map(({ object, ost }) => sync(ost, object, options)));
+}
+
+/** Waits for all, then throws the first failure: memory may be released only when nothing uses it any more. */
+async function settle(work: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(work);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}

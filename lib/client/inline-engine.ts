@@ -1,0 +1,377 @@
+/** The engine in the caller's thread: the calls of `Engine` on a session. */
+
+import { constants } from 'node:fs';
+import { formatFid, parseFid, sameFid } from '../fid/fid.ts';
+import { decodeLayout } from '../layout/layout-ea.ts';
+import { decodeStriping, describeLayout, encodeStriping } from '../layout/striping.ts';
+import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
+import { isDirectory, isRegular } from './attributes.ts';
+import { type OpenDirectory, openDirectory } from './directories.ts';
+import type {
+  AttributeChanges,
+  Attributes,
+  Counters,
+  Engine,
+  EntryValue,
+  Layout,
+  SpaceUsage,
+  StripingOptions,
+  TargetSpace,
+} from './engine.ts';
+import { Files } from './files.ts';
+import { fid2path } from './mdc/fid2path.ts';
+import { getLayoutEa } from './mdc/getattr.ts';
+import { setattr } from './mdc/reint-setattr.ts';
+import { getxattr, listxattr, setxattr } from './mdc/xattr.ts';
+import { NamespaceOperations } from './namespace-operations.ts';
+import type { OpenFile } from './open-file.ts';
+import { options, PathWalker, type WalkContext } from './path-walk.ts';
+import { permits } from './permission.ts';
+import { mdtOf, type Session } from './session.ts';
+import { targetSpaces, totalSpace } from './space.ts';
+
+const S_IFDIR = 0o040000;
+
+export class InlineEngine implements Engine {
+  readonly #session: Session;
+  readonly #walker: PathWalker;
+  readonly #files: Files;
+  readonly #namespace: NamespaceOperations;
+  readonly #open = new Map<number, OpenFile>();
+  readonly #directories = new Map<number, OpenDirectory>();
+  readonly #operations = new Map<number, AbortController>();
+  #nextHandle = 3;
+  #unmounting: Promise<void> | undefined;
+
+  constructor(session: Session) {
+    this.#session = session;
+    this.#walker = new PathWalker(session);
+    this.#files = new Files(session, this.#walker);
+    this.#namespace = new NamespaceOperations(session, this.#walker);
+  }
+
+  /** Closes what is open, then the session. */
+  unmount(): Promise<void> {
+    this.#unmounting ??= (async () => {
+      const files = [...this.#open.keys(), ...this.#directories.keys()];
+      const results = await Promise.allSettled(files.map((handle) => this.#close(handle)));
+      for (const result of results) {
+        if (result.status === 'rejected')
+          this.#session.runtime.log.warn({ err: result.reason }, 'closing a file at unmount failed');
+      }
+      await this.#session.close();
+    })();
+    return this.#unmounting;
+  }
+
+  counters(): Counters {
+    return this.#session.counters();
+  }
+
+  abort(operation: number): void {
+    this.#operations.get(operation)?.abort(new LustreError('ABORT_ERR', 'The operation was aborted'));
+  }
+
+  /** Runs one call: refuses after unmount, and lets `abort` reach it. */
+  async #run<T>(
+    syscall: string,
+    path: string,
+    operation: number | undefined,
+    work: (context: WalkContext) => Promise<T>,
+  ): Promise<T> {
+    if (this.#unmounting !== undefined) {
+      throw new LustreError('ESHUTDOWN', 'the file system is unmounted', { syscall, path }, -Errno.ESHUTDOWN);
+    }
+    if (path.includes('\0')) throw new LustreError('ERR_INVALID_ARG_VALUE', 'a path has a NUL', { syscall });
+    if (operation === undefined) return work({ syscall, path });
+    const controller = new AbortController();
+    this.#operations.set(operation, controller);
+    try {
+      return await work({ syscall, path, signal: controller.signal });
+    } finally {
+      this.#operations.delete(operation);
+    }
+  }
+
+  #file(handle: number, syscall: string): OpenFile {
+    const file = this.#open.get(handle);
+    if (file === undefined) throw errnoError(Errno.EBADF, { syscall });
+    return file;
+  }
+
+  // Attributes and paths.
+
+  stat(path: string, follow: boolean, operation?: number): Promise<Attributes> {
+    return this.#run(follow ? 'stat' : 'lstat', path, operation, async (context) => {
+      const inode = await this.#walker.resolve(path, follow, 'getattr', context);
+      return this.#files.attributes(inode, context);
+    });
+  }
+
+  access(path: string, mode: number, operation?: number): Promise<void> {
+    return this.#run('access', path, operation, async (context) => {
+      const inode = await this.#walker.resolve(path, true, mode === 0 ? 'lookup' : 'getattr', context);
+      if (mode !== 0 && !permits(inode.body, this.#session.who, mode))
+        throw errnoError(Errno.EACCES, options(context).context);
+    });
+  }
+
+  setattr(path: string, follow: boolean, changes: AttributeChanges, operation?: number): Promise<void> {
+    return this.#run(syscallOf(changes, follow), path, operation, async (context) => {
+      const inode = await this.#walker.resolve(path, follow, 'lookup', context);
+      await this.#files.setattr(inode, changes, context);
+    });
+  }
+
+  truncate(path: string, size: number, operation?: number): Promise<void> {
+    return this.#run('truncate', path, operation, async (context) => {
+      const inode = await this.#walker.resolve(path, true, 'lookup', context);
+      await this.#files.truncate(inode, size, context);
+    });
+  }
+
+  readlink(path: string, operation?: number): Promise<string> {
+    return this.#run('readlink', path, operation, async (context) => {
+      const inode = await this.#walker.resolve(path, false, 'lookup', context);
+      return this.#walker.readlink(inode, context);
+    });
+  }
+
+  realpath(path: string, operation?: number): Promise<string> {
+    return this.#run('realpath', path, operation, (context) => this.#walker.realpath(path, context));
+  }
+
+  fid(path: string, follow: boolean, operation?: number): Promise<string> {
+    return this.#run('fid', path, operation, async (context) =>
+      formatFid((await this.#walker.resolve(path, follow, 'lookup', context)).fid),
+    );
+  }
+
+  pathOf(fid: string, operation?: number): Promise<string> {
+    return this.#run('pathOf', '', operation, async (context) => {
+      const object = parseFid(fid);
+      if (sameFid(object, this.#session.root)) return '/';
+      const mdt = await mdtOf(this.#session, object);
+      const named = { ...options(context), context: { syscall: 'pathOf', fid } };
+      return `/${await fid2path(mdt, object, this.#session.root, 0, named)}`;
+    });
+  }
+
+  // The namespace.
+
+  mkdir(path: string, mode: number, operation?: number): Promise<void> {
+    return this.#run('mkdir', path, operation, (context) =>
+      this.#namespace.make({ mode: S_IFDIR | (mode & 0o7777) }, context),
+    );
+  }
+
+  mknod(path: string, mode: number, rdev: number, operation?: number): Promise<void> {
+    return this.#run('mknod', path, operation, (context) => this.#namespace.make({ mode, rdev }, context));
+  }
+
+  symlink(target: string, path: string, operation?: number): Promise<void> {
+    return this.#run('symlink', path, operation, (context) => this.#namespace.symlink(target, context));
+  }
+
+  link(existing: string, path: string, operation?: number): Promise<void> {
+    return this.#run('link', path, operation, (context) => this.#namespace.link(existing, context));
+  }
+
+  rename(from: string, to: string, operation?: number): Promise<void> {
+    return this.#run('rename', to, operation, (context) => this.#namespace.rename(from, context));
+  }
+
+  unlink(path: string, operation?: number): Promise<void> {
+    return this.#run('unlink', path, operation, (context) => this.#namespace.remove(false, context));
+  }
+
+  rmdir(path: string, operation?: number): Promise<void> {
+    return this.#run('rmdir', path, operation, (context) => this.#namespace.remove(true, context));
+  }
+
+  // Open files.
+
+  open(
+    path: string,
+    flags: number,
+    mode: number,
+    striping: StripingOptions,
+    operation?: number,
+  ): Promise<number> {
+    return this.#run('open', path, operation, async (context) => {
+      const file = await this.#files.open(flags, mode, striping, context);
+      const handle = this.#nextHandle++;
+      this.#open.set(handle, file);
+      return handle;
+    });
+  }
+
+  close(handle: number): Promise<void> {
+    return this.#run('close', '', undefined, () => this.#close(handle));
+  }
+
+  async #close(handle: number): Promise<void> {
+    const directory = this.#directories.get(handle);
+    const file = directory?.file ?? this.#file(handle, 'close');
+    this.#directories.delete(handle);
+    this.#open.delete(handle);
+    await this.#files.close(file);
+  }
+
+  async read(
+    handle: number,
+    buffers: readonly Uint8Array[],
+    position: number,
+    operation?: number,
+  ): Promise<number> {
+    const file = this.#file(handle, 'read');
+    return this.#run('read', file.path, operation, (context) =>
+      file.using(() => this.#files.read(file, buffers, position, context)),
+    );
+  }
+
+  async write(
+    handle: number,
+    buffers: readonly Uint8Array[],
+    position: number,
+    operation?: number,
+  ): Promise<number> {
+    const file = this.#file(handle, 'write');
+    return this.#run('write', file.path, operation, (context) =>
+      file.using(() => this.#files.write(file, buffers, position, context)),
+    );
+  }
+
+  async handleStat(handle: number, operation?: number): Promise<Attributes> {
+    const file = this.#file(handle, 'fstat');
+    return this.#run('fstat', file.path, operation, (context) =>
+      file.using(() => this.#files.attributes(file.inode, context)),
+    );
+  }
+
+  async handleSetattr(handle: number, changes: AttributeChanges, operation?: number): Promise<void> {
+    const file = this.#file(handle, 'fsetattr');
+    const syscall = `f${syscallOf(changes, true)}`;
+    return this.#run(syscall, file.path, operation, (context) =>
+      file.using(() => this.#files.setattr(file.inode, changes, context)),
+    );
+  }
+
+  async handleTruncate(handle: number, size: number, operation?: number): Promise<void> {
+    const file = this.#file(handle, 'ftruncate');
+    return this.#run('ftruncate', file.path, operation, (context) =>
+      file.using(async () => {
+        if (!file.writable) throw errnoError(Errno.EINVAL, options(context).context);
+        await this.#files.truncate(file.inode, size, context, { override: true });
+        file.modified = true;
+      }),
+    );
+  }
+
+  async handleSync(handle: number, dataOnly: boolean, operation?: number): Promise<void> {
+    const file = this.#file(handle, 'fsync');
+    return this.#run(dataOnly ? 'fdatasync' : 'fsync', file.path, operation, (context) =>
+      file.using(() => this.#files.sync(file, dataOnly, context)),
+    );
+  }
+
+  opendir(path: string, operation?: number): Promise<number> {
+    return this.#run('opendir', path, operation, async (context) => {
+      const flags = constants.O_RDONLY | constants.O_DIRECTORY;
+      const directory = await openDirectory(this.#session, this.#files, flags, context);
+      const handle = this.#nextHandle++;
+      this.#directories.set(handle, directory);
+      return handle;
+    });
+  }
+
+  async readdir(handle: number, operation?: number): Promise<readonly EntryValue[]> {
+    const directory = this.#directories.get(handle);
+    if (directory === undefined) throw errnoError(Errno.EBADF, { syscall: 'readdir' });
+    const { file } = directory;
+    return this.#run('readdir', file.path, operation, (context) => file.using(() => directory.read(context)));
+  }
+
+  // Layouts and extended attributes.
+
+  getLayout(path: string, operation?: number): Promise<Layout | undefined> {
+    return this.#run('getLayout', path, operation, async (context) => {
+      const inode = await this.#walker.resolve(path, true, 'lookup', context);
+      const { mbo_mode: mode } = inode.body;
+      if (!isRegular(mode) && !isDirectory(mode)) return undefined;
+      const ea = await getLayoutEa(inode.mdt, inode.fid, this.#session.who, options(context)).catch(noData);
+      if (ea === undefined || ea.length === 0) return undefined;
+      return isDirectory(mode) ? decodeStriping(ea) : describeLayout(decodeLayout(ea));
+    });
+  }
+
+  setLayout(path: string, striping: StripingOptions, operation?: number): Promise<void> {
+    return this.#run('setLayout', path, operation, async (context) => {
+      const inode = await this.#walker.resolve(path, true, 'lookup', context);
+      if (!isDirectory(inode.body.mbo_mode)) {
+        throw new LustreError(
+          'EEXIST',
+          'a file gets its layout when it is made',
+          { ...options(context).context, hint: 'Give the layout to open(), or set it on the directory' },
+          -Errno.EEXIST,
+        );
+      }
+      const what = { fid: inode.fid, striping: encodeStriping(striping) };
+      await setattr(inode.mdt, what, this.#session.who, options(context));
+    });
+  }
+
+  getxattr(path: string, name: string, follow: boolean, operation?: number): Promise<Uint8Array> {
+    return this.#run('getxattr', path, operation, async (context) => {
+      const inode = await this.#walker.resolve(path, follow, 'lookup', context);
+      return getxattr(inode.mdt, inode.fid, name, this.#session.who, options(context));
+    });
+  }
+
+  listxattr(path: string, follow: boolean, operation?: number): Promise<string[]> {
+    return this.#run('listxattr', path, operation, async (context) => {
+      const inode = await this.#walker.resolve(path, follow, 'lookup', context);
+      const names = await listxattr(inode.mdt, inode.fid, this.#session.who, options(context));
+      return this.#session.who.uid === 0 ? names : names.filter((name) => !name.startsWith('trusted.'));
+    });
+  }
+
+  setxattr(
+    path: string,
+    name: string,
+    value: Uint8Array | undefined,
+    flags: number,
+    follow: boolean,
+    operation?: number,
+  ): Promise<void> {
+    return this.#run(value === undefined ? 'removexattr' : 'setxattr', path, operation, async (context) => {
+      const inode = await this.#walker.resolve(path, follow, 'lookup', context);
+      await setxattr(inode.mdt, { fid: inode.fid, name, value, flags }, this.#session.who, options(context));
+      inode.expire();
+    });
+  }
+
+  // The whole file system.
+
+  statfs(operation?: number): Promise<SpaceUsage> {
+    return this.#run('statfs', '/', operation, (context) => totalSpace(this.#session, options(context)));
+  }
+
+  statfsTargets(operation?: number): Promise<TargetSpace[]> {
+    return this.#run('statfs', '/', operation, (context) => targetSpaces(this.#session, options(context)));
+  }
+
+  sync(operation?: number): Promise<void> {
+    return this.#run('sync', '/', operation, (context) => this.#files.syncAll(context));
+  }
+}
+
+function syscallOf(changes: AttributeChanges, follow: boolean): string {
+  const name = changes.mode !== undefined ? 'chmod' : changes.uid !== undefined ? 'chown' : 'utime';
+  return follow ? name : `l${name}`;
+}
+
+function noData(error: LustreError): undefined {
+  if (error.code !== 'ENODATA') throw error;
+  return undefined;
+}

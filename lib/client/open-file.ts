@@ -1,0 +1,65 @@
+/** An open file or directory: the MDT's handle, what was opened, and what is still under way on it. */
+
+import { appends, canRead, canWrite } from './flags.ts';
+import type { Inode } from './inodes.ts';
+
+/** Runs one after the other; a failure does not stop the next. */
+export class Turns {
+  #last: Promise<unknown> = Promise.resolve();
+
+  run<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work, work);
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+}
+
+export class OpenFile {
+  readonly inode: Inode;
+  /** node:fs flags. */
+  readonly flags: number;
+  /** The MDT's handle; 0n where it gave none. */
+  readonly openHandle: bigint;
+  readonly path: string;
+  /** Bytes were written or cut through this handle. */
+  modified = false;
+  /** Seconds of the last read; 0 when there was none. */
+  readAt = 0;
+  /** Appends through this client go one after the other, so that each sees where the one before ended. */
+  readonly appending: Turns;
+  readonly #pending = new Set<Promise<unknown>>();
+
+  constructor(inode: Inode, flags: number, openHandle: bigint, path: string, appending: Turns) {
+    this.inode = inode;
+    this.flags = flags;
+    this.openHandle = openHandle;
+    this.path = path;
+    this.appending = appending;
+  }
+
+  get readable(): boolean {
+    return canRead(this.flags);
+  }
+  get writable(): boolean {
+    return canWrite(this.flags);
+  }
+  get append(): boolean {
+    return appends(this.flags);
+  }
+
+  /** Keeps the file open until `work` is over. */
+  async using<T>(work: () => Promise<T>): Promise<T> {
+    const promise = work();
+    this.#pending.add(promise);
+    try {
+      return await promise;
+    } finally {
+      this.#pending.delete(promise);
+    }
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    await Promise.allSettled([...this.#pending]);
+  }
+}

@@ -1,0 +1,44 @@
+/** The targets of a mounted file system, as the layers above the connections use them. */
+import type { Fid } from '../fid/fid.ts';
+import type { LocationClient } from '../fid/location-client.ts';
+import type { Endpoint } from '../lnet/network.ts';
+import { LustreError } from '../runtime/errors.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { Counters } from './engine.ts';
+import type { Credentials } from './mdc/credentials.ts';
+import type { MetadataTarget } from './mdc/target.ts';
+import type { ObjectTarget, Owner } from './osc/target.ts';
+
+export interface Session {
+  readonly fsname: string;
+  readonly runtime: Runtime;
+  readonly endpoint: Endpoint;
+  readonly mdts: ReadonlyMap<number, MetadataTarget>;
+  readonly osts: ReadonlyMap<number, ObjectTarget>;
+  readonly location: LocationClient;
+  readonly root: Fid;
+  readonly who: Credentials;
+  readonly owner: Owner;
+  counters(): Counters;
+  /** Gives all locks back, disconnects from all targets, closes the endpoint. */
+  close(): Promise<void>;
+}
+
+/** The OST of a stripe. Throws EIO for an index that the configuration does not have. */
+export function ostOf(session: Session, index: number): ObjectTarget {
+  const ost = session.osts.get(index);
+  if (ost === undefined) {
+    throw new LustreError(
+      'EIO',
+      `the layout names OST ${index}, which ${session.fsname} does not have`,
+      { hint: 'The file system may have grown since the mount; mount again' },
+      -5,
+    );
+  }
+  return ost;
+}
+
+/** The MDT that holds a FID. */
+export async function mdtOf(session: Session, fid: Fid): Promise<MetadataTarget> {
+  return session.mdts.get(await session.location.locate(fid))!;
+}
