@@ -1,0 +1,258 @@
+/**
+ * What the operations of one metadata target share: its tables, locks, open files and objects, and the way a change
+ * is made: one transaction, a transno, and the client's line of last_rcvd in it (guides 06 §7, 16 §9).
+ */
+
+import type { Call, ClientRecord, Export, LastRcvd } from '../../connection/target.ts';
+import type { Fid } from '../../fid/fid.ts';
+import type { ServerNamespace } from '../../ldlm/server-namespace.ts';
+import type { PtlRpc } from '../../rpc/ptlrpc.ts';
+import { errnoError } from '../../runtime/errors.ts';
+import type { Runtime } from '../../runtime/runtime.ts';
+import { ConnectFlag } from '../../wire/connection-constants.ts';
+import type { Format, LdlmRequestValue } from '../../wire/format.ts';
+import { XattrName } from '../../wire/names.ts';
+import type { KeyValueStore } from '../store/key-value-store.ts';
+import type { DefaultLayout } from './file-layout.ts';
+import { NamespaceEdit, NamespaceView } from './namespace.ts';
+import { destroy, type RemovalContext } from './namespace-remove.ts';
+import type { ObjectAllocator } from './object-allocator.ts';
+import { OpenFiles } from './open-files.ts';
+import { ClientState, MdtTable } from './records.ts';
+import type { Sequences } from './sequences.ts';
+import { lockAll, type WantedLock } from './server-locks.ts';
+
+/** Bytes; 16 stripes and a pool. Grows with the largest layout that was made. */
+const MAX_LAYOUT_SIZE_MIN = 128;
+/** How often an operation starts again because a name changed while it waited for locks. */
+const NAME_RETRIES = 100;
+
+/** Thrown inside a transaction when the name that was locked is another object's by now. */
+class NameChanged extends Error {}
+
+export interface Storage {
+  readonly blockSize: number;
+  readonly blocks: bigint;
+  readonly free: bigint;
+  readonly available: bigint;
+  readonly files: bigint;
+  readonly filesFree: bigint;
+}
+
+export interface Modified<T> {
+  readonly result: T;
+  readonly transno: bigint;
+}
+
+export interface MetadataTargetParts {
+  readonly name: string;
+  readonly index: number;
+  readonly runtime: Runtime;
+  readonly ptlrpc: PtlRpc;
+  readonly store: KeyValueStore;
+  readonly locks: ServerNamespace;
+  readonly objects: ObjectAllocator;
+  readonly sequences: Sequences;
+  readonly defaultLayout: DefaultLayout;
+  readonly statfs: () => Promise<Storage>;
+  /** transno of the first change of this start, minus one. */
+  readonly epoch: bigint;
+}
+
+export class MetadataTarget {
+  readonly name: string;
+  readonly index: number;
+  readonly runtime: Runtime;
+  readonly ptlrpc: PtlRpc;
+  readonly store: KeyValueStore;
+  readonly locks: ServerNamespace;
+  readonly objects: ObjectAllocator;
+  readonly sequences: Sequences;
+  readonly defaultLayout: DefaultLayout;
+  readonly statfs: () => Promise<Storage>;
+  readonly files: OpenFiles;
+  /** What is on disk and what running transactions have written. */
+  readonly view: NamespaceView;
+  readonly removal: RemovalContext;
+  readonly lastRcvd: LastRcvd;
+  /** Layout size that clients should keep room for. */
+  maxLayoutSize = MAX_LAYOUT_SIZE_MIN;
+  #transno: bigint;
+  #lastCommitted: bigint;
+
+  constructor(parts: MetadataTargetParts) {
+    this.name = parts.name;
+    this.index = parts.index;
+    this.runtime = parts.runtime;
+    this.ptlrpc = parts.ptlrpc;
+    this.store = parts.store;
+    this.locks = parts.locks;
+    this.objects = parts.objects;
+    this.sequences = parts.sequences;
+    this.defaultLayout = parts.defaultLayout;
+    this.statfs = parts.statfs;
+    this.files = new OpenFiles(parts.runtime);
+    this.view = new NamespaceView(parts.store);
+    this.#transno = parts.epoch;
+    this.#lastCommitted = parts.epoch;
+    this.removal = {
+      isOpen: (fid) => this.files.isOpen(fid),
+      destroyObjects: (ns, layout) => this.objects.destroy({ table: (name) => ns.raw(name) }, layout),
+    };
+    this.lastRcvd = clientRecords(parts.store);
+  }
+
+  get lastCommitted(): bigint {
+    return this.#lastCommitted;
+  }
+
+  /** Seconds since the epoch. */
+  now(): bigint {
+    return BigInt(Math.floor(this.runtime.wallTime() / 1000));
+  }
+
+  /** Makes a change on behalf of a request; what `work` throws undoes it. */
+  async modify<T>(call: Call<Format>, work: (ns: NamespaceEdit) => T): Promise<Modified<T>> {
+    this.checkWritable(call.export);
+    const { clientUuid } = call.export;
+    let transno = 0n;
+    const result = await this.store.transact((tx) => {
+      transno = ++this.#transno;
+      const done = work(new NamespaceEdit(tx, transno));
+      const record = { lastTransno: transno, lastXid: call.request.xid, lastResult: 0 };
+      tx.table(MdtTable.client).put(Buffer.from(clientUuid), ClientState.encode(record));
+      return done;
+    });
+    this.#committed(transno);
+    this.objects.kick();
+    return { result, transno };
+  }
+
+  /** A change of the target's own, without a client. */
+  async modifyOwn<T>(work: (ns: NamespaceEdit) => T): Promise<T> {
+    let transno = 0n;
+    const result = await this.store.transact((tx) => {
+      transno = ++this.#transno;
+      return work(new NamespaceEdit(tx, transno));
+    });
+    this.#committed(transno);
+    this.objects.kick();
+    return result;
+  }
+
+  /** For an open that writes nothing: the client keeps its request until it is closed (guide 09 §5.1 step 9). */
+  emptyTransno(): bigint {
+    const transno = ++this.#transno;
+    this.store.sync().then(
+      () => this.#committed(transno),
+      // Later transactions fail by themselves; this one has nothing to lose.
+      () => undefined,
+    );
+    return transno;
+  }
+
+  #committed(transno: bigint): void {
+    if (transno > this.#lastCommitted) this.#lastCommitted = transno;
+  }
+
+  /** Throws EROFS on a connection that was made read-only. */
+  checkWritable(client: Export): void {
+    if ((client.connectData.ocd_connect_flags & ConnectFlag.OBD_CONNECT_RDONLY) !== 0n)
+      throw errnoError(30, { syscall: 'write' });
+  }
+
+  /** Locks that the client gives back with its request, before anything else (guide 08 §5.3). */
+  cancelEarly(call: Call<Format>, request: LdlmRequestValue | undefined): void {
+    if (request === undefined || request.lock_count === 0) return;
+    this.locks.cancelHandles(call.export, request.lock_handle.slice(0, request.lock_count));
+  }
+
+  /** Runs a change under locks; they are released when it is on disk. */
+  async modifyLocked<T>(
+    call: Call<Format>,
+    wanted: readonly WantedLock[],
+    work: (ns: NamespaceEdit) => T,
+  ): Promise<Modified<T>> {
+    const release = await lockAll(this.locks, wanted);
+    try {
+      return await this.modify(call, work);
+    } finally {
+      release();
+    }
+  }
+
+  /**
+   * The same for changes of names: `wanted` says what to lock when the names are the given objects'. Starts again when
+   * they are others' once the locks are held.
+   */
+  async modifyNames<T>(
+    call: Call<Format>,
+    names: readonly { readonly parent: Fid; readonly name: Uint8Array }[],
+    wanted: (found: readonly (Fid | undefined)[]) => readonly WantedLock[],
+    work: (ns: NamespaceEdit, found: readonly (Fid | undefined)[]) => T,
+  ): Promise<Modified<T>> {
+    for (let attempt = 0; attempt < NAME_RETRIES; attempt++) {
+      const found = names.map(({ parent, name }) => this.#resolve(this.view, parent, name));
+      try {
+        return await this.modifyLocked(call, wanted(found), (ns) => {
+          names.forEach(({ parent, name }, i) => {
+            if (!same(this.#resolve(ns, parent, name), found[i])) throw new NameChanged();
+          });
+          return work(ns, found);
+        });
+      } catch (error) {
+        if (!(error instanceof NameChanged)) throw error;
+      }
+    }
+    throw errnoError(16, { syscall: 'lookup', hint: 'The name changed again and again' });
+  }
+
+  /** A name that cannot be looked up is not there; the operation says why. */
+  #resolve(ns: NamespaceView, parent: Fid, name: Uint8Array): Fid | undefined {
+    if (name.length === 0 || ns.find(parent) === undefined) return undefined;
+    return ns.lookup(parent, name)?.fid;
+  }
+
+  /** Ends a client's open files, as its last close of each would. */
+  async closeAll(client: Export): Promise<void> {
+    for (const file of this.files.of(client)) {
+      this.files.close(file);
+      if (this.files.isOpen(file.fid) || !this.view.isOrphan(file.fid)) continue;
+      await this.modifyOwn((ns) => destroy(ns, file.fid, this.removal));
+    }
+  }
+
+  /** The layout EA of a file, or a directory's default. */
+  layoutOf(fid: Fid): Uint8Array | undefined {
+    return this.view.xattr(fid, XattrName.XATTR_NAME_LOV);
+  }
+
+  noteLayoutSize(size: number): void {
+    this.maxLayoutSize = Math.max(this.maxLayoutSize, size);
+  }
+}
+
+function same(a: Fid | undefined, b: Fid | undefined): boolean {
+  return a?.f_oid === b?.f_oid && a?.f_seq === b?.f_seq && a?.f_ver === b?.f_ver;
+}
+
+/** last_rcvd: one record a client, written with each of its changes. */
+function clientRecords(store: KeyValueStore): LastRcvd {
+  const key = (uuid: string): Buffer => Buffer.from(uuid);
+  return {
+    load(): ClientRecord[] {
+      const all = store.table(MdtTable.client).range(new Uint8Array(0), Buffer.alloc(64, 0xff));
+      return [...all].map((e) => ({ uuid: Buffer.from(e.key).toString(), ...ClientState.decode(e.value) }));
+    },
+    async put(record) {
+      const bytes = ClientState.encode(record);
+      const present = store.table(MdtTable.client).get(key(record.uuid));
+      // A change has written its client's record in its own transaction.
+      if (present !== undefined && ClientState.decode(present).lastTransno >= record.lastTransno) return;
+      await store.transact((tx) => tx.table(MdtTable.client).put(key(record.uuid), bytes));
+    },
+    async remove(uuid) {
+      await store.transact((tx) => tx.table(MdtTable.client).remove(key(uuid)));
+    },
+  };
+}

@@ -1,0 +1,57 @@
+/** MDS_CLOSE (guide 09 §7). */
+import type { Operation } from '../../../connection/target.ts';
+import { errnoError } from '../../../runtime/errors.ts';
+import { required } from '../../../wire/format.ts';
+import { RQF_MDS_CLOSE } from '../../../wire/formats.ts';
+import type { MdtRecSetattr } from '../../../wire/mds-structs.ts';
+import type { MetadataTarget } from '../metadata-target.ts';
+import { destroy } from '../namespace-remove.ts';
+import { type Attributes, closeAttributes } from '../namespace-setattr.ts';
+
+/** The setattr record as the namespace takes it. */
+export function recordAttributes(rec: MdtRecSetattr): Attributes {
+  return {
+    valid: rec.sa_valid,
+    mode: rec.sa_mode,
+    uid: rec.sa_uid,
+    gid: rec.sa_gid,
+    size: rec.sa_size,
+    blocks: rec.sa_blocks,
+    atime: rec.sa_atime,
+    mtime: rec.sa_mtime,
+    ctime: rec.sa_ctime,
+    flags: rec.sa_attr_flags,
+    projid: rec.sa_projid,
+  };
+}
+
+export function close(mdt: MetadataTarget): Operation<typeof RQF_MDS_CLOSE> {
+  return {
+    format: RQF_MDS_CLOSE,
+    async handle(call) {
+      const { mio_open_handle } = required(call.values, 'mdt_epoch');
+      const rec = required(call.values, 'rec_reint');
+      const file = mdt.files.find(call.export, mio_open_handle);
+      if (file === undefined) throw errnoError(116, { syscall: 'close' });
+      // The file is closed whatever else happens.
+      mdt.files.close(file);
+      const readOnly = isReadOnly(mdt, call.export);
+      const { transno } = readOnly
+        ? { transno: mdt.emptyTransno() }
+        : await mdt.modify(call, (ns) => {
+            if (ns.isOrphan(file.fid) && !mdt.files.isOpen(file.fid)) destroy(ns, file.fid, mdt.removal);
+            else closeAttributes(ns, file.fid, recordAttributes(rec));
+          });
+      call.reply({ mdt_body: {} }, { transno });
+    },
+  };
+}
+
+function isReadOnly(mdt: MetadataTarget, client: Parameters<MetadataTarget['checkWritable']>[0]): boolean {
+  try {
+    mdt.checkWritable(client);
+    return false;
+  } catch {
+    return true;
+  }
+}
