@@ -184,6 +184,8 @@ class Endpoint {
   void flushAllWanted();
   void takeRequests();
   void acceptConnections();
+  static bool isHalfOpen(const ConnectionPtr& c);
+  void dropOldestHalfOpen();
   void handle(const ConnectionPtr& c, std::uint32_t events);
   void handshakeRead(const ConnectionPtr& c);
   int handshakeStep(const ConnectionPtr& c);
@@ -256,6 +258,7 @@ class Endpoint {
   std::vector<ConnectionPtr> readable_;
   std::vector<ConnectionPtr> waiting_;  // parsers that stand still for want of room
   std::size_t halfOpen_ = 0;
+  std::deque<std::weak_ptr<Connection>> halfOpenOrder_;  // oldest first; some have gone on
   std::int64_t nextTick_ = 0;
   std::int64_t closeDeadline_ = 0;
   std::thread thread_;

@@ -371,6 +371,7 @@ void Endpoint::tick() {
     event.data.ptr = &listener_;
     epoll_ctl(epoll_, EPOLL_CTL_MOD, listener_, &event);
   }
+  while (!halfOpenOrder_.empty() && !isHalfOpen(halfOpenOrder_.front().lock())) halfOpenOrder_.pop_front();
   forgetIdlePeers();
 }
 

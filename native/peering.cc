@@ -51,7 +51,7 @@ void Endpoint::acceptConnections() {
     const char* refusal = nullptr;
     if (!config_.acceptUnprivileged && remote.port() > kReservedPortMax) {
       refusal = "its source port is not privileged";
-    } else if (halfOpen_ >= kHalfOpenMax || connections_.size() >= kConnectionsMax) {
+    } else if (connections_.size() >= kConnectionsMax) {
       refusal = "too many connections";
     }
     if (refusal != nullptr) {
@@ -61,6 +61,7 @@ void Endpoint::acceptConnections() {
              "connection from " + remote.text() + " refused: " + refusal);
       continue;
     }
+    if (halfOpen_ >= kHalfOpenMax) dropOldestHalfOpen();
     setStreamOptions(fd, config_.socketTimeoutMs);
     auto c = std::make_shared<Connection>(*this, fd, Connection::Stage::AwaitRequest, false);
     c->remote = remote;
@@ -68,7 +69,24 @@ void Endpoint::acceptConnections() {
     c->deadline = now() + kAcceptTimeoutMs;
     schedule(c->deadline);
     ++halfOpen_;
+    halfOpenOrder_.push_back(c);
     watch(c);
+  }
+}
+
+bool Endpoint::isHalfOpen(const ConnectionPtr& c) {
+  return c != nullptr &&
+         (c->stage == Connection::Stage::AwaitRequest || c->stage == Connection::Stage::AwaitHello);
+}
+
+// Those who connect and say nothing shall not keep out those who speak at once.
+void Endpoint::dropOldestHalfOpen() {
+  while (!halfOpenOrder_.empty()) {
+    const ConnectionPtr c = halfOpenOrder_.front().lock();
+    halfOpenOrder_.pop_front();
+    if (!isHalfOpen(c)) continue;
+    closeConnection(c, EBUSY, "it was silent and others wait");
+    return;
   }
 }
 

@@ -50,9 +50,11 @@ const checksumTypes: Record<ChecksumName, number> = { crc32: 1, adler32: 2, crc3
 class PinnedMemory implements Memory {
   readonly bytes: Uint8Array;
   readonly number: number;
+  readonly endpoint: object;
   #release: ((memory: number) => void) | undefined;
 
-  constructor(bytes: Uint8Array, number: number, release: (memory: number) => void) {
+  constructor(endpoint: object, bytes: Uint8Array, number: number, release: (memory: number) => void) {
+    this.endpoint = endpoint;
     this.bytes = bytes;
     this.number = number;
     this.#release = release;
@@ -91,6 +93,8 @@ export class NativeLnetEndpoint implements Endpoint {
   #closing: Promise<void> | undefined;
   #closed: (() => void) | undefined;
   #finished = false;
+  /** What was counted until it was closed. */
+  #lastCounters: EndpointCounters | undefined;
 
   /** Throws an Error with `errno` when it cannot listen. Use `openNativeEndpoint`. */
   constructor(runtime: Runtime, addon: LnetAddon, nid: Nid, options: NativeEndpointOptions) {
@@ -160,6 +164,7 @@ export class NativeLnetEndpoint implements Endpoint {
     if (!Number.isSafeInteger(bytes) || bytes < 0) {
       throw new LustreError('EINVAL', `cannot allocate ${bytes} bytes`, { nid: this.nid });
     }
+    if (this.#finished) throw this.#shutDown('allocate');
     return this.pin(new Uint8Array(this.#native.allocate(bytes), 0, bytes));
   }
 
@@ -171,9 +176,10 @@ export class NativeLnetEndpoint implements Endpoint {
     ) {
       throw new LustreError('EINVAL', 'cannot pin a buffer that is shared or resizable', { nid: this.nid });
     }
+    if (this.#finished) throw this.#shutDown('pin');
     const number = this.#native.pin(bytes);
     if (number < 0) throw this.#shutDown('pin');
-    return new PinnedMemory(bytes, number, (memory) => this.#release(memory));
+    return new PinnedMemory(this, bytes, number, (memory) => this.#release(memory));
   }
 
   checksum(type: ChecksumName, segments: readonly Segment[]): number {
@@ -205,7 +211,7 @@ export class NativeLnetEndpoint implements Endpoint {
   }
 
   counters(): EndpointCounters {
-    return this.#native.counters();
+    return this.#lastCounters ?? this.#native.counters();
   }
 
   close(): Promise<void> {
@@ -235,7 +241,7 @@ export class NativeLnetEndpoint implements Endpoint {
     let at: number = ScratchWord.SEGMENTS;
     for (const { memory, offset, length } of segments) {
       if (
-        !(memory instanceof PinnedMemory) ||
+        !(memory instanceof PinnedMemory && memory.endpoint === this) ||
         !(offset >= 0 && length >= 0 && offset + length <= memory.bytes.byteLength)
       ) {
         throw new LustreError('EINVAL', `segment ${offset}+${length} is not inside memory of this endpoint`, {
@@ -431,6 +437,7 @@ export class NativeLnetEndpoint implements Endpoint {
 
   #onClosed(): void {
     this.#finished = true;
+    this.#lastCounters = this.#native.counters();
     this.#native.finish();
     this.#closed?.();
   }
