@@ -2,8 +2,9 @@
  * The blocks of commands that an MGS writes into configuration logs (guide 14 §5, §6; guide 05 §5), in a kernel MGS's
  * order and content. A block becomes records between a START and an END marker.
  */
-import { type Nid, nidToBits } from '../../lnet/nid.ts';
+
 import { encodeConfigRecord } from '../../config/config-record.ts';
+import { type Nid, nidToBits } from '../../lnet/nid.ts';
 import { ConfigCommand, MarkerFlag } from '../../wire/connection-constants.ts';
 import { CfgMarker, LmvDesc, LovDesc } from '../../wire/connection-structs.ts';
 
@@ -175,7 +176,12 @@ export function addOst(fsname: string, index: number): ConfigBlock {
 }
 
 /** A block's records with its markers. `createdAt` in seconds. */
-export function blockRecords(block: ConfigBlock, step: number, createdAt: bigint, version: number): Uint8Array[] {
+export function blockRecords(
+  block: ConfigBlock,
+  step: number,
+  createdAt: bigint,
+  version: number,
+): Uint8Array[] {
   const marker = (flags: number): Uint8Array =>
     encodeConfigRecord(C.LCFG_MARKER, [
       '',

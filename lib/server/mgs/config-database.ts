@@ -3,6 +3,8 @@
  * only grow, because clients go on reading from the last index they have: a block that no longer holds becomes SKIP in
  * place and its successor is appended.
  */
+
+import { configMarker, decodeConfigRecord, encodeConfigRecord } from '../../config/config-record.ts';
 import {
   appendRecords,
   createLog,
@@ -11,7 +13,6 @@ import {
   readRecords,
   replaceRecord,
 } from '../../llog/plain-log.ts';
-import { configMarker, decodeConfigRecord, encodeConfigRecord } from '../../config/config-record.ts';
 import { ConfigCommand, MarkerFlag } from '../../wire/connection-constants.ts';
 import { CfgMarker } from '../../wire/connection-structs.ts';
 import { LlogRecType } from '../../wire/llog-constants.ts';
@@ -213,5 +214,7 @@ function targetsOf(
 ): RegisteredTarget[] {
   const start = encoder.encode(`target/${fsname}/${kind}/`);
   const end = encoder.encode(`target/${fsname}/${kind}0`);
-  return [...table.range(start, end)].map(({ value }) => JSON.parse(decoder.decode(value)) as RegisteredTarget);
+  return [...table.range(start, end)].map(
+    ({ value }) => JSON.parse(decoder.decode(value)) as RegisteredTarget,
+  );
 }

@@ -1,8 +1,17 @@
 /** The llog requests (guide 14 §2): the MGS opens and closes the log in each of them and keeps no state between. */
 import type { Call, Operation } from '../../connection/target.ts';
-import { findLog, LLOG_NAME_SEQUENCE, type LogBlock, type LogId, type LogTable } from '../../llog/plain-log.ts';
-import { logExists, nextBlock, previousBlock, readHeader } from '../../llog/plain-log.ts';
 import { headerStruct } from '../../llog/header.ts';
+import {
+  findLog,
+  LLOG_NAME_SEQUENCE,
+  type LogBlock,
+  type LogId,
+  type LogTable,
+  logExists,
+  nextBlock,
+  previousBlock,
+  readHeader,
+} from '../../llog/plain-log.ts';
 import { LLOG_CHUNK_SIZE } from '../../llog/record.ts';
 import { Errno } from '../../runtime/errors.ts';
 import { type Format, required } from '../../wire/format.ts';
@@ -16,7 +25,10 @@ import { LlogContext, LlogFlag } from '../../wire/llog-constants.ts';
 import type { LlogdBody } from '../../wire/llog-structs.ts';
 import { Opcode } from '../../wire/opcodes.ts';
 
-function operation<F extends Format>(format: F, handle: (call: Call<F>) => void | Promise<void>): Operation<F> {
+function operation<F extends Format>(
+  format: F,
+  handle: (call: Call<F>) => void | Promise<void>,
+): Operation<F> {
   return { format, handle };
 }
 
@@ -48,7 +60,9 @@ export function logOperations(table: LogTable): [number, Operation][] {
     if (refused !== 0) return call.fail(refused);
     if (body.lgd_logid.lgl_oi.oi.oi_id !== 0n) {
       const found = logOf(table, body);
-      return 'errno' in found ? call.fail(found.errno) : call.reply({ llogd_body: { lgd_logid: logid(found.log) } });
+      return 'errno' in found
+        ? call.fail(found.errno)
+        : call.reply({ llogd_body: { lgd_logid: logid(found.log) } });
     }
     if (call.values.name === undefined) return call.fail(Errno.EINVAL);
     const log = findLog(table, call.values.name);
@@ -81,7 +95,11 @@ export function logOperations(table: LogTable): [number, Operation][] {
 
 type BlockFormat = typeof RQF_LLOG_ORIGIN_HANDLE_NEXT_BLOCK | typeof RQF_LLOG_ORIGIN_HANDLE_PREV_BLOCK;
 
-function answerBlock(call: Call<BlockFormat>, table: LogTable, find: (log: LogId) => LogBlock | undefined): void {
+function answerBlock(
+  call: Call<BlockFormat>,
+  table: LogTable,
+  find: (log: LogId) => LogBlock | undefined,
+): void {
   const body = required(call.values, 'llogd_body');
   const found = logOf(table, body);
   if ('errno' in found) return call.fail(found.errno);

@@ -2,9 +2,11 @@
  * The management server (guides 05 §4 to §6 and §12, 14, 16 §3.1): keeps the configuration logs, enters targets into them
  * and tells clients of changes by revoking the locks they hold on them.
  */
+
+import { configResource } from '../../config/config-lock.ts';
 import type { ConnectGrant, Operation, Target } from '../../connection/target.ts';
-import { ServerNamespace } from '../../ldlm/server-namespace.ts';
 import type { ResourceId } from '../../ldlm/lock.ts';
+import { ServerNamespace } from '../../ldlm/server-namespace.ts';
 import { Errno, errnoOf } from '../../runtime/errors.ts';
 import { type Runtime, withLog } from '../../runtime/runtime.ts';
 import { ConnectFlag, ConnectFlag2, TargetFlag } from '../../wire/connection-constants.ts';
@@ -15,7 +17,6 @@ import { LockMode } from '../../wire/ldlm-constants.ts';
 import { Opcode } from '../../wire/opcodes.ts';
 import type { KeyValueStore } from '../store/key-value-store.ts';
 import { LUSTRE_VERSION } from '../version.ts';
-import { configResource } from '../../config/config-lock.ts';
 import { ConfigDatabase, LLOG_TABLE } from './config-database.ts';
 import { logOperations } from './log-operations.ts';
 import { checkRegistration } from './target-registration.ts';
@@ -77,7 +78,10 @@ function targetReg(database: ConfigDatabase, locks: ServerNamespace, runtime: Ru
         const { fsname, target, name } = checkRegistration(info, database);
         const changed = await database.register(fsname, target);
         if (changed) revoke(locks, configResource(fsname), runtime);
-        runtime.log.info({ peer: call.request.peer, registered: name, nodes: target.nodes, changed }, 'target registered');
+        runtime.log.info(
+          { peer: call.request.peer, registered: name, nodes: target.nodes, changed },
+          'target registered',
+        );
         const kept = ~(TargetFlag.LDD_F_NEED_INDEX | TargetFlag.LDD_F_VIRGIN | TargetFlag.LDD_F_UPDATE);
         call.reply({
           mgs_target_info: {

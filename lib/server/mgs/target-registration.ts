@@ -1,5 +1,5 @@
 /** MGS_TARGET_REG (guide 05 §6): what a target says of itself, checked, and the index and name it is given. */
-import { type Nid, NID_ANY, nidFromBits, parseNid } from '../../lnet/nid.ts';
+import { NID_ANY, type Nid, nidFromBits, parseNid } from '../../lnet/nid.ts';
 import { LustreError } from '../../runtime/errors.ts';
 import { NidList, TargetFlag } from '../../wire/connection-constants.ts';
 import type { MgsTargetInfo } from '../../wire/connection-structs.ts';
@@ -22,11 +22,13 @@ function refuse(code: string, errno: number, message: string): LustreError {
 
 /** Throws EINVAL for a malformed request and EADDRINUSE for an index that another target has. */
 export function checkRegistration(info: MgsTargetInfo, database: ConfigDatabase): TargetRegistration {
-  const { LDD_F_SV_TYPE_MDT, LDD_F_SV_TYPE_OST, LDD_F_NEED_INDEX, LDD_F_VIRGIN, LDD_F_WRITECONF } = TargetFlag;
+  const { LDD_F_SV_TYPE_MDT, LDD_F_SV_TYPE_OST, LDD_F_NEED_INDEX, LDD_F_VIRGIN, LDD_F_WRITECONF } =
+    TargetFlag;
   const flags = info.mti_flags;
   const isMdt = (flags & LDD_F_SV_TYPE_MDT) !== 0;
   const isOst = (flags & LDD_F_SV_TYPE_OST) !== 0;
-  if (isMdt === isOst) throw refuse('EINVAL', 22, `A target with flags 0x${flags.toString(16)} is neither MDT nor OST`);
+  if (isMdt === isOst)
+    throw refuse('EINVAL', 22, `A target with flags 0x${flags.toString(16)} is neither MDT nor OST`);
   const fsname = info.mti_fsname;
   if (!/^[A-Za-z0-9_-]{1,8}$/.test(fsname))
     throw refuse('EINVAL', 22, `'${fsname}' is not a file system's name (1 to 8 letters, digits, _ and -)`);
@@ -66,6 +68,7 @@ function failoverNids(params: string): Nid[][] {
     .filter((param) => param.startsWith('failover.node='))
     .flatMap((param) => param.slice('failover.node='.length).split(':'))
     .filter((node) => node !== '');
-  if (nodes.length > FAILOVER_NODES_MAX) throw refuse('EINVAL', 22, `A target gives ${nodes.length} failover nodes`);
+  if (nodes.length > FAILOVER_NODES_MAX)
+    throw refuse('EINVAL', 22, `A target gives ${nodes.length} failover nodes`);
   return nodes.map((node) => node.split(',').map(parseNid));
 }

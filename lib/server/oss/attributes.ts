@@ -1,9 +1,9 @@
 /** OST_GETATTR and OST_SETATTR (guide 12 §4.1, §4.2). */
 import type { Operation } from '../../connection/target.ts';
 import { Errno } from '../../runtime/errors.ts';
+import { FilterFid } from '../../wire/fid-structs.ts';
 import { required } from '../../wire/format.ts';
 import { RQF_OST_GETATTR, RQF_OST_SETATTR } from '../../wire/formats.ts';
-import { FilterFid } from '../../wire/fid-structs.ts';
 import { LockMode } from '../../wire/ldlm-constants.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import { ObdoFlag } from '../../wire/ost-constants.ts';

@@ -49,10 +49,14 @@ export function checkBrw(call: BrwCall, ost: OstContext): BrwRequest {
   if ((pieces & (pieces - 1)) !== 0) throw protocolError(`${pieces} bulk descriptors announced`);
   const bytes = checkNiobufs(all);
   const short = hasFlag(oa, ObdoFlag.OBD_FL_SHORT_IO);
-  const most = short ? SHORT_IO_MAX : Math.max(1 << 20, Math.min(call.export.connectData.ocd_brw_size, BULK_MAX));
-  if (bytes > most || (short && count !== 1)) throw protocolError(`${bytes} bytes in ${count} niobufs in one RPC`);
+  const most = short
+    ? SHORT_IO_MAX
+    : Math.max(1 << 20, Math.min(call.export.connectData.ocd_brw_size, BULK_MAX));
+  if (bytes > most || (short && count !== 1))
+    throw protocolError(`${bytes} bytes in ${count} niobufs in one RPC`);
   const locked = all.filter((niobuf) => (niobuf.rnb_flags & BrwFlag.OBD_BRW_SRVLOCK) !== 0).length;
-  if (locked !== 0 && locked !== count) throw errnoError(Errno.EFAULT, { syscall: 'niobufs disagree on SRVLOCK' });
+  if (locked !== 0 && locked !== count)
+    throw errnoError(Errno.EFAULT, { syscall: 'niobufs disagree on SRVLOCK' });
   return {
     oa,
     object,
@@ -74,7 +78,8 @@ function checkNiobufs(niobufs: readonly NiobufRemote[]): number {
     end = niobuf.rnb_offset + BigInt(niobuf.rnb_len);
     bytes += niobuf.rnb_len;
   });
-  if (end > OBJECT_BYTES_MAX) throw errnoError(Errno.EFBIG, { syscall: 'read or write beyond the largest object' });
+  if (end > OBJECT_BYTES_MAX)
+    throw errnoError(Errno.EFBIG, { syscall: 'read or write beyond the largest object' });
   return bytes;
 }
 
@@ -100,7 +105,9 @@ export async function underLock<T>(
     ost.locks.prolong(call.export, resource, extent);
     return work();
   }
-  const lock = await ost.locks.lock(resource, mode === 'read' ? LockMode.LCK_PR : LockMode.LCK_PW, { extent });
+  const lock = await ost.locks.lock(resource, mode === 'read' ? LockMode.LCK_PR : LockMode.LCK_PW, {
+    extent,
+  });
   try {
     return await work();
   } finally {

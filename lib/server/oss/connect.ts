@@ -34,10 +34,8 @@ const FLAGS =
   F.OBD_CONNECT_JOBSTATS |
   F.OBD_CONNECT_SHORTIO |
   F.OBD_CONNECT_FLAGS2;
-const FLAGS2 =
-  F2.OBD_CONNECT2_REP_MBITS | F2.OBD_CONNECT2_INC_XID | F2.OBD_CONNECT2_LSEEK;
-const CHECKSUMS =
-  ChecksumType.OBD_CKSUM_CRC32 | ChecksumType.OBD_CKSUM_CRC32C | ChecksumType.OBD_CKSUM_ADLER;
+const FLAGS2 = F2.OBD_CONNECT2_REP_MBITS | F2.OBD_CONNECT2_INC_XID | F2.OBD_CONNECT2_LSEEK;
+const CHECKSUMS = ChecksumType.OBD_CKSUM_CRC32 | ChecksumType.OBD_CKSUM_CRC32C | ChecksumType.OBD_CKSUM_ADLER;
 
 /** The largest bulk of one RPC. */
 export const BRW_SIZE_MAX: number = 16 << 20;
@@ -54,7 +52,11 @@ export function ostConnect(
   if (has(F.OBD_CONNECT_SKIP_ORPHAN) && !has(F.OBD_CONNECT_MDS))
     throw errnoError(Errno.EPROTO, { syscall: 'connect', hint: 'Only an MDT may ask for SKIP_ORPHAN' });
   if (has(F.OBD_CONNECT_INDEX) && asked.ocd_index !== ost.index)
-    throw errnoError(Errno.EBADF, { syscall: 'connect', target: ost.name, hint: `Its index is ${ost.index}` });
+    throw errnoError(Errno.EBADF, {
+      syscall: 'connect',
+      target: ost.name,
+      hint: `Its index is ${ost.index}`,
+    });
   const brwSize = has(F.OBD_CONNECT_BRW_SIZE) ? grantedBrwSize(asked.ocd_brw_size) : BRW_SIZE_MIN;
   const checksums = asked.ocd_cksum_types & CHECKSUMS;
   if (has(F.OBD_CONNECT_CKSUM) && checksums === 0)

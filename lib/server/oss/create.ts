@@ -96,8 +96,7 @@ async function cleanOrphans(ost: OstContext, call: CreateCall, used: Fid): Promi
       if (errnoOf(error) !== Errno.ENOENT) throw error;
     });
   }
-  const keepsIds =
-    (call.export.connectData.ocd_connect_flags & ConnectFlag.OBD_CONNECT_SKIP_ORPHAN) !== 0n;
+  const keepsIds = (call.export.connectData.ocd_connect_flags & ConnectFlag.OBD_CONNECT_SKIP_ORPHAN) !== 0n;
   if (keepsIds) return last;
   await ost.store.precreate(used.f_seq, used.f_oid, used.f_oid);
   return used.f_oid;

@@ -2,9 +2,10 @@
  * Data sequences (guide 07 §4, §7): an MDT asks an OST for the sequence that its objects get their numbers in. Each OST
  * gives them out of a range of its own, far above those of MDTs, so that it needs no controller to ask.
  */
-import { FidSeq, RangeType, SeqOp } from '../../wire/fid-constants.ts';
+
 import type { Operation } from '../../connection/target.ts';
 import { Errno, errnoError } from '../../runtime/errors.ts';
+import { FidSeq, RangeType, SeqOp } from '../../wire/fid-constants.ts';
 import { required } from '../../wire/format.ts';
 import { RQF_SEQ_QUERY } from '../../wire/formats.ts';
 import { operation } from '../operation.ts';

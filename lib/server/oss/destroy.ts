@@ -1,8 +1,8 @@
 /** OST_DESTROY (guide 12 §8): clients' locks first, then the object. An absent one is -ENOENT, which an MDT takes as done. */
 import type { Operation } from '../../connection/target.ts';
-import { Errno, errnoError, errnoOf } from '../../runtime/errors.ts';
 import { ostResource } from '../../fid/resource.ts';
 import type { ResourceId } from '../../ldlm/lock.ts';
+import { Errno, errnoError, errnoOf } from '../../runtime/errors.ts';
 import { required } from '../../wire/format.ts';
 import { RQF_OST_DESTROY } from '../../wire/formats.ts';
 import { LockMode } from '../../wire/ldlm-constants.ts';

@@ -40,7 +40,9 @@ export function ostGetInfo(ost: OstContext): Operation {
         case 'last_fid':
           return lastFid(ost, call as Call<typeof RQF_OST_GET_INFO_LAST_FID>);
         case 'last_id':
-          return (call as Call<typeof RQF_OST_GET_INFO_LAST_ID>).reply({ obd_id: BigInt(ost.store.lastId(0n)) });
+          return (call as Call<typeof RQF_OST_GET_INFO_LAST_ID>).reply({
+            obd_id: BigInt(ost.store.lastId(0n)),
+          });
         default:
           call.fail(Errno.EOPNOTSUPP);
       }
@@ -77,7 +79,11 @@ export function ostLadvise(ost: OstContext): Operation {
     const object = objectOf(oa, ost);
     const header = required(call.values, 'ost_ladvise_hdr');
     const advice = required(call.values, 'ost_ladvise');
-    if (header.lah_magic !== Ladvise.LADVISE_MAGIC || header.lah_count < 1 || header.lah_count > advice.length)
+    if (
+      header.lah_magic !== Ladvise.LADVISE_MAGIC ||
+      header.lah_count < 1 ||
+      header.lah_count > advice.length
+    )
       throw protocolError('malformed advice');
     for (const one of advice) {
       if (one.lla_end <= one.lla_start) throw protocolError('advice for an empty range');

@@ -1,7 +1,7 @@
 /** What every request about an object goes through (guide 12 §1.1, §2): the obdo's id checked, attributes packed into it. */
 import type { Export } from '../../connection/target.ts';
-import { idifFid } from '../../fid/ost-id.ts';
 import { type Fid, isIdifSeq, isNormalSeq } from '../../fid/fid.ts';
+import { idifFid } from '../../fid/ost-id.ts';
 import { ostResource } from '../../fid/resource.ts';
 import type { ResourceId } from '../../ldlm/lock.ts';
 import { Errno, errnoError } from '../../runtime/errors.ts';
@@ -49,7 +49,10 @@ export function objectOf(oa: Obdo, ost: OstContext): ObjectName {
 }
 
 /** The object behind a lock resource, or undefined where no object can have that name. */
-export function objectOfResource(resource: ResourceId, ost: { readonly index: number }): ObjectId | undefined {
+export function objectOfResource(
+  resource: ResourceId,
+  ost: { readonly index: number },
+): ObjectId | undefined {
   const [first, second] = resource;
   if (second === 0n) {
     if (first === 0n || first > 0xffff_ffff_ffffn) return undefined;

@@ -32,7 +32,8 @@ export function ostPunch(ost: OstContext): Operation {
     refuseReadOnly(call.export);
     const { oa } = required(call.values, 'ost_body');
     const object = objectOf(oa, ost);
-    if (!hasValid(oa, RANGE) || oa.o_blocks !== OBJECT_EOF) throw protocolError('a punch that does not end at EOF');
+    if (!hasValid(oa, RANGE) || oa.o_blocks !== OBJECT_EOF)
+      throw protocolError('a punch that does not end at EOF');
     if (oa.o_size > OBJECT_BYTES_MAX) return call.fail(Errno.EFBIG);
     const { transno, blocks } = await change(ost, call.export, oa, object, oa.o_size, OBJECT_EOF, () =>
       ost.store.truncate(object.id, oa.o_size),
@@ -60,7 +61,12 @@ export function ostFallocate(ost: OstContext): Operation {
         ? ost.store.punch(object.id, start, end)
         : ost.store.allocate(object.id, start, end, (mode & FALLOC_FL_KEEP_SIZE) !== 0),
     );
-    const oa_ = { o_oi: { oi_fid: object.fid }, o_valid: OBD_MD_FLID | RANGE, o_size: size, o_blocks: blocks };
+    const oa_ = {
+      o_oi: { oi_fid: object.fid },
+      o_valid: OBD_MD_FLID | RANGE,
+      o_size: size,
+      o_blocks: blocks,
+    };
     call.reply({ ost_body: { oa: oa_ } }, { transno });
   });
 }

@@ -29,11 +29,12 @@ export function ostSeek(ost: OstContext): Operation {
   return operation(RQF_OST_SEEK, async (call) => {
     const { oa } = required(call.values, 'ost_body');
     const object = objectOf(oa, ost);
-    if (oa.o_mode !== SEEK_DATA && oa.o_mode !== SEEK_HOLE) throw protocolError(`a seek with whence ${oa.o_mode}`);
+    if (oa.o_mode !== SEEK_DATA && oa.o_mode !== SEEK_HOLE)
+      throw protocolError(`a seek with whence ${oa.o_mode}`);
     if (oa.o_size >> 63n !== 0n) throw protocolError('a seek before the beginning');
     const found = await ost.store.seek(object.id, oa.o_size, oa.o_mode === SEEK_DATA ? 'data' : 'hole');
     // The result travels as a signed number, an errno when negative; the operation itself has succeeded.
-    const result = found ?? (BigInt(-Errno.ENXIO) & OBJECT_EOF);
+    const result = found ?? BigInt(-Errno.ENXIO) & OBJECT_EOF;
     call.reply({ ost_body: { oa: { ...oa, o_oi: { oi_fid: object.fid }, o_size: result } } });
   });
 }

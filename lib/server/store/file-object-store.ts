@@ -185,8 +185,9 @@ class FileObjectStore implements ObjectStore {
   }
 
   write(id: ObjectId, position: bigint, segments: readonly Segment[], checksum?: ChecksumName) {
-    return this.#change(id, (file): Promise<ObjectTransfer> =>
-      this.#storage.writev(file, position, views(segments), checksum),
+    return this.#change(
+      id,
+      (file): Promise<ObjectTransfer> => this.#storage.writev(file, position, views(segments), checksum),
     );
   }
 

@@ -3,7 +3,7 @@ import { Import } from '../../../lib/connection/import.ts';
 import { TargetNode } from '../../../lib/connection/target-node.ts';
 import type { Segment } from '../../../lib/lnet/network.ts';
 import { PtlRpc } from '../../../lib/rpc/ptlrpc.ts';
-import { createOst, type Ost, OST_TABLES } from '../../../lib/server/oss/ost.ts';
+import { createOst, OST_TABLES, type Ost } from '../../../lib/server/oss/ost.ts';
 import { MemoryObjectDisk, MemoryObjectStore } from '../../../lib/server/store/memory-object-store.ts';
 import { MemoryDisk, openMemoryStore } from '../../../lib/server/store/memory-store.ts';
 import { createSimulation, type SimProcess, type Simulation } from '../../../lib/sim/simulation.ts';

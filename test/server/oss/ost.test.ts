@@ -20,7 +20,7 @@ import { MdValid } from '../../../lib/wire/mds-constants.ts';
 import { BrwFlag, ObdoFlag } from '../../../lib/wire/ost-constants.ts';
 import type { NiobufRemote, Obdo } from '../../../lib/wire/ost-structs.ts';
 import type { StructInput } from '../../../lib/wire/struct.ts';
-import { MDT_ASK, OstCluster, type OstClient } from './ost-cluster.ts';
+import { MDT_ASK, type OstClient, OstCluster } from './ost-cluster.ts';
 
 type Oa = Partial<StructInput<typeof import('../../../lib/wire/ost-structs.ts').Obdo>>;
 const V = MdValid;
@@ -42,7 +42,10 @@ async function sequence(mdt: OstClient): Promise<bigint> {
 
 async function create(mdt: OstClient, seq: bigint, oid: number, flags = 0): Promise<number> {
   const valid = flags === 0 ? V.OBD_MD_FLGROUP : V.OBD_MD_FLGROUP | V.OBD_MD_FLFLAGS;
-  const reply = await mdt.imp.call(RQF_OST_CREATE, body({ o_valid: valid, o_oi: fid(seq, oid), o_flags: flags }));
+  const reply = await mdt.imp.call(
+    RQF_OST_CREATE,
+    body({ o_valid: valid, o_oi: fid(seq, oid), o_flags: flags }),
+  );
   return reply.values.ost_body!.oa.o_oi.oi_fid.f_oid;
 }
 
@@ -107,7 +110,8 @@ async function read(
     { ...body(oa), obd_ioobj: [ioobj(ranges.length)], niobuf_remote, short_io: new Uint8Array(0) },
     o.short === true ? { replyRoom: total } : { bulk },
   );
-  const data = o.short === true ? (reply.values.short_io ?? new Uint8Array(0)) : into.subarray(0, reply.status);
+  const data =
+    o.short === true ? (reply.values.short_io ?? new Uint8Array(0)) : into.subarray(0, reply.status);
   const answered = reply.values.ost_body!.oa;
   expect(answered.o_nlink).toBe(checksumTs('adler32', [data]));
   expect(answered.o_flags & 0xf000).toBe(ObdoFlag.OBD_FL_CKSUM_ADLER);
@@ -117,7 +121,8 @@ async function read(
 const getattr = async (client: OstClient, seq: bigint, oid: number) =>
   (await client.imp.call(RQF_OST_GETATTR, body({ o_valid: ID, o_oi: fid(seq, oid) }))).values.ost_body!.oa;
 
-const noise = (length: number, salt = 7) => Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) * salt) & 255);
+const noise = (length: number, salt = 7) =>
+  Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) * salt) & 255);
 
 /** One OST, an MDT of it with objects 1 to 32 of a sequence, and a client. */
 async function prepared(cluster: OstCluster) {
@@ -256,7 +261,9 @@ describe('reading and writing', () => {
     await expect(
       bad([{ ...one, rnb_flags: 0 }], undefined, { o_valid: ID | V.OBD_MD_FLHANDLE, o_handle: 77n }),
     ).rejects.toMatchObject({ code: 'ESTALE' });
-    await expect(write(client, seq, 99, [{ at: 0n, data: noise(10) }])).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(write(client, seq, 99, [{ at: 0n, data: noise(10) }])).rejects.toMatchObject({
+      code: 'ENOENT',
+    });
     await getattr(client, seq, 1);
   });
 
@@ -339,14 +346,24 @@ describe('attributes', () => {
     const punch = (size: bigint, blocks = eof) =>
       client.imp.call(
         RQF_OST_PUNCH,
-        body({ o_valid: ID | range | V.OBD_MD_FLFLAGS, o_flags: 0x800, o_oi: fid(seq, 1), o_size: size, o_blocks: blocks }),
+        body({
+          o_valid: ID | range | V.OBD_MD_FLFLAGS,
+          o_flags: 0x800,
+          o_oi: fid(seq, 1),
+          o_size: size,
+          o_blocks: blocks,
+        }),
       );
     const reply = await punch(202_000n);
     expect(reply.values.ost_body!.oa.o_valid).toBe(V.OBD_MD_FLID | V.OBD_MD_FLBLOCKS);
     expect((await getattr(client, seq, 1)).o_size).toBe(202_000n);
     const seek = async (at: bigint, whence: number) =>
-      (await client.imp.call(RQF_OST_SEEK, body({ o_valid: ID, o_oi: fid(seq, 1), o_size: at, o_mode: whence })))
-        .values.ost_body!.oa.o_size;
+      (
+        await client.imp.call(
+          RQF_OST_SEEK,
+          body({ o_valid: ID, o_oi: fid(seq, 1), o_size: at, o_mode: whence }),
+        )
+      ).values.ost_body!.oa.o_size;
     expect(await seek(0n, 3)).toBe(196_608n);
     expect(await seek(0n, 4)).toBe(0n);
     expect(BigInt.asIntN(64, await seek(300_000n, 3))).toBe(-6n);
