@@ -64,7 +64,9 @@ export class SocklndStream implements StreamSink {
   gap(length: number): void {
     this.missing += length;
     if (this.state === 'foreign') return;
-    this.lose(this.queue.length, `${length} bytes are not in the capture`);
+    const problem = `${length} bytes are not in the capture`;
+    if (this.queue.length > 0) this.lose(this.queue.length, problem);
+    else this.emit({ ...this.about('undecoded', new Uint8Array(0), true), problem });
     this.state = 'lost';
   }
 
