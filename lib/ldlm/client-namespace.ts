@@ -308,6 +308,8 @@ export class ClientNamespace implements ClientLockActions {
     if ((flags & LockFlag.LDLM_FL_LOCK_CHANGED) !== 0)
       this.#adopt(lock, rep.lock_desc, rep.lock_desc.l_req_mode, true);
     else this.#adopt(lock, rep.lock_desc, lock.mode, lock.type === LockType.LDLM_EXTENT);
+    // Optional bits that were granted are in `inodeBits` now.
+    if (lock.policy.inodeBits !== undefined) lock.policy = { inodeBits: lock.policy.inodeBits };
     lock.lvb = (values.dlm_lvb ?? new Uint8Array(0)).slice();
     const waits = (flags & (LockFlag.LDLM_FL_BLOCK_GRANTED | LockFlag.LDLM_FL_BLOCK_WAIT)) !== 0;
     lock.dispatch(waits ? 'blocked' : 'granted');

@@ -35,8 +35,12 @@ export function describeLock(lock: Describable, granted: LockModeNumber): LockDe
 /** What a blocking AST says of the lock that blocks: word 0 of its policy is repeated in word 1 whatever the type (guide 08
  * §4.3), which for inode bits makes it `cancel_bits`. */
 export function describeBlocker(lock: Describable): LockDescInput {
-  const first = lock.policy.extent?.start ?? lock.policy.inodeBits ?? lock.policy.flock?.start ?? 0n;
-  return { ...describeLock(lock, 0), l_policy_data: { l_extent: { start: first, end: first } } };
+  const { extent, inodeBits, flock } = lock.policy;
+  const first = extent?.start ?? inodeBits ?? flock?.start ?? 0n;
+  return {
+    ...describeLock(lock, 0),
+    l_policy_data: { l_extent: { start: first, end: first, gid: extent?.gid ?? 0n } },
+  };
 }
 
 export function encodePolicy(type: LockTypeNumber, policy: Policy): WirePolicyInput {

@@ -33,6 +33,7 @@ import {
   type EnqueueOutcome,
   grantedPolicy,
   inTheWay,
+  mayNotWait,
   nextGrantable,
   wantsBlockingAst,
 } from './server-queues.ts';
@@ -218,13 +219,14 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
   /** Grants, queues or refuses. `busy`: it would have to wait and may not; `nothing`: no bit is left to grant. */
   enqueue(lock: ServerLock): EnqueueOutcome {
     const resource = lock.resourceEntry;
-    const { granted, ahead } = inTheWay(resource, lock);
+    const obstacles = inTheWay(resource, lock);
+    const { granted, ahead } = obstacles;
     if (granted.length === 0 && ahead.length === 0) {
       if (this.#grant(lock)) return 'granted';
       this.cancel(lock);
       return 'nothing';
     }
-    if ((lock.flags & (LockFlag.LDLM_FL_BLOCK_NOWAIT | LockFlag.LDLM_FL_SPECULATIVE)) !== 0) {
+    if (mayNotWait(lock, obstacles)) {
       this.cancel(lock);
       return 'busy';
     }

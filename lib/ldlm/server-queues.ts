@@ -1,5 +1,5 @@
 /** Who may be granted on one resource, and with what policy (guide 08 §3.3). Decides; tells nobody. */
-import { LockMode, LockType } from '../wire/ldlm-constants.ts';
+import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
 import { grantableTryBits, isGroup, locksConflict } from './conflicts.ts';
 import { grownExtent } from './extent-policy.ts';
 import type { Policy } from './lock.ts';
@@ -38,7 +38,7 @@ export function grantedPolicy(resource: ServerResource, lock: ServerLock): Polic
   };
   switch (lock.type) {
     case LockType.LDLM_EXTENT: {
-      if (isGroup(lock) || lock.client === undefined) return lock.requestedPolicy;
+      if (lock.client === undefined) return lock.requestedPolicy;
       const waiting = [...resource.waiting].filter((other) => other !== lock);
       return { extent: grownExtent(lock, [...resource.granted], waiting, lock.expands) };
     }
@@ -62,6 +62,16 @@ export function nextGrantable(resource: ServerResource): ServerLock | undefined 
     if (granted.length === 0 && ahead.length === 0) return lock;
   }
   return undefined;
+}
+
+/**
+ * True when `lock` is refused rather than queued. For extents BLOCK_NOWAIT means only "not behind a group lock", which may
+ * be held for hours: a kernel queues such a request behind ordinary locks.
+ */
+export function mayNotWait(lock: ServerLock, { granted, ahead }: InTheWay): boolean {
+  if ((lock.flags & LockFlag.LDLM_FL_SPECULATIVE) !== 0) return true;
+  if ((lock.flags & LockFlag.LDLM_FL_BLOCK_NOWAIT) === 0) return false;
+  return lock.type !== LockType.LDLM_EXTENT || [...granted, ...ahead].some(isGroup);
 }
 
 /** Holders get no blocking AST for a group lock (guide 08 §3.3). */

@@ -1,0 +1,81 @@
+/** A simulated target with a lock manager, and clients of it with theirs, for the tests of ldlm/. */
+import { Import } from '../../lib/connection/import.ts';
+import type { Target } from '../../lib/connection/target.ts';
+import { TargetNode } from '../../lib/connection/target-node.ts';
+import { ClientNamespace, type ClientNamespaceOptions } from '../../lib/ldlm/client-namespace.ts';
+import type { ResourceId } from '../../lib/ldlm/lock.ts';
+import { LockCallbacks } from '../../lib/ldlm/lock-callbacks.ts';
+import { ServerNamespace, type ServerNamespaceOptions } from '../../lib/ldlm/server-namespace.ts';
+import type { OperationsOptions } from '../../lib/ldlm/server-operations.ts';
+import type { TargetKind } from '../../lib/rpc/portals.ts';
+import { PtlRpc } from '../../lib/rpc/ptlrpc.ts';
+import type { Simulation } from '../../lib/sim/simulation.ts';
+import { fullAsk, testTarget } from '../connection/cluster.ts';
+
+const serverNid = '10.0.0.1@tcp';
+
+export interface LockServer {
+  readonly namespace: ServerNamespace;
+  readonly evicted: string[];
+}
+
+export interface LockClient {
+  readonly nid: string;
+  readonly imp: Import;
+  readonly locks: ClientNamespace;
+  readonly callbacks: LockCallbacks;
+  readonly ptlrpc: PtlRpc;
+}
+
+export type ClientHooks = Pick<ClientNamespaceOptions, 'onBlocking' | 'onGlimpse' | 'onLost' | 'lru'>;
+
+export async function lockServer(
+  sim: Simulation,
+  options: Partial<ServerNamespaceOptions> = {},
+  operations: OperationsOptions = {},
+): Promise<LockServer> {
+  const endpoint = await sim.network.open({ nid: serverNid });
+  const ptlrpc = new PtlRpc(endpoint, sim.runtime);
+  const node = new TargetNode(ptlrpc, sim.runtime);
+  const namespace = new ServerNamespace({ name: 'demo-OST0000', runtime: sim.runtime, ...options });
+  const evicted: string[] = [];
+  const overrides: Partial<Target> = {
+    name: 'demo-OST0000',
+    uuid: 'demo-OST0000_UUID',
+    onDisconnect: (client, wasEvicted) => {
+      if (wasEvicted) evicted.push(client.clientUuid);
+      namespace.dropExport(client);
+    },
+  };
+  node.add(testTarget(namespace.operations(operations), overrides));
+  return { namespace, evicted };
+}
+
+let clients = 0;
+
+/** A connected client of the server. */
+export async function lockClient(
+  sim: Simulation,
+  hooks: ClientHooks = {},
+  kind: TargetKind = 'ost',
+): Promise<LockClient> {
+  const nid = `10.0.1.${(++clients % 250) + 1}@tcp`;
+  const endpoint = await sim.network.open({ nid });
+  const ptlrpc = new PtlRpc(endpoint, sim.runtime);
+  const imp = new Import({
+    runtime: sim.runtime,
+    ptlrpc,
+    target: { name: 'demo-OST0000', uuid: 'demo-OST0000_UUID', kind },
+    nids: [serverNid],
+    clientUuid: `client-${nid}`,
+    ask: fullAsk,
+  });
+  const callbacks = new LockCallbacks(ptlrpc, sim.runtime);
+  const locks = new ClientNamespace({ name: 'demo-OST0000', runtime: sim.runtime, import: imp, ...hooks });
+  callbacks.add(locks);
+  await imp.connect();
+  return { nid, imp, locks, callbacks, ptlrpc };
+}
+
+export const resource = (n: number): ResourceId => [0x280000401n, BigInt(n), 0n, 0n];
+export const EOF = 0xffff_ffff_ffff_ffffn;
