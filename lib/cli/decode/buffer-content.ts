@@ -112,7 +112,7 @@ function dissectValueBlock(d: Dissection, { detail }: SidedContext): void {
 
 /** FIDs, with their count before them or without. */
 function dissectFids(d: Dissection): void {
-  const count = new DataView(d.bytes.buffer, d.bytes.byteOffset + d.at).getUint32(0, d.littleEndian);
+  const count = d.word();
   if (d.left === FidArray.size + count * LuFid.size && d.left > LuFid.size) d.struct('fid_array', FidArray);
   d.structs('fid', LuFid, Math.floor(d.left / LuFid.size));
 }

@@ -61,6 +61,15 @@ export class Dissection {
     return this.bytes.subarray(this.cursor, this.cursor + size);
   }
 
+  /** The 32-bit word `offset` bytes further on, not taken. */
+  word(offset = 0, littleEndian = this.littleEndian): number {
+    this.need('word', offset + 4);
+    return new DataView(this.bytes.buffer, this.bytes.byteOffset + this.cursor).getUint32(
+      offset,
+      littleEndian,
+    );
+  }
+
   /** A struct at the cursor. Throws WireError when it does not fit. */
   struct<T, In>(
     name: string,

@@ -61,7 +61,7 @@ const typeNames = {
 
 /** Takes a message apart up to an IMMEDIATE's payload. Throws WireError for what is none. */
 export function dissectKib(d: Dissection): KibMessage {
-  const word = new DataView(d.bytes.buffer, d.bytes.byteOffset + d.at).getUint32(0, true);
+  const word = d.word(0, true);
   d.littleEndian = word === O2iblnd.IBLND_MSG_MAGIC;
   const header = d.struct('kib_msg', KibHeader);
   if (header.ibm_magic !== O2iblnd.IBLND_MSG_MAGIC)

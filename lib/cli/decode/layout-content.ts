@@ -45,7 +45,7 @@ function firstWord(bytes: Uint8Array): number {
 /** Takes a layout attribute apart. `asked`: it is in a request, where the user's structures are meant. */
 export function dissectLayout(d: Dissection, asked: boolean): void {
   d.littleEndian = true;
-  const magic = firstWord(d.peek(4));
+  const magic = d.word();
   switch (magic) {
     case LovConstant.LOV_MAGIC_V1:
     case LovConstant.LOV_MAGIC_V1_DEFINED: {

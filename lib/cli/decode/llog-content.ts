@@ -30,13 +30,12 @@ const fixedRecords: Record<number, AnyStruct | undefined> = {
 
 /** A block of a log: whole records, then zeroes. */
 export function dissectLogBlock(d: Dissection): void {
-  const view = new DataView(d.bytes.buffer, d.bytes.byteOffset, d.bytes.length);
   while (d.left >= LlogRecHdr.size) {
-    const length = view.getUint32(d.at, d.littleEndian);
+    const length = d.word();
     if (length === 0) break;
     if (length < LlogRecHdr.size + LlogRecTail.size || length % 8 !== 0)
       throw new WireError('llog_rec_hdr', `a record claims ${length} bytes`);
-    const index = view.getUint32(d.at + 4, d.littleEndian);
+    const index = d.word(4);
     d.within(`rec[${index}]`, length, dissectRecord);
   }
   if (d.peek().every((byte) => byte === 0)) d.raw('padding', 'unused');
@@ -50,7 +49,7 @@ export function dissectLogHeader(d: Dissection): void {
 
 function dissectRecord(d: Dissection): void {
   const length = d.left;
-  const type = new DataView(d.bytes.buffer, d.bytes.byteOffset + d.at, length).getUint32(8, d.littleEndian);
+  const type = d.word(8);
   const setattr = length === LlogSetattr64RecV2.size ? LlogSetattr64RecV2 : LlogSetattr64Rec;
   const fixed = type === LlogRecType.MDS_SETATTR64_REC ? (setattr as AnyStruct) : fixedRecords[type];
   if (type === LlogRecType.LLOG_HDR_MAGIC) {
@@ -89,7 +88,7 @@ function dissectConfigBuffer(d: Dissection, command: number, index: number): voi
     d.struct('cfg_marker', CfgMarker);
   } else if (command === ConfigCommand.LCFG_SETUP && index === 1 && d.left === LovDesc.size) {
     // Both descriptions have one size; only the lov's has a pattern and a magic (guide 14 §5).
-    const magic = new DataView(d.bytes.buffer, d.bytes.byteOffset + d.at).getUint32(4, d.littleEndian);
+    const magic = d.word(4);
     if (magic !== 0) d.struct('lov_desc', LovDesc);
     else d.struct('lmv_desc', LmvDesc);
   } else if (d.left > 0 && d.peek().at(-1) === 0) d.text('text', d.left);
