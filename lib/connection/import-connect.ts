@@ -79,7 +79,7 @@ export async function sendConnect(view: ImportView, request: ConnectRequest): Pr
       cluuid: request.clientUuid,
       conn: request.callbackHandle,
       connect_data: request.asked,
-      selinux_pol: '',
+      selinux_pol: null,
     },
   });
   const where = { opcode: opcodeName(opcode), target: view.targetName, nid: view.nid };
@@ -112,7 +112,7 @@ export async function sendDisconnect(view: ImportView, connectCount: number): Pr
     opcode: disconnectOpcode[view.kind],
     adaptive: view.adaptive,
     headerFlags: view.headerFlags,
-    timeout: connectTimeout(view.ptlrpc.timeouts.obdTimeout),
+    timeout: requestTimeout(view.timeouts.estimate(requestPortalOf(view.kind, disconnectOpcode[view.kind]))),
     replyRoom: 0,
     values: { ptlrpc_body: { pb_conn_cnt: connectCount } },
   });

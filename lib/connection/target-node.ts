@@ -177,8 +177,10 @@ export class TargetNode {
     if (body.pb_tag > TAG_MAX) return refuse(Errno.EPROTO, 'no such modify slot');
     client.replies.release(client.lastXid);
     const { connectData } = client;
-    if (hasFlag2(connectData, repMbits)) request.replyMatchBits = body.pb_mbits;
-    if (hasFlag(connectData, ConnectFlag.OBD_CONNECT_BULK_MBITS)) request.bulkMatchBits = body.pb_mbits;
+    request.useMbits({
+      reply: hasFlag2(connectData, repMbits),
+      bulk: hasFlag(connectData, ConnectFlag.OBD_CONNECT_BULK_MBITS),
+    });
     return this.#reconstruct(request, client, refuse);
   }
 

@@ -80,10 +80,9 @@ export interface IncomingRequest {
   readonly arrivedAt: number;
   /** When the client stops waiting (Runtime.now milliseconds); early replies move it. */
   readonly deadline: number;
-  /** Match bits of the reply PUT: the XID, or pb_mbits where both ends agreed on REP_MBITS (guide 04 §3.2). */
-  replyMatchBits: bigint;
-  /** Match bits of the last bulk descriptor: the XID, or pb_mbits where both ends agreed on BULK_MBITS (guide 04 §3.3). */
-  bulkMatchBits: bigint;
+  /** Match bits of the reply PUT and of the last bulk descriptor are pb_mbits instead of the XID where both ends agreed on
+   * REP_MBITS and BULK_MBITS (guide 04 §3.2, §3.3). Called by who knows the export. */
+  useMbits(kind: { reply: boolean; bulk: boolean }): void;
   /** True once answered or dropped. */
   readonly answered: boolean;
   /** Decodes the buffers. Throws WireError. */

@@ -70,7 +70,7 @@ class Bulk implements RunningBulk {
   readonly #transfer: BulkTransfer;
   #resolve!: (bytes: number) => void;
   #reject!: (error: Error) => void;
-  readonly #handles: MdHandle[] = [];
+  readonly #handles = new Set<MdHandle>();
   readonly #timer: Timer;
   #linked = 1;
   #moved = 0;
@@ -100,7 +100,7 @@ class Bulk implements RunningBulk {
   abort(reason: Error): void {
     if (this.#error !== undefined || this.#linked === 0) return;
     this.#error = reason;
-    for (const handle of this.#handles) handle.unlink();
+    for (const handle of [...this.#handles]) handle.unlink();
   }
 
   #start(piece: Segment[], matchBits: bigint): void {
@@ -108,20 +108,23 @@ class Bulk implements RunningBulk {
     const segments = piece.length > 0 ? piece : [{ memory: empty, offset: 0, length: 0 }];
     const options = { peer: { nid: peer }, portal, matchBits, segments };
     const want = piece.reduce((sum, s) => sum + s.length, 0);
+    let handle: MdHandle | undefined;
+    let posted = false;
     const handler = (event: LnetEvent): void => {
       if (event.status !== 0) this.abort(endpoint.lastError(peer) ?? errnoError(event.status, { nid: peer }));
       else if (event.type === 'ack' || event.type === 'reply') this.#completed(event, want);
-      if (event.unlinked) this.#unlinked();
+      if (!event.unlinked) return;
+      if (handle !== undefined) this.#handles.delete(handle);
+      this.#unlinked();
     };
     this.#linked++;
-    let posted = false;
     try {
-      const handle =
+      handle =
         direction === 'put'
           ? endpoint.put({ ...options, ack: true }, handler)
           : endpoint.get(options, handler);
       posted = true;
-      this.#handles.push(handle);
+      this.#handles.add(handle);
     } finally {
       if (!posted) this.#linked--;
     }

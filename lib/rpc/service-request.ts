@@ -77,6 +77,8 @@ export class ServiceRequest implements IncomingRequest {
   deadline: number;
   replyMatchBits: bigint;
   bulkMatchBits: bigint;
+  usesReplyMbits = false;
+  usesBulkMbits = false;
   /** The handler has been called ... */
   started = false;
   /** ... and has not settled. */
@@ -102,6 +104,14 @@ export class ServiceRequest implements IncomingRequest {
     this.replyMatchBits = this.xid;
     this.bulkMatchBits = this.xid;
     this.#adaptive = (this.message.flags & MsgHeaderFlag.MSGHDR_AT_SUPPORT) !== 0;
+  }
+
+  useMbits(kind: { reply: boolean; bulk: boolean }): void {
+    const { pb_mbits } = this.body;
+    this.usesReplyMbits = kind.reply;
+    this.usesBulkMbits = kind.bulk;
+    if (kind.reply) this.replyMatchBits = pb_mbits;
+    if (kind.bulk) this.bulkMatchBits = pb_mbits;
   }
 
   get answered(): boolean {
@@ -175,9 +185,10 @@ export class ServiceRequest implements IncomingRequest {
   /** The same XID came again while this one is in work (guide 04 §5.6). */
   inherit(duplicate: ServiceRequest): void {
     this.deadline = Math.max(this.deadline, duplicate.deadline);
-    if (this.replyMatchBits === this.body.pb_mbits) this.replyMatchBits = duplicate.body.pb_mbits;
-    if (this.bulkMatchBits === this.body.pb_mbits && this.bulkMatchBits !== duplicate.body.pb_mbits) {
-      this.bulkMatchBits = duplicate.body.pb_mbits;
+    const { pb_mbits } = duplicate.body;
+    if (this.usesReplyMbits) this.replyMatchBits = pb_mbits;
+    if (this.usesBulkMbits && this.bulkMatchBits !== pb_mbits) {
+      this.bulkMatchBits = pb_mbits;
       this.#bulkMoved = true;
       this.#bulk?.abort(errnoError(-104, { syscall: 'bulk' }));
     }

@@ -11,6 +11,7 @@ const KEEP_BYTES_MAX = 4 << 20;
 export class SlabPool {
   readonly #endpoint: Endpoint;
   readonly #free: Memory[][] = [];
+  readonly #taken = new Set<Memory>();
   #closed = false;
 
   constructor(endpoint: Endpoint) {
@@ -20,11 +21,15 @@ export class SlabPool {
   /** At least `size` bytes, a power of two, with whatever was in it before. */
   take(size: number): Memory {
     const bits = sizeBits(size);
-    return this.#free[bits]?.pop() ?? this.#endpoint.allocate(2 ** bits);
+    const memory = this.#free[bits]?.pop() ?? this.#endpoint.allocate(2 ** bits);
+    this.#taken.add(memory);
+    return memory;
   }
 
   /** Only after the last event of every descriptor that used it. */
   give(memory: Memory): void {
+    // Two users of one slab would write into each other's messages.
+    if (!this.#taken.delete(memory)) throw new Error('slab given back twice');
     const bits = sizeBits(memory.bytes.length);
     let list = this.#free[bits];
     if (list === undefined) {

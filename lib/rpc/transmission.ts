@@ -66,7 +66,7 @@ export class Transmission {
   readonly #slabs: SlabPool;
   readonly #attempt: Attempt;
   #resolve!: (outcome: Outcome) => void;
-  readonly #handles: MdHandle[] = [];
+  readonly #handles = new Set<MdHandle>();
   readonly #replyMemory: Memory;
   readonly #sentAt: number;
   #linked = 0;
@@ -156,17 +156,23 @@ export class Transmission {
   /** Counts a descriptor from before it exists until its last event. */
   #link(onEvent: LnetHandler, post: (handler: LnetHandler) => MdHandle): void {
     this.#linked++;
+    let handle: MdHandle | undefined;
     let posted = false;
+    let ended = false;
     try {
-      const handle = post((event) => {
+      handle = post((event) => {
         onEvent.call(this, event);
         // Unlinked though nobody here asked for it: the endpoint was closed.
         if (event.type === 'unlink')
           this.#finish({ kind: 'network', error: this.#networkError(event.status || -108) });
-        if (event.unlinked) this.#unlinked();
+        if (!event.unlinked) return;
+        ended = true;
+        if (handle !== undefined) this.#handles.delete(handle);
+        this.#unlinked();
       });
       posted = true;
-      this.#handles.push(handle);
+      if (ended) return;
+      this.#handles.add(handle);
       if (this.#result !== undefined) handle.unlink();
     } finally {
       if (!posted) this.#linked--;
@@ -184,7 +190,7 @@ export class Transmission {
     if (this.#result !== undefined) return;
     this.#result = outcome;
     this.#timer?.cancel();
-    for (const handle of this.#handles) handle.unlink();
+    for (const handle of [...this.#handles]) handle.unlink();
   }
 
   #expire(): void {

@@ -448,7 +448,8 @@ export class SimEndpoint implements Endpoint, LinkEnd {
   }
 
   #unlink(descriptor: Descriptor, status: number, detach: () => void): void {
-    if (descriptor.zombie) return;
+    // After its last event a descriptor is gone: unlinking it does nothing.
+    if (descriptor.zombie || !this.#live.has(descriptor)) return;
     descriptor.zombie = true;
     detach();
     if (descriptor.inUse > 0) return;

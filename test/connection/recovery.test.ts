@@ -1,0 +1,129 @@
+/** A server in recovery, played by hand (guide 05 §3, guide 06 §4): we join it with nothing to replay. */
+import { expect, test } from 'vitest';
+import { PtlRpc } from '../../lib/rpc/ptlrpc.ts';
+import type { IncomingRequest } from '../../lib/rpc/rpc.ts';
+import { RQF_CONNECT, RQF_LDLM_ENQUEUE, RQF_OBD_PING } from '../../lib/wire/formats.ts';
+import { Opcode } from '../../lib/wire/opcodes.ts';
+import { Cluster, fullOffer, serverNid } from './cluster.ts';
+
+interface Played {
+  readonly cluster: Cluster;
+  /** Op flags and handle of the next connect reply. */
+  connect: { opFlags: number; handle: bigint; status?: number };
+  other: (request: IncomingRequest) => void;
+  readonly seen: { opcode: number; flags: number; opFlags: number; handle: bigint; connCnt: number }[];
+}
+
+async function played(): Promise<Played> {
+  const cluster = new Cluster();
+  const endpoint = await cluster.sim.network.open({ nid: serverNid });
+  const ptlrpc = new PtlRpc(endpoint, cluster.sim.runtime);
+  const play: Played = {
+    cluster,
+    connect: { opFlags: 4, handle: 0x11n },
+    other: (request) =>
+      request.opcode === Opcode.LDLM_ENQUEUE
+        ? request.reply(RQF_LDLM_ENQUEUE, {})
+        : request.reply(RQF_OBD_PING, {}),
+    seen: [],
+  };
+  ptlrpc.serve({
+    portals: [12],
+    handler(request) {
+      const { pb_flags, pb_op_flags, pb_handle, pb_conn_cnt } = request.body;
+      play.seen.push({
+        opcode: request.opcode,
+        flags: pb_flags,
+        opFlags: pb_op_flags,
+        handle: pb_handle,
+        connCnt: pb_conn_cnt,
+      });
+      if (request.opcode !== Opcode.MDS_CONNECT) return play.other(request);
+      const { opFlags, handle, status } = play.connect;
+      if (status !== undefined) return request.replyError(status);
+      request.reply(
+        RQF_CONNECT,
+        { connect_data: { ...fullOffer, ocd_connect_flags2: 0n } },
+        { opFlags, handle },
+      );
+    },
+  });
+  return play;
+}
+
+/** Makes the import connect again: its next ping is answered with -ENOTCONN. */
+async function breakOff(
+  play: Played,
+  imp: { call: (f: typeof RQF_OBD_PING, v: object, o: object) => Promise<unknown> },
+) {
+  const { other } = play;
+  play.other = (request) => request.replyError(107);
+  await expect(imp.call(RQF_OBD_PING, {}, { noResend: true })).rejects.toMatchObject({ code: 'ENOTCONN' });
+  play.other = other;
+}
+
+test('RECOVERING: the final ping waits for the barrier, however long, and then all is new', async () => {
+  const play = await played();
+  await play.cluster.sim.run(
+    (async () => {
+      const { imp } = await play.cluster.client();
+      await imp.connect();
+      expect(play.seen[0]).toMatchObject({ opFlags: 0x20, handle: 0n, connCnt: 1 });
+      const order: string[] = [];
+      imp.onEvicted(() => void order.push('evicted'));
+      imp.onReconnected(() => void order.push('usable'));
+      await imp.call(RQF_LDLM_ENQUEUE, {});
+      play.connect = { opFlags: 5, handle: 0x22n };
+      let finish: (() => void) | undefined;
+      await breakOff(play, imp);
+      play.other = (request) => {
+        finish = () => request.reply(RQF_OBD_PING, {});
+      };
+      await play.cluster.sim.sleep(90_000);
+      expect(imp.state).toBe('REPLAY_WAIT');
+      expect(play.seen.at(-1)).toMatchObject({ opcode: Opcode.OBD_PING, flags: 0xc0, handle: 0x22n });
+      expect(play.seen.filter(({ opcode }) => opcode === Opcode.MDS_CONNECT)).toHaveLength(2);
+      finish?.();
+      await play.cluster.sim.sleep(100);
+      expect(imp.state).toBe('FULL');
+      expect(order).toEqual(['evicted', 'usable']);
+      expect(imp.generation).toBe(2);
+    })(),
+  );
+});
+
+test.each([
+  ['RECONNECT with the same handle keeps everything', { opFlags: 6, handle: 0x11n }, 1],
+  ['RECONNECT with another handle is an eviction', { opFlags: 6, handle: 0x22n }, 2],
+  ['no flag is an eviction', { opFlags: 4, handle: 0x22n }, 2],
+] as const)('%s', async (_, connect, generation) => {
+  const play = await played();
+  await play.cluster.sim.run(
+    (async () => {
+      const { imp } = await play.cluster.client();
+      await imp.connect();
+      await imp.call(RQF_LDLM_ENQUEUE, {});
+      play.connect = connect;
+      await breakOff(play, imp);
+      await play.cluster.sim.sleep(5000);
+      expect(imp.state).toBe('FULL');
+      expect(imp.generation).toBe(generation);
+      expect(play.seen.at(-1)).toMatchObject({ opFlags: 0, handle: 0x11n, connCnt: 2 });
+    })(),
+  );
+});
+
+test('a closed connection to a server says why in every later call', async () => {
+  const play = await played();
+  await play.cluster.sim.run(
+    (async () => {
+      const { imp } = await play.cluster.client();
+      await imp.connect();
+      play.connect = { opFlags: 0, handle: 0n, status: 13 };
+      await breakOff(play, imp);
+      await play.cluster.sim.sleep(5000);
+      expect(imp.state).toBe('CLOSED');
+      await expect(imp.call(RQF_OBD_PING, {})).rejects.toMatchObject({ code: 'EACCES' });
+    })(),
+  );
+});
