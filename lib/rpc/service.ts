@@ -91,7 +91,7 @@ export class Service implements RequestOwner {
   }
 
   served(seconds: number): void {
-    this.#estimator.measure(seconds, this.runtime.now());
+    this.#estimator.measure(Math.max(seconds, 1), this.runtime.now());
   }
 
   /** Requests taken in and not yet done. */
