@@ -165,4 +165,11 @@ FileResult SyncData(int fd) {
   return {};
 }
 
+FileResult SyncFileSystem(int fd) {
+  while (syncfs(fd) != 0) {
+    if (errno != EINTR) return {.error = errno};
+  }
+  return {};
+}
+
 }  // namespace lustre

@@ -44,4 +44,7 @@ FileResult Seek(int fd, SeekKind kind, int64_t position);
 // Returns when the data, and the metadata needed to read it back, are on stable storage.
 FileResult SyncData(int fd);
 
+// All that was written to the file system that `fd` is on: one journal commit instead of one per file.
+FileResult SyncFileSystem(int fd);
+
 }  // namespace lustre

@@ -223,6 +223,16 @@ Napi::Value SyncLater(const Napi::CallbackInfo& info) {
   return StorageWork::Start(info.Env(), [fd = static_cast<int>(*fd)] { return SyncData(fd); });
 }
 
+// syncFileSystem(fd)
+Napi::Value SyncFileSystemLater(const Napi::CallbackInfo& info) {
+  const std::optional<uint32_t> fd = ToUint32(info[0], INT32_MAX);
+  if (!fd) {
+    ThrowType(info.Env(), "syncFileSystem: expected (fd)");
+    return info.Env().Undefined();
+  }
+  return StorageWork::Start(info.Env(), [fd = static_cast<int>(*fd)] { return SyncFileSystem(fd); });
+}
+
 }  // namespace
 
 Napi::Object InitStorage(Napi::Env env, Napi::Object exports) {
@@ -234,6 +244,7 @@ Napi::Object InitStorage(Napi::Env env, Napi::Object exports) {
   storage.Set("allocate", Napi::Function::New<AllocateLater>(env, "allocate"));
   storage.Set("seek", Napi::Function::New<SeekLater>(env, "seek"));
   storage.Set("sync", Napi::Function::New<SyncLater>(env, "sync"));
+  storage.Set("syncFileSystem", Napi::Function::New<SyncFileSystemLater>(env, "syncFileSystem"));
   exports.Set("storage", storage);
   return exports;
 }

@@ -58,6 +58,9 @@ export interface NativeStorage {
   seekHole(file: OpenFile, position: number | bigint): Promise<number | undefined>;
   /** Returns when the file's data is on stable storage (fdatasync). */
   sync(file: OpenFile): Promise<void>;
+  /** Returns when all that was written to the file's file system is on stable storage (syncfs): for many files at once.
+   * False, and nothing done, with a native module that was built before it could. */
+  syncFileSystem(file: OpenFile): Promise<boolean>;
   /** Over segments as one run of bytes, on the thread pool. */
   checksum(type: ChecksumName, segments: readonly Uint8Array[]): Promise<number>;
   /** The same in the calling thread: for small data (1 MiB takes some 50 µs). */
@@ -85,6 +88,7 @@ interface StorageBinding {
   ): Promise<NativeResult>;
   seek(fd: number, kind: number, position: number | bigint): Promise<NativeResult>;
   sync(fd: number): Promise<NativeResult>;
+  syncFileSystem?(fd: number): Promise<NativeResult>;
 }
 
 type TransferFunction = (
@@ -138,6 +142,13 @@ class Storage implements NativeStorage {
   async sync(file: OpenFile) {
     const { error } = await this.#native.sync(file.fd);
     check(error, 'fdatasync', file);
+  }
+
+  async syncFileSystem(file: OpenFile) {
+    if (this.#native.syncFileSystem === undefined) return false;
+    const { error } = await this.#native.syncFileSystem(file.fd);
+    check(error, 'syncfs', file);
+    return true;
   }
 
   async checksum(type: ChecksumName, segments: readonly Uint8Array[]) {
