@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { pino } from 'pino';
 import { type Filesystem, type MountOptions, mount } from '../index.ts';
+import type { Logger } from '../runtime/runtime.ts';
 import { usage } from './paths.ts';
 
 export interface ConnectionOptions {
@@ -62,7 +63,7 @@ export function parseNidMap(text: string, previous: Record<string, string> = {})
 }
 
 /** The library's log, to stderr so that stdout stays the command's own. */
-export function logger(level: string | undefined): ReturnType<typeof pino> {
+export function logger(level: string | undefined): Logger {
   return pino({ name: 'lustre', level: level ?? 'silent' }, pino.destination({ dest: 2, sync: true }));
 }
 

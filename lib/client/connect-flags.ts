@@ -1,5 +1,5 @@
 /**
- * What the client asks of each kind of target (guide 05 §2.3): the set of a 2.17 kernel client without what we cannot
+ * What the client asks of MDTs and OSTs (guide 05 §2.3): the set of a 2.17 kernel client without what we cannot
  * honour yet. Everything left out is named here with the reason.
  */
 
@@ -23,19 +23,6 @@ const PAGE_BITS = 12;
 /** What kernels ask at first: 128 MiB of grant, RPCs of up to 64 MiB to an OST. */
 const GRANT_ASKED = 128 * MIB;
 const OST_BRW_ASKED = 64 * MIB;
-
-/** Not asked: IMP_RECOV, MGS_NIDLIST, LARGE_NID (we fetch no recovery log), BARRIER, LVB_TYPE. */
-export const MGS_ASK: ConnectGrant = {
-  ocd_connect_flags: flags([
-    'OBD_CONNECT_VERSION',
-    'OBD_CONNECT_AT',
-    'OBD_CONNECT_FULL20',
-    'OBD_CONNECT_BULK_MBITS',
-    'OBD_CONNECT_FLAGS2',
-  ]),
-  ocd_connect_flags2: flags2(['OBD_CONNECT2_REP_MBITS']),
-  ocd_version: VERSION,
-};
 
 /**
  * Not asked of an MDT: GRANT, GRANT_SHRINK, GRANT_PARAM, SRVLOCK, SHORTIO, CKSUM, DOM_LVB, ASYNC_DISCARD (data on MDT);

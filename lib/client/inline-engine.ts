@@ -31,6 +31,8 @@ import { mdtOf, type Session } from './session.ts';
 import { targetSpaces, totalSpace } from './space.ts';
 
 const S_IFDIR = 0o040000;
+/** How long servers may take at unmount to take open files back, milliseconds. */
+const CLOSE_MS = 10_000;
 
 export class InlineEngine implements Engine {
   readonly #session: Session;
@@ -43,8 +45,13 @@ export class InlineEngine implements Engine {
   #nextHandle = 3;
   #unmounting: Promise<void> | undefined;
 
-  constructor(session: Session) {
+  readonly #onActivity: (busy: boolean) => void;
+  #calls = 0;
+
+  /** `onActivity` is told when the first of several calls begins and when the last has ended. */
+  constructor(session: Session, onActivity: (busy: boolean) => void = () => undefined) {
     this.#session = session;
+    this.#onActivity = onActivity;
     this.#walker = new PathWalker(session);
     this.#files = new Files(session, this.#walker);
     this.#namespace = new NamespaceOperations(session, this.#walker);
@@ -52,16 +59,36 @@ export class InlineEngine implements Engine {
 
   /** Closes what is open, then the session. */
   unmount(): Promise<void> {
-    this.#unmounting ??= (async () => {
-      const files = [...this.#open.keys(), ...this.#directories.keys()];
-      const results = await Promise.allSettled(files.map((handle) => this.#close(handle)));
+    this.#unmounting ??= this.#active(() => this.#unmount());
+    return this.#unmounting;
+  }
+
+  async #unmount(): Promise<void> {
+    const { runtime } = this.#session;
+    const files = [...this.#open.keys(), ...this.#directories.keys()];
+    const closed = Promise.allSettled(files.map((handle) => this.#close(handle))).then((results) => {
       for (const result of results) {
         if (result.status === 'rejected')
-          this.#session.runtime.log.warn({ err: result.reason }, 'closing a file at unmount failed');
+          runtime.log.warn({ err: result.reason }, 'closing a file at unmount failed');
       }
-      await this.#session.close();
-    })();
-    return this.#unmounting;
+    });
+    let stop: () => void = () => undefined;
+    const enough = new Promise<void>((resolve) => {
+      const timer = runtime.after(CLOSE_MS, resolve);
+      stop = () => timer.cancel();
+    });
+    if (files.length > 0) await Promise.race([closed, enough]);
+    stop();
+    await this.#session.close();
+  }
+
+  async #active<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#calls++ === 0) this.#onActivity(true);
+    try {
+      return await work();
+    } finally {
+      if (--this.#calls === 0) this.#onActivity(false);
+    }
   }
 
   counters(): Counters {
@@ -83,11 +110,11 @@ export class InlineEngine implements Engine {
       throw new LustreError('ESHUTDOWN', 'the file system is unmounted', { syscall, path }, -Errno.ESHUTDOWN);
     }
     if (path.includes('\0')) throw new LustreError('ERR_INVALID_ARG_VALUE', 'a path has a NUL', { syscall });
-    if (operation === undefined) return work({ syscall, path });
+    if (operation === undefined) return this.#active(() => work({ syscall, path }));
     const controller = new AbortController();
     this.#operations.set(operation, controller);
     try {
-      return await work({ syscall, path, signal: controller.signal });
+      return await this.#active(() => work({ syscall, path, signal: controller.signal }));
     } finally {
       this.#operations.delete(operation);
     }

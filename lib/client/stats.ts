@@ -12,6 +12,11 @@ class Typed {
     this.#type = mode & S_IFMT;
   }
 
+  /** False for a directory entry whose type the server did not say. */
+  get hasType(): boolean {
+    return this.#type !== 0;
+  }
+
   isFile(): boolean {
     return this.#type === S_IFREG;
   }

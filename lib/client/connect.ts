@@ -1,0 +1,318 @@
+/**
+ * From a mount specification to connected targets (guide 05, guide 10 §8): the MGS and its configuration, the MDTs, the
+ * root, the OSTs.
+ */
+import type { FilesystemConfig, TargetConfig } from '../config/client-config.ts';
+import { ManagementClient, randomUuid, readClientConfig } from '../config/management-client.ts';
+import { Import } from '../connection/import.ts';
+import type { ConnectGrant } from '../connection/target.ts';
+import { LocationClient } from '../fid/location-client.ts';
+import { SequenceClient } from '../fid/sequence-client.ts';
+import { ClientNamespace } from '../ldlm/client-namespace.ts';
+import { LockCallbacks } from '../ldlm/lock-callbacks.ts';
+import type { ChecksumName, Endpoint, Network } from '../lnet/network.ts';
+import { type Nid, parseNid } from '../lnet/nid.ts';
+import { PtlRpc } from '../rpc/ptlrpc.ts';
+import type { Caller } from '../rpc/rpc.ts';
+import { LustreError } from '../runtime/errors.ts';
+import { type Runtime, withLog } from '../runtime/runtime.ts';
+import { MDT_ASK, ostAsk } from './connect-flags.ts';
+import type { Counters } from './engine.ts';
+import { resourceKey } from './extent-locks.ts';
+import type { Credentials } from './mdc/credentials.ts';
+import { getRoot } from './mdc/get-root.ts';
+import type { MetadataTarget } from './mdc/target.ts';
+import { type MountSpec, parseMountSpec } from './mount-spec.ts';
+import { chooseChecksum } from './osc/checksum.ts';
+import { GrantLedger } from './osc/grant.ts';
+import { encodeLvb, KnownObjects } from './osc/known-objects.ts';
+import { Slots } from './osc/slots.ts';
+import type { ObjectTarget } from './osc/target.ts';
+import { chooseOwnNid } from './own-nid.ts';
+import type { Session } from './session.ts';
+
+export interface SessionOptions {
+  readonly runtime: Runtime;
+  readonly network: Network;
+  /** Our own NID; default chosen to suit the servers'. */
+  readonly nid?: Nid;
+  /** TCP port of the servers; default 988. */
+  readonly port?: number;
+  /** NID -> `host:port`, where a NID's address is not where it is reached. */
+  readonly nidMap?: Readonly<Record<Nid, string>>;
+  /** Accept connections here, `host:port`. Servers need none: they answer on ours. */
+  readonly listen?: string;
+  readonly connsPerPeer?: number;
+  /** Who asks; default root with umask 022. */
+  readonly credentials?: Partial<Credentials>;
+  /** Bulk checksums; default crc32c where the server has it, false for none. */
+  readonly checksums?: ChecksumName | false;
+  /** Requests in flight to one target; default 8. */
+  readonly maxRpcsInFlight?: number;
+  /** How long to wait for a first connection, milliseconds; default 30000. */
+  readonly connectTimeoutMs?: number;
+}
+
+const MIB = 1 << 20;
+/** How long servers may take to answer at unmount, milliseconds. */
+const GOODBYE_MS = 10_000;
+
+/** Connects to everything that the specification names. Rejects with what could not be reached or was refused. */
+export async function connectSession(spec: string, options: SessionOptions): Promise<Session> {
+  const parsed = parseMountSpec(spec);
+  const nid =
+    options.nid === undefined ? chooseOwnNid(parsed.nids[0]!, options.runtime) : parseNid(options.nid);
+  const runtime = withLog(options.runtime, { mount: parsed.fsname, self: nid });
+  const endpoint = await options.network.open({
+    nid,
+    accept: options.listen !== undefined,
+    ...(options.port !== undefined && { port: options.port }),
+    ...(options.listen !== undefined && { listen: options.listen }),
+    ...(options.nidMap !== undefined && { nidMap: options.nidMap }),
+    ...(options.connsPerPeer !== undefined && { connsPerPeer: options.connsPerPeer }),
+  });
+  const connector = new Connector(parsed, endpoint, runtime, options);
+  try {
+    return await connector.connect();
+  } catch (error) {
+    await connector.close();
+    throw error;
+  }
+}
+
+/** An import with its namespace. */
+interface Connection {
+  readonly import: Import;
+  readonly locks: ClientNamespace;
+}
+
+class Connector {
+  readonly #spec: MountSpec;
+  readonly #endpoint: Endpoint;
+  readonly #runtime: Runtime;
+  readonly #options: SessionOptions;
+  readonly #ptlrpc: PtlRpc;
+  readonly #callbacks: LockCallbacks;
+  readonly #mgc: ManagementClient;
+  readonly #clientUuid: string;
+  readonly #inFlight: number;
+  readonly #connections: Connection[] = [];
+  readonly #mdts = new Map<number, MetadataTarget>();
+  readonly #osts = new Map<number, ObjectTarget>();
+  #closing: Promise<void> | undefined;
+
+  constructor(spec: MountSpec, endpoint: Endpoint, runtime: Runtime, options: SessionOptions) {
+    this.#spec = spec;
+    this.#endpoint = endpoint;
+    this.#runtime = runtime;
+    this.#options = options;
+    this.#inFlight = options.maxRpcsInFlight ?? 8;
+    this.#ptlrpc = new PtlRpc(endpoint, runtime);
+    this.#callbacks = new LockCallbacks(this.#ptlrpc, runtime);
+    // One UUID for all targets of a mount, another for the MGC (guide 05 §1).
+    this.#clientUuid = randomUuid(runtime);
+    this.#mgc = new ManagementClient({
+      runtime,
+      ptlrpc: this.#ptlrpc,
+      callbacks: this.#callbacks,
+      nids: spec.nids,
+      clientUuid: randomUuid(runtime),
+    });
+  }
+
+  async connect(): Promise<Session> {
+    await this.#mgc.connect();
+    const config = await readClientConfig(this.#mgc, this.#spec.fsname, {
+      runtime: this.#runtime,
+      onChange: (changed) => this.#grow(changed),
+    });
+    const active = config.mdts.filter((mdt) => mdt.active);
+    if (active.length === 0) {
+      throw new LustreError(
+        'ENODEV',
+        `the file system '${this.#spec.fsname}' has no MDT`,
+        { syscall: 'mount' },
+        -19,
+      );
+    }
+    for (const mdt of active) this.#mdts.set(mdt.index, await this.#connectMdt(mdt));
+    const callers = new Map<number, Caller>([...this.#mdts].map(([index, mdt]) => [index, mdt.caller]));
+    const who = this.#credentials();
+    const first = this.#mdts.get(Math.min(...this.#mdts.keys()))!;
+    const root = await getRoot(first, this.#spec.directory, who, { context: { syscall: 'mount' } });
+    await Promise.all(config.osts.filter((ost) => ost.active).map((ost) => this.#connectOst(ost)));
+    return {
+      fsname: this.#spec.fsname,
+      runtime: this.#runtime,
+      endpoint: this.#endpoint,
+      mdts: this.#mdts,
+      osts: this.#osts,
+      location: new LocationClient(callers),
+      root,
+      who,
+      owner: { uid: who.uid, gid: who.gid, privileged: who.uid === 0 },
+      counters: () => this.#counters(),
+      close: () => this.close(),
+    };
+  }
+
+  #credentials(): Credentials {
+    const { uid = 0, gid = 0, groups = [], umask = 0o022 } = this.#options.credentials ?? {};
+    return { uid, gid, groups, umask };
+  }
+
+  #import(target: TargetConfig, kind: 'mdt' | 'ost', ask: ConnectGrant): Import {
+    return new Import({
+      runtime: this.#runtime,
+      ptlrpc: this.#ptlrpc,
+      target: { name: target.name, uuid: target.uuid, kind },
+      nids: target.nids.flat(),
+      clientUuid: this.#clientUuid,
+      ask,
+      rpcsInFlightMax: this.#inFlight,
+    });
+  }
+
+  #register(connection: Connection): void {
+    this.#connections.push(connection);
+    this.#callbacks.add(connection.locks);
+  }
+
+  async #connectMdt(target: TargetConfig): Promise<MetadataTarget> {
+    const imp = this.#import(target, 'mdt', MDT_ASK);
+    const locks = new ClientNamespace({ name: target.name, runtime: this.#runtime, import: imp });
+    this.#register({ import: imp, locks });
+    const fids = new SequenceClient(imp, this.#runtime);
+    // A create of the lost generation may have used any FID of the sequence.
+    imp.onEvicted(() => fids.drop());
+    await imp.connect(this.#patience());
+    return {
+      index: target.index,
+      name: target.name,
+      get nid() {
+        return imp.nid;
+      },
+      caller: imp,
+      locks,
+      fids,
+      runtime: this.#runtime,
+      get granted() {
+        return imp.granted;
+      },
+    };
+  }
+
+  /** An OST that cannot be reached does not stop the mount: its import goes on trying, and its files wait. */
+  async #connectOst(target: TargetConfig): Promise<void> {
+    const { checksums } = this.#options;
+    const wanted = checksums === false ? undefined : checksums;
+    const imp = this.#import(target, 'ost', ostAsk(wanted));
+    const known = new KnownObjects();
+    const locks = new ClientNamespace({
+      name: target.name,
+      runtime: this.#runtime,
+      import: imp,
+      onGlimpse: (lock) => {
+        const attributes = known.get(resourceKey(lock.resource));
+        return attributes === undefined ? undefined : encodeLvb(attributes);
+      },
+    });
+    this.#register({ import: imp, locks });
+    const grant = new GrantLedger(grantWish(this.#inFlight));
+    imp.onReconnected(() => grant.connected(imp.granted));
+    this.#osts.set(target.index, {
+      index: target.index,
+      name: target.name,
+      get nid() {
+        return imp.nid;
+      },
+      caller: imp,
+      locks,
+      endpoint: this.#endpoint,
+      runtime: this.#runtime,
+      get granted() {
+        return imp.granted;
+      },
+      grant,
+      known,
+      slots: new Slots(this.#inFlight),
+      get checksum() {
+        return checksums === false ? undefined : chooseChecksum(imp.granted, wanted);
+      },
+      counters: { checksumErrors: 0, resends: 0 },
+      lastCommitted: () => imp.lastCommitted,
+    });
+    await imp.connect(this.#patience()).catch((error: unknown) => {
+      this.#runtime.log.error(
+        { target: target.name, err: error },
+        'OST is not connected; its files will wait',
+      );
+    });
+  }
+
+  #patience(): { timeoutMs?: number } {
+    const { connectTimeoutMs } = this.#options;
+    return connectTimeoutMs === undefined ? {} : { timeoutMs: connectTimeoutMs };
+  }
+
+  /** The MGS has added targets. */
+  #grow(config: FilesystemConfig): void {
+    if (this.#closing !== undefined) return;
+    for (const ost of config.osts) {
+      if (ost.active && !this.#osts.has(ost.index)) void this.#connectOst(ost);
+    }
+  }
+
+  #counters(): Counters {
+    const rpcs: Record<string, number> = {};
+    for (const [opcode, counters] of Object.entries(this.#ptlrpc.counters.client))
+      rpcs[opcode] = counters.requests;
+    const osts = [...this.#osts.values()].map((ost) => ost.counters);
+    return {
+      rpcs,
+      checksumErrors: osts.reduce((sum, c) => sum + c.checksumErrors, 0),
+      resends: osts.reduce((sum, c) => sum + c.resends, 0),
+    };
+  }
+
+  /** Locks, OSTs, MDTs, MGS, endpoint; servers that do not answer are not waited for. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#within(
+      this.#connections.map(({ import: imp, locks }) =>
+        imp.state === 'FULL' ? locks.cancelAll() : undefined,
+      ),
+    );
+    await this.#within(this.#connections.map(({ import: imp }) => imp.disconnect()).reverse());
+    await this.#within([
+      this.#mgc.import.state === 'FULL' ? this.#mgc.disconnect() : this.#mgc.import.disconnect(),
+    ]);
+    await this.#within([this.#callbacks.close()]);
+    await this.#within([this.#ptlrpc.close()]);
+    await this.#endpoint.close();
+  }
+
+  /** Waits for all, but no longer than a server may take to say goodbye. */
+  async #within(work: readonly (Promise<void> | undefined)[]): Promise<void> {
+    let stop: () => void = () => undefined;
+    const enough = new Promise<void>((resolve) => {
+      const timer = this.#runtime.after(GOODBYE_MS, resolve);
+      stop = () => timer.cancel();
+    });
+    const all = Promise.allSettled(work).then((results) => {
+      for (const result of results) {
+        if (result.status === 'rejected')
+          this.#runtime.log.warn({ err: result.reason }, 'unmount: a step failed');
+      }
+    });
+    await Promise.race([all, enough]);
+    stop();
+  }
+}
+
+/** Grant for twice the RPCs that may be under way. */
+const grantWish = (inFlight: number): number => 2 * inFlight * 4 * MIB;

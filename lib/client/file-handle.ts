@@ -1,0 +1,326 @@
+/** `FileHandle` in the shape of node:fs/promises. */
+import { ReadableStream } from 'node:stream/web';
+import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
+import type { Engine } from './engine.ts';
+import { appends, canWrite } from './flags.ts';
+import type { Operations, SignalOption } from './operations.ts';
+import { BigIntStats, Stats } from './stats.ts';
+import { LustreReadStream, LustreWriteStream } from './streams.ts';
+import { type Time, toMilliseconds } from './times.ts';
+
+/** What can be written: text, bytes, or something that yields them. */
+export type Data =
+  | string
+  | ArrayBufferView
+  | AsyncIterable<string | ArrayBufferView>
+  | Iterable<string | ArrayBufferView>;
+
+export interface StreamOptions extends SignalOption {
+  /** First byte; default 0, or the handle's position. */
+  readonly start?: number;
+  /** Last byte, inclusive (reading). */
+  readonly end?: number;
+  readonly highWaterMark?: number;
+  readonly encoding?: BufferEncoding;
+  /** Close the handle with the stream; default true. */
+  readonly autoClose?: boolean;
+}
+
+export interface ReadOptions<B> extends SignalOption {
+  readonly buffer?: B;
+  readonly offset?: number | null;
+  readonly length?: number | null;
+  readonly position?: number | bigint | null;
+}
+
+/** Bytes of one call of the engine: what fills the RPCs that may be in flight. */
+const CHUNK = 16 << 20;
+
+/** An open file. Close it, or bind it with `await using`. */
+export class FileHandle {
+  /** The engine's number of it. */
+  readonly fd: number;
+  readonly #engine: Engine;
+  readonly #operations: Operations;
+  readonly #flags: number;
+  /** Where calls without a position read and write. */
+  #position = 0;
+  #closing: Promise<void> | undefined;
+
+  constructor(engine: Engine, operations: Operations, fd: number, flags: number) {
+    this.#engine = engine;
+    this.#operations = operations;
+    this.#flags = flags;
+    this.fd = fd;
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Waits for what is under way on it. */
+  close(): Promise<void> {
+    this.#closing ??= this.#engine.close(this.fd);
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Reads into `buffer`. Fewer bytes than asked only at the end of the file. A null position reads on from the last read. */
+  read<B extends ArrayBufferView>(
+    buffer: B,
+    offset?: number | null,
+    length?: number | null,
+    position?: number | bigint | null,
+  ): Promise<{ bytesRead: number; buffer: B }>;
+  read<B extends ArrayBufferView>(
+    buffer: B,
+    options?: Omit<ReadOptions<B>, 'buffer'>,
+  ): Promise<{ bytesRead: number; buffer: B }>;
+  read(options?: ReadOptions<Buffer>): Promise<{ bytesRead: number; buffer: Buffer }>;
+  async read<B extends ArrayBufferView>(
+    first?: B | ReadOptions<B>,
+    second?: number | null | Omit<ReadOptions<B>, 'buffer'>,
+    length?: number | null,
+    position?: number | bigint | null,
+  ): Promise<{ bytesRead: number; buffer: B | Buffer }> {
+    const isBuffer = ArrayBuffer.isView(first);
+    const options: ReadOptions<B> =
+      second !== null && typeof second === 'object'
+        ? second
+        : isBuffer
+          ? { offset: second ?? null, length: length ?? null, position: position ?? null }
+          : (first ?? {});
+    const buffer = isBuffer ? first : (options.buffer ?? Buffer.alloc(16384));
+    const bytes = slice(buffer, options.offset ?? 0, options.length ?? undefined);
+    const at = toPosition(options.position);
+    const from = at ?? this.#position;
+    const bytesRead = await this.#operations.run(options, (op) =>
+      this.#engine.read(this.fd, [bytes], from, op),
+    );
+    if (at === undefined) this.#position = from + bytesRead;
+    return { bytesRead, buffer };
+  }
+
+  async readv<B extends readonly ArrayBufferView[]>(
+    buffers: B,
+    position?: number | null,
+  ): Promise<{ bytesRead: number; buffers: B }> {
+    const from = position ?? this.#position;
+    const bytesRead = await this.#engine.read(this.fd, buffers.map(viewBytes), from);
+    if (position == null) this.#position = from + bytesRead;
+    return { bytesRead, buffers };
+  }
+
+  /** Writes all of it. Resolves when the servers have the bytes (`sync` makes them durable). */
+  write<B extends ArrayBufferView>(
+    buffer: B,
+    offset?: number | null | (Omit<ReadOptions<B>, 'buffer'> & SignalOption),
+    length?: number | null,
+    position?: number | null,
+  ): Promise<{ bytesWritten: number; buffer: B }>;
+  write(
+    text: string,
+    position?: number | null,
+    encoding?: BufferEncoding | null,
+  ): Promise<{ bytesWritten: number; buffer: string }>;
+  async write(
+    data: string | ArrayBufferView,
+    second?: number | null | (Omit<ReadOptions<ArrayBufferView>, 'buffer'> & SignalOption),
+    third?: number | string | null,
+    position?: number | null,
+  ): Promise<{ bytesWritten: number; buffer: string | ArrayBufferView }> {
+    if (typeof data === 'string') {
+      const bytes = Buffer.from(data, (third as BufferEncoding | null | undefined) ?? 'utf8');
+      const at = typeof second === 'number' ? second : undefined;
+      return { bytesWritten: await this.#write([bytes], at), buffer: data };
+    }
+    const options =
+      second !== null && typeof second === 'object'
+        ? second
+        : {
+            offset: second ?? null,
+            length: (third as number | null | undefined) ?? null,
+            position: position ?? null,
+          };
+    const bytes = slice(data, options.offset ?? 0, options.length ?? undefined);
+    const bytesWritten = await this.#write([bytes], toPosition(options.position), options);
+    return { bytesWritten, buffer: data };
+  }
+
+  async writev<B extends readonly ArrayBufferView[]>(
+    buffers: B,
+    position?: number | null,
+  ): Promise<{ bytesWritten: number; buffers: B }> {
+    return { bytesWritten: await this.#write(buffers.map(viewBytes), position ?? undefined), buffers };
+  }
+
+  async #write(
+    buffers: Uint8Array[],
+    position: number | undefined,
+    options: SignalOption = {},
+  ): Promise<number> {
+    const from = position ?? this.#position;
+    // Writes that are not waited for still go one behind the other.
+    if (position === undefined) this.#position += buffers.reduce((sum, bytes) => sum + bytes.length, 0);
+    return this.#operations.run(options, (op) => this.#engine.write(this.fd, buffers, from, op));
+  }
+
+  readFile(options: { encoding: BufferEncoding } & SignalOption): Promise<string>;
+  readFile(options?: { encoding?: null } & SignalOption): Promise<Buffer>;
+  /** All bytes from the position on. */
+  async readFile(
+    options: { encoding?: BufferEncoding | null } & SignalOption = {},
+  ): Promise<Buffer | string> {
+    const { size } = await this.stat();
+    const chunks: Uint8Array[] = [];
+    // The file may grow meanwhile: on until a read comes back short.
+    for (let room = Math.max(size - this.#position, 0) + 1; ; room = CHUNK) {
+      const bytes = Buffer.allocUnsafeSlow(Math.min(room, CHUNK));
+      const { bytesRead } = await this.read(bytes, options);
+      chunks.push(bytes.subarray(0, bytesRead));
+      if (bytesRead < bytes.length) break;
+    }
+    const all = joinChunks(chunks);
+    return options.encoding == null ? all : all.toString(options.encoding);
+  }
+
+  /** Writes text, bytes, or all that an iterable yields, from the position on. */
+  async writeFile(
+    data: Data,
+    options: { encoding?: BufferEncoding | null } & SignalOption = {},
+  ): Promise<void> {
+    const encoding = options.encoding ?? 'utf8';
+    if (typeof data === 'string' || ArrayBuffer.isView(data)) {
+      await this.#writeAll(toBytes(data, encoding), options);
+      return;
+    }
+    for await (const chunk of data) await this.#writeAll(toBytes(chunk, encoding), options);
+  }
+
+  async #writeAll(bytes: Uint8Array, options: SignalOption): Promise<void> {
+    for (let at = 0; at < bytes.length; at += CHUNK)
+      await this.#write([bytes.subarray(at, at + CHUNK)], undefined, options);
+  }
+
+  /** Appends; the file must be open for that. */
+  appendFile(data: Data, options: { encoding?: BufferEncoding | null } & SignalOption = {}): Promise<void> {
+    return this.writeFile(data, options);
+  }
+
+  stat(options: { bigint: true } & SignalOption): Promise<BigIntStats>;
+  stat(options?: { bigint?: false } & SignalOption): Promise<Stats>;
+  async stat(options: { bigint?: boolean } & SignalOption = {}): Promise<Stats | BigIntStats> {
+    const attributes = await this.#operations.run(options, (op) => this.#engine.handleStat(this.fd, op));
+    return options.bigint === true ? new BigIntStats(attributes) : new Stats(attributes);
+  }
+
+  truncate(length = 0): Promise<void> {
+    return this.#engine.handleTruncate(this.fd, length);
+  }
+
+  /** Data and metadata durable. */
+  sync(): Promise<void> {
+    return this.#engine.handleSync(this.fd, false);
+  }
+
+  /** Data durable. */
+  datasync(): Promise<void> {
+    return this.#engine.handleSync(this.fd, true);
+  }
+
+  chmod(mode: number): Promise<void> {
+    return this.#engine.handleSetattr(this.fd, { mode });
+  }
+
+  chown(uid: number, gid: number): Promise<void> {
+    return this.#engine.handleSetattr(this.fd, { ...(uid !== -1 && { uid }), ...(gid !== -1 && { gid }) });
+  }
+
+  utimes(atime: Time, mtime: Time): Promise<void> {
+    const changes = { atimeMs: toMilliseconds(atime), mtimeMs: toMilliseconds(mtime) };
+    return this.#engine.handleSetattr(this.fd, changes);
+  }
+
+  createReadStream(options: StreamOptions = {}): LustreReadStream {
+    return new LustreReadStream(this, { ...options, start: options.start ?? this.#position });
+  }
+
+  createWriteStream(options: StreamOptions = {}): LustreWriteStream {
+    return new LustreWriteStream(this, { ...options, start: options.start ?? this.#position });
+  }
+
+  /** A web stream of bytes. */
+  readableWebStream(options: { autoClose?: boolean } = {}): ReadableStream<Uint8Array> {
+    let at = this.#position;
+    const finish = async (): Promise<void> => {
+      if (options.autoClose === true) await this.close();
+    };
+    return new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          const bytes = Buffer.allocUnsafeSlow(1 << 20);
+          const { bytesRead } = await this.read(bytes, { position: at });
+          at += bytesRead;
+          if (bytesRead > 0) controller.enqueue(bytes.subarray(0, bytesRead));
+          else {
+            controller.close();
+            await finish();
+          }
+        },
+        cancel: finish,
+      },
+      { highWaterMark: 2 },
+    );
+  }
+
+  /** @internal What streams and copies need to know. */
+  get isAppending(): boolean {
+    return appends(this.#flags) && canWrite(this.#flags);
+  }
+}
+
+export function viewBytes(view: ArrayBufferView): Uint8Array {
+  return view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+export function toBytes(data: string | ArrayBufferView, encoding: BufferEncoding = 'utf8'): Uint8Array {
+  return typeof data === 'string' ? Buffer.from(data, encoding) : viewBytes(data);
+}
+
+/** One Buffer of several pieces; a single piece is not copied. */
+export function joinChunks(chunks: readonly Uint8Array[]): Buffer {
+  const [only] = chunks;
+  if (chunks.length === 1 && only !== undefined)
+    return Buffer.from(only.buffer, only.byteOffset, only.length);
+  return Buffer.concat(chunks);
+}
+
+function slice(view: ArrayBufferView, offset: number, length: number | undefined): Uint8Array {
+  const bytes = viewBytes(view);
+  const size = length ?? bytes.length - offset;
+  if (
+    !Number.isInteger(offset) ||
+    offset < 0 ||
+    !Number.isInteger(size) ||
+    size < 0 ||
+    offset + size > bytes.length
+  ) {
+    throw new LustreError(
+      'ERR_OUT_OF_RANGE',
+      `${size} bytes at ${offset} are not within a buffer of ${bytes.length} bytes`,
+    );
+  }
+  return bytes.subarray(offset, offset + size);
+}
+
+/** Undefined for "from where the last one ended", which node:fs writes as null or -1. */
+function toPosition(position: number | bigint | null | undefined): number | undefined {
+  if (position === null || position === undefined) return undefined;
+  const number = Number(position);
+  if (number === -1) return undefined;
+  if (!Number.isSafeInteger(number) || number < 0) throw errnoError(Errno.EINVAL, { syscall: 'position' });
+  return number;
+}

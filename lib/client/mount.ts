@@ -1,0 +1,23 @@
+/** Mounting: a session with all targets, the engine on it, and the file system that programs use. */
+import { connectSession, type SessionOptions } from './connect.ts';
+import { Filesystem } from './filesystem.ts';
+import { InlineEngine } from './inline-engine.ts';
+import { formatMountSpec, parseMountSpec } from './mount-spec.ts';
+
+export interface EngineOptions extends SessionOptions {
+  /** Told when calls are under way and when no more are; whoever starts a process keeps it alive meanwhile. */
+  readonly onActivity?: (busy: boolean) => void;
+}
+
+/** Mounts `NID[,NID][:NID]:/fsname[/directory]`. Rejects with EINVAL for a bad specification, with the connection's errors
+ * (ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT ...), ENOENT for a file system that the MGS does not know. */
+export async function mountFilesystem(spec: string, options: EngineOptions): Promise<Filesystem> {
+  const text = formatMountSpec(parseMountSpec(spec));
+  options.onActivity?.(true);
+  try {
+    const session = await connectSession(text, options);
+    return new Filesystem(new InlineEngine(session, options.onActivity), text);
+  } finally {
+    options.onActivity?.(false);
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * What a program imports: `mount` for a client, `startCluster` for a whole file system, `serve` for servers, the types and
+ * the errors.
+ *
+ * @example
+ * import { startCluster } from 'node-lustre';
+ * await using cluster = await startCluster();
+ * await using filesystem = await cluster.mount();
+ * await filesystem.writeFile('/hello', 'world');
+ */
+export type { CopyOptions } from './client/copy.ts';
+export { Dir } from './client/dir.ts';
+export type { Counters, Layout, SpaceUsage, StripingOptions, TargetSpace } from './client/engine.ts';
+export { type Data, FileHandle, type ReadOptions, type StreamOptions } from './client/file-handle.ts';
+export {
+  Filesystem,
+  type MkdirOptions,
+  type PathLike,
+  type ReaddirOptions,
+  type ReadFileOptions,
+  type RmOptions,
+  type StatOptions,
+  type WriteFileOptions,
+  type XattrOptions,
+} from './client/filesystem.ts';
+export { BigIntStats, Dirent, type StatFs, Stats } from './client/stats.ts';
+export { type Cluster, type ClusterOptions, startCluster } from './cluster.ts';
+export type { PingResult } from './lnet/network.ts';
+export {
+  type MountOptions,
+  mount,
+  type PingOptions,
+  pingNid,
+  type ServeOptions,
+  serve,
+} from './process.ts';
+export { LustreError, ProtocolError } from './runtime/errors.ts';
+export type { ServerNode } from './server/node.ts';

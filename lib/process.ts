@@ -1,0 +1,127 @@
+/** Clients and servers with this process's own clock, random source and network. */
+import type { Filesystem } from './client/filesystem.ts';
+import { type EngineOptions, mountFilesystem } from './client/mount.ts';
+import { chooseOwnNid } from './client/own-nid.ts';
+import { createNativeNetwork } from './lnet/native-network.ts';
+import type { Network, PingResult } from './lnet/network.ts';
+import { type Nid, parseNid } from './lnet/nid.ts';
+import { type Logger, nodeRuntime, type Runtime } from './runtime/runtime.ts';
+import { type ServerNode, type ServerNodeOptions, startServerNode } from './server/node.ts';
+
+export interface MountOptions {
+  /** Our own NID; default another loopback address for servers on loopback, else one of this machine's addresses. */
+  readonly nid?: string;
+  /** TCP port of the servers; default 988. */
+  readonly port?: number;
+  /** NID -> `host:port`, for NAT, tunnels and containers. */
+  readonly nidMap?: Readonly<Record<string, string>>;
+  /** Accept connections at `host:port`; servers answer on ours, so none are needed. */
+  readonly listen?: string;
+  /** TCP connections of each bulk type to a server; default 1. */
+  readonly connsPerPeer?: number;
+  /** Who asks; default the process's own user and groups. */
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly groups?: readonly number[];
+  /** Default the process's own. */
+  readonly umask?: number;
+  /** Bulk checksums; default crc32c where the server has it, false for none. */
+  readonly checksums?: 'crc32c' | 'crc32' | 'adler32' | false;
+  /** Requests in flight to one target; default 8. */
+  readonly maxRpcsInFlight?: number;
+  /** How long to wait for the first connection, milliseconds; default 30000. */
+  readonly connectTimeoutMs?: number;
+  /** A pino logger; default silent. */
+  readonly log?: Logger;
+  /** Where the engine runs: `inline`, in the caller's thread. */
+  readonly engine?: 'inline';
+  /** For tests: another clock and network, of the simulator. */
+  readonly runtime?: Runtime;
+  readonly network?: Network;
+}
+
+/**
+ * Mounts `NID[,NID][:NID]:/fsname[/directory]`. Rejects with EINVAL for a bad specification, ECONNREFUSED, EHOSTUNREACH or
+ * ETIMEDOUT when no MGS answers, ENOENT for a file system that it does not know.
+ */
+export async function mount(spec: string, options: MountOptions = {}): Promise<Filesystem> {
+  const { uid, gid, groups, umask, log, engine: _engine, runtime: given, network, ...rest } = options;
+  const runtime = given ?? nodeRuntime(log);
+  const engineOptions: EngineOptions = {
+    ...rest,
+    runtime,
+    network: network ?? createNativeNetwork(runtime),
+    credentials: {
+      uid: uid ?? process.getuid?.() ?? 0,
+      gid: gid ?? process.getgid?.() ?? 0,
+      groups: groups ?? process.getgroups?.() ?? [],
+      umask: umask ?? process.umask(),
+    },
+    ...(given === undefined && { onActivity: keepAlive() }),
+  };
+  return mountFilesystem(spec, engineOptions);
+}
+
+/** Keeps the process alive while there are calls under way, as node:fs does: endpoints and timers alone do not. */
+function keepAlive(): (busy: boolean) => void {
+  let timer: NodeJS.Timeout | undefined;
+  return (busy) => {
+    clearInterval(timer);
+    timer = busy ? setInterval(() => undefined, 2 ** 30) : undefined;
+  };
+}
+
+export interface ServeOptions {
+  /** Where the targets keep what they store; made if it is missing. */
+  readonly dir: string;
+  readonly fsname: string;
+  readonly nid: string;
+  readonly port: number;
+  readonly osts: number;
+  readonly listen?: string;
+  readonly nidMap?: Readonly<Record<string, string>>;
+  readonly log?: Logger;
+}
+
+/** Starts MGS, MDT0000 and OSTs in this process. Stop them with the node's `stop`. */
+export async function serve(options: ServeOptions): Promise<ServerNode> {
+  const { log, ...rest } = options;
+  const runtime = nodeRuntime(log);
+  const alive = keepAlive();
+  alive(true);
+  try {
+    const nodeOptions: ServerNodeOptions = { ...rest, runtime, network: createNativeNetwork(runtime) };
+    return await startServerNode(nodeOptions);
+  } finally {
+    alive(false);
+  }
+}
+
+export interface PingOptions extends Pick<MountOptions, 'nid' | 'port' | 'nidMap' | 'log'> {
+  /** How many; default 1. */
+  readonly count?: number;
+  /** For each, milliseconds; default 5000. */
+  readonly timeoutMs?: number;
+}
+
+/** LNet ping. Rejects with ETIMEDOUT, ECONNREFUSED or EHOSTUNREACH. */
+export async function pingNid(nid: Nid, options: PingOptions = {}): Promise<PingResult[]> {
+  const { count = 1, timeoutMs = 5000, log, nid: own, ...where } = options;
+  const peer = parseNid(nid);
+  const runtime = nodeRuntime(log);
+  const alive = keepAlive();
+  alive(true);
+  const endpoint = await createNativeNetwork(runtime).open({
+    ...where,
+    nid: own === undefined ? chooseOwnNid(peer, runtime) : parseNid(own),
+    accept: false,
+  });
+  try {
+    const results: PingResult[] = [];
+    for (let i = 0; i < count; i++) results.push(await endpoint.ping(peer, timeoutMs));
+    return results;
+  } finally {
+    await endpoint.close();
+    alive(false);
+  }
+}
