@@ -36,7 +36,7 @@ const longFiles: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** The only places that may touch the world: everything else is handed a Runtime and a Network. */
-const worldly = [/^lib\/cli\//, /^lib\/index\.ts$/, /^lib\/runtime\//, /^lib\/lnet\/native[^/]*\.ts$/];
+const worldly = [/^lib\/cli\//, /^lib\/[^/]+\.ts$/, /^lib\/runtime\//, /^lib\/lnet\/native[^/]*\.ts$/];
 
 interface Ban {
   readonly what: RegExp;
@@ -117,8 +117,10 @@ function importsOf({ path, text }: Source): Import[] {
 
 const imports = library.flatMap(importsOf);
 
+/** A file that lies in lib/ itself is a part of index.ts: it starts servers or processes for a program. */
 function layerOf(path: string): string {
-  return path.split('/')[1] ?? '';
+  const [, folder = '', ...rest] = path.split('/');
+  return rest.length === 0 ? 'index.ts' : folder;
 }
 
 function offences(sources: readonly Source[], bans: readonly Ban[]): string[] {
