@@ -163,7 +163,7 @@ export class Transmission {
       handle = post((event) => {
         onEvent.call(this, event);
         // Unlinked though nobody here asked for it: the endpoint was closed.
-        if (event.type === 'unlink')
+        if (event.type === 'unlink' && this.#result === undefined)
           this.#finish({ kind: 'network', error: this.#networkError(event.status || -108) });
         if (!event.unlinked) return;
         ended = true;
