@@ -111,33 +111,50 @@ export class MetadataTarget {
     return BigInt(Math.floor(this.runtime.wallTime() / 1000));
   }
 
-  /** Makes a change on behalf of a request; what `work` throws undoes it. */
+  /** Makes a change on behalf of a request; what `work` throws undoes it. Resolves when it is on disk. */
   async modify<T>(call: Call<Format>, work: (ns: NamespaceEdit) => T): Promise<Modified<T>> {
-    this.checkWritable(call.export);
-    const { clientUuid } = call.export;
-    let transno = 0n;
-    const result = await this.store.transact((tx) => {
-      transno = ++this.#transno;
-      const done = work(new NamespaceEdit(tx, transno));
-      const record = { lastTransno: transno, lastXid: call.request.xid, lastResult: 0 };
-      tx.table(MdtTable.client).put(Buffer.from(clientUuid), ClientState.encode(record));
-      return done;
-    });
-    this.#committed(transno);
-    this.objects.kick();
-    return { result, transno };
+    const { transno, done } = this.#begin(call, work);
+    return { result: await done, transno };
   }
 
-  /** A change of the target's own, without a client. */
-  async modifyOwn<T>(work: (ns: NamespaceEdit) => T): Promise<T> {
-    let transno = 0n;
-    const result = await this.store.transact((tx) => {
-      transno = ++this.#transno;
-      return work(new NamespaceEdit(tx, transno));
+  /**
+   * A change that the client need not wait for, because nothing is lost with it that anybody was promised (a close's lazy
+   * size and times). Its transno is above last_committed until it is on disk.
+   */
+  modifyLater(call: Call<Format>, work: (ns: NamespaceEdit) => void): bigint {
+    const { transno, done } = this.#begin(call, work);
+    done.catch((err: unknown) => this.runtime.log.error({ err, xid: call.request.xid }, 'a change is lost'));
+    return transno;
+  }
+
+  /** `work` has run when this returns; `done` is the commit. */
+  #begin<T>(call: Call<Format>, work: (ns: NamespaceEdit) => T): { transno: bigint; done: Promise<T> } {
+    this.checkWritable(call.export);
+    const { clientUuid } = call.export;
+    const transno = ++this.#transno;
+    const done = this.store.transact((tx) => {
+      const result = work(new NamespaceEdit(tx, transno));
+      const record = { lastTransno: transno, lastXid: call.request.xid, lastResult: 0 };
+      tx.table(MdtTable.client).put(Buffer.from(clientUuid), ClientState.encode(record));
+      return result;
     });
+    return { transno, done: this.#settle(transno, done) };
+  }
+
+  async #settle<T>(transno: bigint, done: Promise<T>): Promise<T> {
+    const result = await done;
     this.#committed(transno);
     this.objects.kick();
     return result;
+  }
+
+  /** A change of the target's own, without a client. */
+  modifyOwn<T>(work: (ns: NamespaceEdit) => T): Promise<T> {
+    const transno = ++this.#transno;
+    return this.#settle(
+      transno,
+      this.store.transact((tx) => work(new NamespaceEdit(tx, transno))),
+    );
   }
 
   /** For an open that writes nothing: the client keeps its request until it is closed (guide 09 §5.1 step 9). */

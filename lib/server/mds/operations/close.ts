@@ -1,5 +1,5 @@
 /** MDS_CLOSE (guide 09 §7). */
-import type { Operation } from '../../../connection/target.ts';
+import type { Call, Export, Operation } from '../../../connection/target.ts';
 import { errnoError } from '../../../runtime/errors.ts';
 import { required } from '../../../wire/format.ts';
 import { RQF_MDS_CLOSE } from '../../../wire/formats.ts';
@@ -7,6 +7,7 @@ import type { MdtRecSetattr } from '../../../wire/mds-structs.ts';
 import type { MetadataTarget } from '../metadata-target.ts';
 import { destroy } from '../namespace-remove.ts';
 import { type Attributes, closeAttributes } from '../namespace-setattr.ts';
+import type { OpenFile } from '../open-files.ts';
 
 /** The setattr record as the namespace takes it. */
 export function recordAttributes(rec: MdtRecSetattr): Attributes {
@@ -28,26 +29,33 @@ export function recordAttributes(rec: MdtRecSetattr): Attributes {
 export function close(mdt: MetadataTarget): Operation<typeof RQF_MDS_CLOSE> {
   return {
     format: RQF_MDS_CLOSE,
-    async handle(call) {
+    handle(call) {
       const { mio_open_handle } = required(call.values, 'mdt_epoch');
       const rec = required(call.values, 'rec_reint');
       const file = mdt.files.find(call.export, mio_open_handle);
       if (file === undefined) throw errnoError(116, { syscall: 'close' });
       // The file is closed whatever else happens.
       mdt.files.close(file);
-      const readOnly = isReadOnly(mdt, call.export);
-      const { transno } = readOnly
-        ? { transno: mdt.emptyTransno() }
-        : await mdt.modify(call, (ns) => {
-            if (ns.isOrphan(file.fid) && !mdt.files.isOpen(file.fid)) destroy(ns, file.fid, mdt.removal);
-            else closeAttributes(ns, file.fid, recordAttributes(rec));
-          });
+      const transno = isReadOnly(mdt, call.export) ? mdt.emptyTransno() : closed(mdt, call, file, rec);
       call.reply({ mdt_body: {} }, { transno });
     },
   };
 }
 
-function isReadOnly(mdt: MetadataTarget, client: Parameters<MetadataTarget['checkWritable']>[0]): boolean {
+/** The last close of what has no name any more removes it; any other one brings times and a lazy size. */
+function closed(
+  mdt: MetadataTarget,
+  call: Call<typeof RQF_MDS_CLOSE>,
+  file: OpenFile,
+  rec: MdtRecSetattr,
+): bigint {
+  return mdt.modifyLater(call, (ns) => {
+    if (ns.isOrphan(file.fid) && !mdt.files.isOpen(file.fid)) destroy(ns, file.fid, mdt.removal);
+    else closeAttributes(ns, file.fid, recordAttributes(rec));
+  });
+}
+
+function isReadOnly(mdt: MetadataTarget, client: Export): boolean {
   try {
     mdt.checkWritable(client);
     return false;
