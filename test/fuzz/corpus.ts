@@ -5,7 +5,7 @@ import { decodeCapture } from '../../lib/cli/decode/decode-capture.ts';
 import { type CapturedFrame, readCapture } from '../../lib/cli/decode/pcap.ts';
 import { encodeBuffers } from '../../lib/wire/format.ts';
 import { RQF_LDLM_INTENT_OPEN, RQF_OST_BRW_WRITE } from '../../lib/wire/formats.ts';
-import { capture, captures } from '../cli/captures.ts';
+import { capture } from '../cli/captures.ts';
 
 /** Numbers that lengths, counts and offsets go wrong with. */
 const spoilers = [0, 1, 7, 8, 0x7f, 0x80, 0xff, 0xffff, 0x7fffffff, 0x80000000, 0xfffffff8, 0xffffffff];
@@ -54,8 +54,9 @@ export function damaged(originals: readonly Uint8Array[]): fc.Arbitrary<Uint8Arr
 /** The frames of the smaller captures, or of none. */
 export async function realFrames(prefix: string, most: number): Promise<CapturedFrame[]> {
   const frames: CapturedFrame[] = [];
-  if (captures.length === 0) return frames;
-  for await (const frame of readCapture(capture(prefix))) {
+  const path = capture(prefix);
+  if (path === '') return frames;
+  for await (const frame of readCapture(path)) {
     frames.push({ ...frame, data: frame.data.slice() });
     if (frames.length === most) break;
   }
@@ -67,7 +68,7 @@ export async function realUnits(): Promise<Unit[]> {
   const units = new Map<string, Unit>();
   for (const prefix of ['01', '02', '04', '05', '07', '09', '10']) {
     const path = capture(prefix);
-    if (path === '') break;
+    if (path === '') continue;
     await decodeCapture(readCapture(path), (unit) => {
       const key = `${unit.kind} ${unit.rpc?.variant?.format.name ?? unit.request?.opcode ?? ''} ${unit.security ?? ''}`;
       if (!units.has(key) && unit.bytes.length < 20_000)

@@ -10,6 +10,16 @@ export class ByteQueue {
     this.length += bytes.length;
   }
 
+  /** Copies the last chunk, when it waits: it may be a small view of a large block that could otherwise be freed. */
+  own(): void {
+    const last = this.chunks.length - 1;
+    if (last < 0) return;
+    const chunk = this.chunks[last]!;
+    if (chunk.buffer.byteLength === chunk.length) return;
+    this.chunks[last] = new Uint8Array(last === 0 ? chunk.subarray(this.offset) : chunk);
+    if (last === 0) this.offset = 0;
+  }
+
   /** The first `size` bytes without taking them; there must be that many. */
   peek(size: number): Uint8Array {
     const first = this.chunks[0]!;

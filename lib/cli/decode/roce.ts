@@ -211,7 +211,8 @@ export class RoceDecoder {
     flow.size += data.length;
     if (flow.size > MESSAGE_MAX) this.dropPieces(flow, seen, `a message of more than ${MESSAGE_MAX} bytes`);
     if (first.includes(opcode) || middle.includes(opcode) || flow.pieces.length === 0) return;
-    const bytes = flow.pieces.length === 1 ? data : Buffer.concat(flow.pieces, flow.size);
+    // Always a copy: what is written may wait for long, and must not keep a block of the file.
+    const bytes = Buffer.concat(flow.pieces, flow.size);
     flow.pieces = [];
     flow.size = 0;
     if (flow.write !== undefined) this.keep(seen, flow.write, bytes);

@@ -59,6 +59,7 @@ export class SocklndStream implements StreamSink {
     }
     this.queue.push(data);
     while (this.step()) {}
+    this.queue.own();
   }
 
   gap(length: number): void {

@@ -14,8 +14,9 @@ export interface StreamSink {
   end(): void;
 }
 
-/** Bytes and segments kept ahead of a hole before it is given up. */
+/** Bytes and segments kept ahead of a hole before it is given up; bytes of all directions together. */
 const AHEAD_BYTES = 16 << 20;
+const AHEAD_BYTES_ALL = 128 << 20;
 const AHEAD_SEGMENTS = 8192;
 const DIRECTIONS_MAX = 8192;
 
@@ -40,6 +41,7 @@ const distance = (a: number, b: number): number => (a - b) | 0;
 export class TcpStreams {
   private readonly directions = new Map<string, Direction>();
   private readonly open: (segment: TcpSegment) => StreamSink;
+  private heldBytes = 0;
   /** Payload bytes seen again. */
   retransmitted = 0;
 
@@ -96,7 +98,9 @@ export class TcpStreams {
     while (at > 0 && distance(direction.held[at - 1]!.sequence, segment.sequence) > 0) at--;
     direction.held.splice(at, 0, { ...segment, data: segment.data.slice() });
     direction.heldBytes += segment.data.length;
-    if (direction.heldBytes > AHEAD_BYTES || direction.held.length > AHEAD_SEGMENTS) this.skipHole(direction);
+    this.heldBytes += segment.data.length;
+    const tooMuch = direction.heldBytes > AHEAD_BYTES || this.heldBytes > AHEAD_BYTES_ALL;
+    if (tooMuch || direction.held.length > AHEAD_SEGMENTS) this.skipHole(direction);
   }
 
   private deliver(direction: Direction, segment: Held): void {
@@ -115,6 +119,7 @@ export class TcpStreams {
     while (direction.held.length > 0 && distance(direction.held[0]!.sequence, direction.next!) <= 0) {
       const segment = direction.held.shift()!;
       direction.heldBytes -= segment.data.length;
+      this.heldBytes -= segment.data.length;
       this.deliver(direction, segment);
     }
   }
