@@ -6,7 +6,7 @@ import type { Filesystem } from '../index.ts';
 import { copyTreeIn, copyTreeOut, scanLocal, scanLustre, type TreeEntry, totals } from './copy-tree.ts';
 import { isMissing } from './mv.ts';
 import { formatBytes, printJson } from './output.ts';
-import { baseName, joinPaths, type LustrePath, parseLustrePath, usage } from './paths.ts';
+import { baseName, joinPaths, type LustrePath, parseLustrePath, splitDestination, usage } from './paths.ts';
 import { startProgress } from './progress.ts';
 import { addConnectionOptions, type ConnectionOptions, commonSpec, withMount } from './session.ts';
 
@@ -22,14 +22,15 @@ interface Place {
 export function cpCommand(): Command {
   return addConnectionOptions(new Command('cp'))
     .description('copy files and trees in, out and within')
-    .argument('<source...>', 'local paths or NID:/fsname/path')
-    .argument('<destination>', 'a local path or NID:/fsname/path')
+    .usage('[options] <source...> <destination>')
+    .argument('<paths...>', 'sources, then the destination: local paths or NID:/fsname/path')
     .option('-r, --recursive', 'directories and all that is in them')
     .addHelpText(
       'after',
       '\nExamples:\n  lustre cp -r ./results 10.0.0.1@tcp:/lab/results\n  lustre cp 10.0.0.1@tcp:/lab/results/run.h5 .',
     )
-    .action(async (texts: string[], to: string, options: CpOptions) => {
+    .action(async (paths: string[], options: CpOptions) => {
+      const { sources: texts, to } = splitDestination(paths);
       const sources = texts.map((text): Place => ({ text, lustre: parseLustrePath(text) }));
       const target: Place = { text: to, lustre: parseLustrePath(to) };
       const specs = [...sources, target].flatMap((p) => (p.lustre === undefined ? [] : [p.lustre.spec]));

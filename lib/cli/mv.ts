@@ -1,16 +1,17 @@
 /** `lustre mv`: rename within one file system. */
 import { Command } from 'commander';
 import { printJson } from './output.ts';
-import { baseName, joinPaths, requireLustrePath, usage } from './paths.ts';
+import { baseName, joinPaths, requireLustrePath, splitDestination, usage } from './paths.ts';
 import { addConnectionOptions, type ConnectionOptions, commonSpec, withMount } from './session.ts';
 
 export function mvCommand(): Command {
   return addConnectionOptions(new Command('mv'))
     .description('rename or move files and directories')
-    .argument('<source...>', 'NID:/fsname/path, one or more')
-    .argument('<destination>', 'a new name, or a directory to move into')
+    .usage('[options] <source...> <destination>')
+    .argument('<paths...>', 'sources, then a new name or a directory to move into: NID:/fsname/path')
     .addHelpText('after', '\nExample:\n  lustre mv 10.0.0.1@tcp:/lab/old 10.0.0.1@tcp:/lab/new')
-    .action(async (texts: string[], to: string, options: ConnectionOptions) => {
+    .action(async (paths: string[], options: ConnectionOptions) => {
+      const { sources: texts, to } = splitDestination(paths);
       const sources = texts.map(requireLustrePath);
       const target = requireLustrePath(to);
       const moved: { from: string; to: string }[] = [];

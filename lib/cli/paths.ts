@@ -56,3 +56,10 @@ export function baseName(path: string): string {
 export function usage(message: string, hint?: string): LustreError {
   return new LustreError('ERR_LUSTRE_USAGE', message, { hint }, -22);
 }
+
+/** Splits `source... destination`, which commander cannot: there only the last argument may be a list. */
+export function splitDestination(paths: readonly string[]): { sources: readonly string[]; to: string } {
+  const to = paths.at(-1);
+  if (to === undefined || paths.length < 2) throw usage('there is no destination');
+  return { sources: paths.slice(0, -1), to };
+}
