@@ -13,7 +13,7 @@ export interface BulkBuffer {
 }
 
 export class BulkMemory {
-  readonly #endpoint: Endpoint;
+  readonly #endpoint: Pick<Endpoint, 'allocate'>;
   readonly #limit: number;
   readonly #free: Memory[] = [];
   readonly #waiting: { slabs: number; wake: () => void }[] = [];
@@ -22,7 +22,7 @@ export class BulkMemory {
   #closed = false;
 
   /** `limitBytes`: at least one RPC's largest bulk. */
-  constructor(endpoint: Endpoint, limitBytes: number) {
+  constructor(endpoint: Pick<Endpoint, 'allocate'>, limitBytes: number) {
     this.#endpoint = endpoint;
     this.#limit = Math.max(1, Math.floor(limitBytes / SLAB));
   }

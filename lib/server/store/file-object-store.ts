@@ -52,7 +52,10 @@ const SAVE_AFTER_MS = 1000;
 const ENTRIES_MAX = 8192;
 /** Files made between two turns of the event loop. */
 const CREATE_SLICE = 64;
-const SYNCS_AT_ONCE = 4;
+/** Not all of the thread pool: reads and writes go on. */
+const SYNCS_AT_ONCE = 2;
+/** From so many on, files are synced together. */
+const SYNC_TOGETHER = 16;
 const SUBDIRECTORIES = 32;
 
 interface Entry {
@@ -230,12 +233,38 @@ class FileObjectStore implements ObjectStore {
   }
 
   async syncAll(): Promise<void> {
-    const entries = [...this.#unsynced];
-    const next = async (): Promise<void> => {
-      for (let entry = entries.pop(); entry !== undefined; entry = entries.pop()) await this.#syncData(entry);
-    };
-    await Promise.all(Array.from({ length: SYNCS_AT_ONCE }, next));
+    if (this.#unsynced.size < SYNC_TOGETHER || !(await this.#syncFileSystem())) {
+      const entries = [...this.#unsynced];
+      const next = async (): Promise<void> => {
+        for (let entry = entries.pop(); entry !== undefined; entry = entries.pop())
+          await this.#syncData(entry);
+      };
+      await Promise.all(Array.from({ length: SYNCS_AT_ONCE }, next));
+    }
     await this.#save();
+  }
+
+  /** All of them by one call: a journal commit for each of thousands would keep the thread pool busy for seconds. */
+  async #syncFileSystem(): Promise<boolean> {
+    const entries = [...this.#unsynced];
+    const again = (): void => {
+      for (const entry of entries) {
+        if (entry.destroyed) continue;
+        entry.unsynced = true;
+        this.#unsynced.add(entry);
+      }
+    };
+    // What is written from here on is not covered.
+    for (const entry of entries) entry.unsynced = false;
+    this.#unsynced.clear();
+    try {
+      const done = await this.#hold(entries[0]!, (file) => this.#storage.syncFileSystem(file));
+      if (!done) again();
+      return done;
+    } catch (error) {
+      again();
+      throw error;
+    }
   }
 
   async statfs(): Promise<ObjectStatfs> {

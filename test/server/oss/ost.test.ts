@@ -230,6 +230,28 @@ describe('reading and writing', () => {
     expect(Buffer.from(short.data.subarray(3)).equals(Buffer.from(noise(1000)))).toBe(true);
   });
 
+  scenario('answers a write with the fields of captures/03b', async (cluster) => {
+    const { client, seq } = await prepared(cluster);
+    // The request's o_valid as a kernel client sends it, but for FLHANDLE: here the server locks.
+    const o_valid = 0x018000000b184f2dn & ~V.OBD_MD_FLHANDLE;
+    const data = noise(262_144);
+    const reply = await write(client, seq, 1, [{ at: 0n, data }], {
+      oa: { o_valid, o_flags: 0x4000, o_parent_seq: 0x200000bd1n, o_parent_oid: 1, o_mtime: 5n, o_ctime: 6n },
+    });
+    const { oa } = reply.values.ost_body!;
+    expect(oa.o_valid).toBe(0x018000006b584fb9n & ~V.OBD_MD_FLHANDLE);
+    expect(oa).toMatchObject({
+      o_size: 262_144n,
+      o_blocks: 512n,
+      o_mode: 0o100666,
+      o_flags: 0x4000,
+      o_ctime: 6n,
+    });
+    expect(oa.o_parent_seq).toBe(0x200000bd1n);
+    const back = await read(client, seq, 1, [{ at: 0n, length: 32_768 }]);
+    expect(back.oa.o_valid).toBe(V.OBD_MD_FLCKSUM | V.OBD_MD_FLFLAGS);
+  });
+
   scenario('answers its own checksum where the data does not match the one sent', async (cluster) => {
     const { client, seq } = await prepared(cluster);
     const data = noise(4096);
