@@ -50,8 +50,8 @@ async function lustreClient(
   const filesystem = await mount(spec, { port, checksums: checksums === 'on' ? 'crc32c' : false });
   await filesystem.setLayout('/', { stripeCount: 2, stripeSize: 1 << 20 });
   await timed(
-    () => filesystem.copyIn(from, '/big'),
-    () => filesystem.copyOut('/big', to),
+    async () => void (await filesystem.copyIn(from, '/big')),
+    async () => void (await filesystem.copyOut('/big', to)),
   );
   await filesystem.unlink('/big');
   await filesystem.unmount();
