@@ -6,8 +6,6 @@
  * its recovery with nothing to replay and then starts afresh, as after an eviction.
  */
 import type { Nid } from '../lnet/nid.ts';
-import type { TargetKind } from '../rpc/portals.ts';
-import type { PtlRpc } from '../rpc/ptlrpc.ts';
 import type { Caller, CallOptions, Reply } from '../rpc/rpc.ts';
 import type { Outcome, Transmission } from '../rpc/transmission.ts';
 import { UnrepliedList } from '../rpc/xid.ts';
@@ -23,62 +21,32 @@ import { MsgFlag, MsgHeaderFlag } from '../wire/ptlrpc-constants.ts';
 import { connectData, hasFlag, hasFlag2, repMbits } from './connect-data.ts';
 import { callOver, type ImportView } from './import-call.ts';
 import { type ConnectOutcome, sendConnect, sendDisconnect, sendFinalPing } from './import-connect.ts';
+import type { ConnectOptions, ImportOptions } from './import-options.ts';
 import { type ImportAction, type ImportEvent, type ImportState, importStates } from './import-states.ts';
+import { CallWaiters, ConnectWaiters } from './import-waiters.ts';
+import { KeepAlive } from './keep-alive.ts';
 import { PortalTimeouts } from './portal-timeouts.ts';
 import { Slots } from './request-slots.ts';
-import type { ConnectGrant } from './target.ts';
 
-export interface ImportOptions {
-  readonly runtime: Runtime;
-  readonly ptlrpc: PtlRpc;
-  readonly target: { readonly name: string; readonly uuid: string; readonly kind: TargetKind };
-  /** Tried in turn. */
-  readonly nids: readonly Nid[];
-  readonly clientUuid: string;
-  /** Connect flags and fields asked, the same at every connect. */
-  readonly ask: ConnectGrant;
-  /** Disconnect after so long without requests, milliseconds; default never. */
-  readonly idleTimeoutMs?: number;
-  /** Asked before an idle disconnect: false while there are locks or other state at the server. */
-  readonly mayIdle?: () => boolean;
-  /** Our handle in the server's callbacks; default random. */
-  readonly callbackHandle?: bigint;
-  /** Requests in flight, of bulk and of others each; default 8. */
-  readonly rpcsInFlightMax?: number;
-  /** Modify slots asked for; default one less than requests in flight. */
-  readonly modifySlotsMax?: number;
-  /** LUSTRE_SP_*: who we are in lm_secflvr; default 3 towards an MGS, else 0 (client). */
-  readonly securityPart?: number;
-}
-
-export interface ConnectOptions {
-  /** How long a server may say "not yet" before connect() rejects; default 30 s. Attempts go on in the background. */
-  readonly timeoutMs?: number;
-}
-
-interface ConnectWaiter {
-  resolve(granted: ObdConnectData): void;
-  reject(error: Error): void;
-  readonly timer: Timer;
-}
+export type { ConnectOptions, ImportOptions };
 
 const RETRY_MAX_MS = 5000;
+const CONNECT_TIMEOUT_MS = 30_000;
 
 export class Import implements Caller {
   readonly name: string;
   readonly callbackHandle: bigint;
   readonly #options: ImportOptions;
   readonly #runtime: Runtime;
-  readonly #ptlrpc: PtlRpc;
   readonly #automaton: Automaton<ImportState, ImportEvent, ImportAction, Error | undefined>;
   readonly #view: ImportView;
   readonly #timeouts: PortalTimeouts;
+  readonly #keepAlive: KeepAlive;
   readonly #unreplied = new UnrepliedList();
   readonly #modifySlots = new Slots(1);
   readonly #inFlight = new Set<Transmission>();
-  readonly #connectWaiters: ConnectWaiter[] = [];
-  /** Calls that wait for FULL; those that are resent go first. */
-  readonly #waiting: { readonly resend: boolean; readonly wake: () => void }[] = [];
+  readonly #connectWaiters: ConnectWaiters<ObdConnectData>;
+  readonly #waiting = new CallWaiters();
   readonly #evictedListeners: (() => void | Promise<void>)[] = [];
   readonly #reconnectedListeners: (() => void)[] = [];
   readonly #stopWatching: () => void;
@@ -92,14 +60,11 @@ export class Import implements Caller {
   #failedRounds = 0;
   #hasState = false;
   #lastCommitted = 0n;
-  #lastSentAt = 0;
+  #lastTransno = 0n;
   #lastReplyAt = 0;
-  #lastWorkAt = 0;
   #connectedAt = Number.NEGATIVE_INFINITY;
   #calls = 0;
   #retryTimer: Timer | undefined;
-  #pingTimer: Timer | undefined;
-  #idleTimer: Timer | undefined;
   #closeReason: Error | undefined;
   #lastConnectError: Error | undefined;
 
@@ -110,7 +75,6 @@ export class Import implements Caller {
     this.name = target.name;
     this.#options = options;
     this.#runtime = withLog(runtime, { import: target.name });
-    this.#ptlrpc = ptlrpc;
     this.callbackHandle = options.callbackHandle ?? randomCookie(runtime);
     this.#timeouts = new PortalTimeouts(ptlrpc.timeouts);
     this.#asked = connectData(options.ask);
@@ -118,6 +82,16 @@ export class Import implements Caller {
     this.#automaton = new Automaton(importStates, target.name, this.#actions(), (from, event, to) =>
       this.#runtime.log.debug({ from, event, to, nid: this.nid }, 'import state'),
     );
+    this.#connectWaiters = new ConnectWaiters(runtime);
+    this.#keepAlive = new KeepAlive({
+      runtime,
+      pingIntervalMs: (ptlrpc.timeouts.obdTimeout * 1000) / 4,
+      idleTimeoutMs: options.idleTimeoutMs,
+      mayIdle: options.mayIdle,
+      calls: () => this.#calls,
+      ping: () => void this.#ping(),
+      idle: () => this.#dispatch('idle'),
+    });
     this.#view = this.#makeView();
     this.#stopWatching = ptlrpc.onPeerDown((nid, reason) => {
       if (nid === this.nid) this.#lost(this.#connectCount, reason);
@@ -170,14 +144,9 @@ export class Import implements Caller {
   connect(options: ConnectOptions = {}): Promise<ObdConnectData> {
     if (this.state === 'FULL') return Promise.resolve(this.#granted);
     if (this.state === 'CLOSED') return Promise.reject(this.#closedError({ syscall: 'connect' }));
-    const done = new Promise<ObdConnectData>((resolve, reject) => {
-      const timer = this.#runtime.after(options.timeoutMs ?? 30_000, () => {
-        this.#connectWaiters.splice(this.#connectWaiters.indexOf(waiter), 1);
-        reject(this.#connectError(this.#lastConnectError ?? errnoError(Errno.ETIMEDOUT)));
-      });
-      const waiter: ConnectWaiter = { resolve, reject, timer };
-      this.#connectWaiters.push(waiter);
-    });
+    const done = this.#connectWaiters.wait(options.timeoutMs ?? CONNECT_TIMEOUT_MS, () =>
+      this.#connectError(this.#lastConnectError ?? errnoError(Errno.ETIMEDOUT)),
+    );
     if (this.#automaton.accepts('connect')) this.#dispatch('connect');
     return done;
   }
@@ -194,7 +163,7 @@ export class Import implements Caller {
       return await callOver(this.#view, format, request, options);
     } finally {
       this.#calls--;
-      if (opcode !== Opcode.OBD_PING) this.#lastWorkAt = this.#runtime.now();
+      if (opcode !== Opcode.OBD_PING) this.#keepAlive.worked();
     }
   }
 
@@ -279,7 +248,7 @@ export class Import implements Caller {
       this.#nidsTried++;
       this.#nidIndex = (this.#nidIndex + 1) % this.#options.nids.length;
       const roundOver = this.#nidsTried >= this.#options.nids.length;
-      if (roundOver && outcome.unreachable) this.#rejectConnects(this.#connectError(outcome.error));
+      if (roundOver && outcome.unreachable) this.#connectWaiters.reject(this.#connectError(outcome.error));
     }
     this.#dispatch('connectFailed', outcome.error);
   }
@@ -316,25 +285,17 @@ export class Import implements Caller {
     const now = this.#runtime.now();
     this.#connectedAt = now;
     this.#lastReplyAt = now;
-    this.#lastWorkAt = now;
     this.#runtime.log.info({ nid: this.nid, generation: this.#generation }, 'connected');
-    for (const waiter of this.#connectWaiters.splice(0)) {
-      waiter.timer.cancel();
-      waiter.resolve(this.#granted);
-    }
-    const waiting = this.#waiting.splice(0);
-    for (const { resend, wake } of waiting) if (resend) wake();
-    for (const { resend, wake } of waiting) if (!resend) wake();
-    this.#armPing();
-    this.#armIdle();
+    this.#connectWaiters.resolve(this.#granted);
+    this.#waiting.wakeAll();
+    this.#keepAlive.start();
     for (const listener of this.#reconnectedListeners) this.#guarded(listener);
   }
 
   /** All attempts under way end; their calls wait for FULL and then resend. */
   #interrupt(reason: Error | undefined): void {
     this.#runtime.log.warn({ nid: this.nid, err: reason }, 'connection lost');
-    this.#pingTimer?.cancel();
-    this.#idleTimer?.cancel();
+    this.#keepAlive.stop();
     for (const transmission of [...this.#inFlight]) transmission.abort();
   }
 
@@ -342,9 +303,10 @@ export class Import implements Caller {
   async #invalidate(event: 'invalidated' | 'requestsReplayed'): Promise<void> {
     const generation = ++this.#generation;
     this.#hasState = false;
+    this.#lastTransno = 0n;
     this.#runtime.log.warn({ nid: this.nid, generation }, 'evicted: locks and uncommitted requests are lost');
     for (const transmission of [...this.#inFlight]) transmission.abort();
-    for (const { wake } of this.#waiting.splice(0)) wake();
+    this.#waiting.wakeAll();
     const connectCount = this.#connectCount;
     for (const listener of this.#evictedListeners) {
       try {
@@ -371,17 +333,6 @@ export class Import implements Caller {
     this.#dispatch('lost', reason);
   }
 
-  #armPing(): void {
-    this.#pingTimer?.cancel();
-    const interval = (this.#ptlrpc.timeouts.obdTimeout * 1000) / 4;
-    const due = Math.max(this.#lastSentAt + interval - this.#runtime.now(), 1);
-    this.#pingTimer = this.#runtime.after(due, () => {
-      if (this.state !== 'FULL') return;
-      if (this.#runtime.now() - this.#lastSentAt >= interval - 1) void this.#ping();
-      this.#armPing();
-    });
-  }
-
   async #ping(): Promise<void> {
     try {
       await this.call(RQF_OBD_PING, {}, { noResend: true, noDelay: true });
@@ -390,25 +341,8 @@ export class Import implements Caller {
     }
   }
 
-  #armIdle(): void {
-    const { idleTimeoutMs, mayIdle } = this.#options;
-    this.#idleTimer?.cancel();
-    if (idleTimeoutMs === undefined) return;
-    const due = Math.max(this.#lastWorkAt + idleTimeoutMs - this.#runtime.now(), 1);
-    this.#idleTimer = this.#runtime.after(due, () => {
-      if (this.state !== 'FULL') return;
-      const quiet = this.#runtime.now() - this.#lastWorkAt >= idleTimeoutMs - 1;
-      if (quiet && this.#calls === 0 && mayIdle?.() !== false) {
-        this.#dispatch('idle');
-        return;
-      }
-      if (quiet) this.#lastWorkAt = this.#runtime.now();
-      this.#armIdle();
-    });
-  }
-
   async #idleDisconnect(): Promise<void> {
-    this.#pingTimer?.cancel();
+    this.#keepAlive.stop();
     const connectCount = this.#connectCount;
     await sendDisconnect(this.#view, connectCount);
     if (this.state === 'CONNECTING' && this.#connectCount === connectCount) this.#dispatch('idled');
@@ -417,24 +351,16 @@ export class Import implements Caller {
   #settleIdle(): void {
     this.#remoteHandle = 0n;
     this.#hasState = false;
-    for (const { wake } of this.#waiting.splice(0)) wake();
+    this.#waiting.wakeAll();
   }
 
   #failAll(): void {
     this.#retryTimer?.cancel();
-    this.#pingTimer?.cancel();
-    this.#idleTimer?.cancel();
+    this.#keepAlive.stop();
     this.#stopWatching();
     for (const transmission of [...this.#inFlight]) transmission.abort();
-    for (const { wake } of this.#waiting.splice(0)) wake();
-    this.#rejectConnects(this.#closedError({ syscall: 'connect' }));
-  }
-
-  #rejectConnects(error: Error): void {
-    for (const waiter of this.#connectWaiters.splice(0)) {
-      waiter.timer.cancel();
-      waiter.reject(error);
-    }
+    this.#waiting.wakeAll();
+    this.#connectWaiters.reject(this.#closedError({ syscall: 'connect' }));
   }
 
   /** Guide 04 §6, delay rules. */
@@ -455,15 +381,7 @@ export class Import implements Caller {
     if (state === 'NEW')
       throw errnoError(Errno.ENOTCONN, { ...context, hint: 'Call connect() before the first request' });
     if (options.noDelay === true) throw errnoError(Errno.EAGAIN, context);
-    const { signal } = options;
-    const woken = new Promise<void>((resolve) => {
-      const wake = (): void => {
-        signal?.removeEventListener('abort', wake);
-        resolve();
-      };
-      signal?.addEventListener('abort', wake, { once: true });
-      this.#waiting.push({ resend, wake });
-    });
+    const woken = this.#waiting.wait(resend, options.signal);
     if (state === 'IDLE') this.#dispatch('connect');
     return woken;
   }
@@ -514,7 +432,7 @@ export class Import implements Caller {
       ready: (generation, options, resend, context) => this.#ready(generation, options, resend, context),
       started: (transmission) => {
         this.#inFlight.add(transmission);
-        this.#lastSentAt = this.#runtime.now();
+        this.#keepAlive.sent();
       },
       ended: (transmission) => this.#inFlight.delete(transmission),
       lost: (connectCount, reason) => this.#lost(connectCount, reason),
@@ -525,6 +443,8 @@ export class Import implements Caller {
   #replied({ body }: Outcome & { kind: 'reply' }, opcode: number): void {
     this.#lastReplyAt = this.#runtime.now();
     if (body.pb_last_committed > this.#lastCommitted) this.#lastCommitted = body.pb_last_committed;
+    if (body.pb_transno > this.#lastTransno) this.#lastTransno = body.pb_transno;
+    this.#keepAlive.uncommitted(this.#lastTransno > this.#lastCommitted);
     if (body.pb_transno !== 0n || opcode === Opcode.LDLM_ENQUEUE) this.#hasState = true;
   }
 

@@ -21,6 +21,7 @@ const CLIENTS_MAX = 131_072;
 /** A record whose client has not come back in the longest recovery window is of no more use, milliseconds. */
 const STALE_RECORD_MS = 900_000;
 const UUID_MAX = 40;
+const STOP_GRACE_MS = 2000;
 
 /** What a served target needs from its node: the table of handles. */
 export interface ExportTable {
@@ -31,6 +32,8 @@ export interface ExportTable {
 export class ServedTarget {
   readonly target: Target;
   stopping = false;
+  #requests = 0;
+  #whenIdle: () => void = () => {};
   readonly #ptlrpc: PtlRpc;
   readonly #runtime: Runtime;
   readonly #table: ExportTable;
@@ -78,10 +81,32 @@ export class ServedTarget {
     }
   }
 
-  /** The target stops: exports end, their clients' records stay. */
-  stop(): void {
+  /** The target stops: exports end, their clients' records stay. Resolves when the requests in its operations' hands are
+   * done, or after a moment: some wait for what will not come. */
+  async stop(): Promise<void> {
     this.stopping = true;
     for (const client of [...this.#clients.values()]) if (client.accepts('stop')) client.dispatch('stop');
+    if (this.#requests === 0) return;
+    await new Promise<void>((resolve) => {
+      const grace = this.#runtime.after(STOP_GRACE_MS, resolve);
+      this.#whenIdle = () => {
+        grace.cancel();
+        resolve();
+      };
+    });
+  }
+
+  /** Around each request of an export. */
+  begin(client: ClientExport): void {
+    this.#requests++;
+    client.requests++;
+  }
+
+  end(client: ClientExport): void {
+    client.requests--;
+    client.lastRequestAt = this.#runtime.now();
+    this.#requests--;
+    if (this.#requests === 0) this.#whenIdle();
   }
 
   /** Ends an export at its client's wish. */

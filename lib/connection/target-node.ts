@@ -75,12 +75,12 @@ export class TargetNode {
     this.#targets.set(target.name, served);
   }
 
-  /** Stops serving a target: its exports end, and connects are told -ENODEV. */
+  /** Stops serving a target: its exports end, connects are told -ENODEV, and what its operations are doing is waited for. */
   async remove(name: string): Promise<void> {
     const served = this.#targets.get(name);
     if (served === undefined) return;
-    served.stop();
     this.#targets.delete(name);
+    await served.stop();
   }
 
   /** The clients of a target, or of all. */
@@ -95,7 +95,7 @@ export class TargetNode {
   async close(): Promise<void> {
     this.#closed = true;
     this.#silenceTimer?.cancel();
-    for (const name of [...this.#targets.keys()]) await this.remove(name);
+    await Promise.all([...this.#targets.keys()].map((name) => this.remove(name)));
     await Promise.all(this.#services.map((service) => service.close()));
   }
 
@@ -111,12 +111,11 @@ export class TargetNode {
     }
     const { client, of: served } = found;
     if (!this.#admit(request, client, served)) return;
-    client.requests++;
+    served.begin(client);
     try {
       await this.#serve(request, client, served);
     } finally {
-      client.requests--;
-      client.lastRequestAt = this.#runtime.now();
+      served.end(client);
     }
   }
 

@@ -407,6 +407,32 @@ describe('calls', () => {
       expect(tags).toHaveLength(5);
     }));
 
+  test('pings every 25 s, every 7 s while something is not committed', () =>
+    simulate(async (cluster) => {
+      let committed = 0n;
+      const reint: Operation<typeof RQF_MDS_REINT> = {
+        format: RQF_MDS_REINT,
+        handle: (call) => call.reply({}, { transno: 5n }),
+      };
+      const target = testTarget(new Map<number, Operation>([[Opcode.MDS_REINT, reint]]), {
+        lastCommitted: () => committed,
+      });
+      const { ptlrpc } = await cluster.server([target]);
+      const { imp } = await cluster.client();
+      await imp.connect();
+      const pings = (): number => ptlrpc.counters.server.OBD_PING?.requests ?? 0;
+      await cluster.sim.sleep(101_000);
+      expect(pings()).toBe(4);
+      await imp.call(RQF_MDS_REINT, {}, { modifies: true });
+      await cluster.sim.sleep(15_000);
+      expect(pings()).toBe(6);
+      committed = 5n;
+      await cluster.sim.sleep(8000);
+      expect(imp.lastCommitted).toBe(5n);
+      await cluster.sim.sleep(20_000);
+      expect(pings()).toBe(7);
+    }));
+
   test('an idle import disconnects and comes back for the next call', () =>
     simulate(async (cluster) => {
       const target = testTarget(withStatfs());

@@ -256,6 +256,36 @@ describe('connects', () => {
   });
 });
 
+test('a target that is removed lets its operations finish, then is not there', async () => {
+  const order: string[] = [];
+  const cluster = new Cluster();
+  const slow: Operation<typeof RQF_MDS_STATFS> = {
+    format: RQF_MDS_STATFS,
+    async handle(call) {
+      await cluster.sim.sleep(500);
+      order.push('done');
+      call.reply({});
+    },
+  };
+  await cluster.sim.run(
+    (async () => {
+      const { node } = await cluster.server([
+        testTarget(new Map<number, Operation>([[Opcode.MDS_STATFS, slow]])),
+      ]);
+      const { imp } = await cluster.client();
+      await imp.connect();
+      const call = imp.call(RQF_MDS_STATFS, {}).then(() => order.push('answered'));
+      await cluster.sim.sleep(100);
+      await node.remove('demo-MDT0000');
+      order.push('removed');
+      await call;
+      expect(order).toEqual(['done', 'removed', 'answered']);
+      expect(() => node.add(testTarget(new Map()))).not.toThrow();
+      expect(() => node.add(testTarget(new Map()))).toThrow(/served already/);
+    })(),
+  );
+});
+
 test('a callback reaches the client with its own handle, and its reply comes back', async () => {
   const cluster = new Cluster();
   await cluster.sim.run(
