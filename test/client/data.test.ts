@@ -1,0 +1,331 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { pattern, withCluster } from './sim-cluster.ts';
+
+const MIB = 1 << 20;
+const striped = { stripeCount: 2, stripeSize: 65536 };
+const sum = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+describe('data', () => {
+  it('is striped over OSTs as asked, and read back whole', () =>
+    withCluster(async ({ mount, node }) => {
+      const fs = await mount();
+      const bytes = pattern(5 * MIB + 777);
+      await fs.writeFile('/f', bytes, { ...striped, stripeOffset: 1 });
+      const layout = await fs.getLayout('/f');
+      expect(layout).toMatchObject({ stripeCount: 2, stripeSize: 65536, stripeOffset: 1 });
+      expect(layout?.objects.map((o) => o.ostIndex)).toEqual([1, 0]);
+      expect(sum(await fs.readFile('/f'))).toBe(sum(bytes));
+      const stats = await fs.stat('/f');
+      expect(stats.size).toBe(bytes.length);
+      expect(stats.blocks * 512).toBeGreaterThanOrEqual(bytes.length);
+      expect(node.osts.length).toBe(2);
+    }));
+
+  it('follows a directory default', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      await fs.mkdir('/wide', { stripeCount: -1, stripeSize: 131072 });
+      expect(await fs.getLayout('/wide')).toMatchObject({ stripeCount: -1, stripeSize: 131072, objects: [] });
+      await fs.writeFile('/wide/f', 'x');
+      expect(await fs.getLayout('/wide/f')).toMatchObject({ stripeCount: 2, stripeSize: 131072 });
+      await expect(fs.setLayout('/wide/f', { stripeCount: 1 })).rejects.toMatchObject({ code: 'EEXIST' });
+      await expect(fs.setLayout('/wide', { stripeSize: 1 })).rejects.toMatchObject({ code: 'EINVAL' });
+    }));
+
+  it('has zeroes where nothing was written', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      await using file = await fs.open('/sparse', 'w+', 0o666, striped);
+      await file.write(Buffer.from('end'), 0, 3, 1_000_000);
+      await file.write(Buffer.from('mid'), 0, 3, 300_000);
+      const want = Buffer.alloc(1_000_003);
+      want.write('mid', 300_000);
+      want.write('end', 1_000_000);
+      const have = Buffer.alloc(1_000_100, 0xff);
+      const { bytesRead } = await file.read(have, 0, have.length, 0);
+      expect(bytesRead).toBe(1_000_003);
+      expect(sum(have.subarray(0, bytesRead))).toBe(sum(want));
+      expect((await file.stat()).size).toBe(1_000_003);
+      await file.truncate(2_000_000);
+      expect((await file.stat()).size).toBe(2_000_000);
+      const tail = Buffer.alloc(10, 0xff);
+      expect((await file.read(tail, 0, 10, 1_999_995)).bytesRead).toBe(5);
+      expect([...tail.subarray(0, 5)]).toEqual([0, 0, 0, 0, 0]);
+      expect((await file.read(tail, 0, 10, 2_000_000)).bytesRead).toBe(0);
+    }));
+
+  it(
+    'is what any sequence of writes, truncations and reads makes of it',
+    () =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.array(
+            fc.oneof(
+              fc.record({ op: fc.constant('write' as const), at: fc.nat(400_000), length: fc.nat(150_000) }),
+              fc.record({
+                op: fc.constant('truncate' as const),
+                at: fc.nat(500_000),
+                length: fc.constant(0),
+              }),
+              fc.record({ op: fc.constant('read' as const), at: fc.nat(500_000), length: fc.nat(200_000) }),
+              fc.record({ op: fc.constant('append' as const), at: fc.constant(0), length: fc.nat(5000) }),
+            ),
+            { minLength: 1, maxLength: 12 },
+          ),
+          (steps) =>
+            withCluster(async ({ mount }) => {
+              const fs = await mount();
+              await using file = await fs.open('/f', 'w+', 0o666, striped);
+              await using appender = await fs.open('/f', 'a');
+              let model = Buffer.alloc(0);
+              for (const [i, { op, at, length }] of steps.entries()) {
+                if (op === 'read') {
+                  const have = Buffer.alloc(length, 0xee);
+                  const { bytesRead } = await file.read(have, 0, length, at);
+                  const want = model.subarray(at, at + length);
+                  expect(bytesRead).toBe(want.length);
+                  expect(sum(have.subarray(0, bytesRead))).toBe(sum(want));
+                } else if (op === 'truncate') {
+                  await file.truncate(at);
+                  const next = Buffer.alloc(at);
+                  model.copy(next, 0, 0, at);
+                  model = next;
+                } else {
+                  const bytes = pattern(length, i + 1);
+                  const start = op === 'append' ? model.length : at;
+                  if (op === 'append') await appender.write(bytes);
+                  else await file.write(bytes, 0, length, at);
+                  if (length > 0) {
+                    const next = Buffer.alloc(Math.max(model.length, start + length));
+                    model.copy(next);
+                    bytes.copy(next, start);
+                    model = next;
+                  }
+                }
+              }
+              expect((await file.stat()).size).toBe(model.length);
+              expect(sum(await fs.readFile('/f'))).toBe(sum(model));
+            }),
+        ),
+        { numRuns: 12, seed: 7 },
+      ),
+    120_000,
+  );
+
+  it('goes through readv and writev', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      const bytes = pattern(200_000);
+      await using file = await fs.open('/f', 'w+', 0o666, striped);
+      await file.writev([bytes.subarray(0, 10), bytes.subarray(10, 100_001), bytes.subarray(100_001)]);
+      const [a, b] = [Buffer.alloc(65_000), Buffer.alloc(200_000)];
+      const { bytesRead } = await file.readv([a, b], 0);
+      expect(bytesRead).toBe(200_000);
+      expect(sum(Buffer.concat([a, b.subarray(0, 135_000)]))).toBe(sum(bytes));
+    }));
+
+  it('of an unlinked file stays until it is closed', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      const file = await fs.open('/f', 'w+');
+      await file.write(Buffer.from('one'));
+      await fs.unlink('/f');
+      await file.write(Buffer.from('two'));
+      expect(await file.readFile({ encoding: 'utf8' })).toBe('');
+      const all = Buffer.alloc(10);
+      expect((await file.read(all, 0, 10, 0)).bytesRead).toBe(6);
+      expect((await file.stat()).nlink).toBe(0);
+      await file.close();
+      await expect(fs.stat('/f')).rejects.toMatchObject({ code: 'ENOENT' });
+    }));
+
+  it('handles say what they were opened for', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      await fs.writeFile('/f', 'abc');
+      await using reader = await fs.open('/f', 'r');
+      await expect(reader.write(Buffer.from('x'))).rejects.toMatchObject({ code: 'EBADF' });
+      await expect(reader.truncate(1)).rejects.toMatchObject({ code: 'EINVAL' });
+      await using writer = await fs.open('/f', 'r+');
+      await writer.write('X', 1);
+      expect(await fs.readFile('/f', 'utf8')).toBe('aXc');
+      await writer.close();
+      await expect(writer.read(Buffer.alloc(1))).rejects.toMatchObject({ code: 'EBADF' });
+      await using directory = await fs.open('/', 'r');
+      await expect(directory.read(Buffer.alloc(1))).rejects.toMatchObject({ code: 'EISDIR' });
+    }));
+
+  it('can be durable', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      await using file = await fs.open('/f', 'w');
+      await file.write(Buffer.from('x'));
+      await file.datasync();
+      await file.sync();
+      await fs.sync();
+      await fs.writeFile('/g', 'y', { flush: true });
+      await using synchronous = await fs.open(
+        '/h',
+        constants.O_WRONLY | constants.O_CREAT | constants.O_SYNC,
+      );
+      await synchronous.write(Buffer.from('z'));
+      expect(fs.counters().rpcs.OST_SYNC).toBeGreaterThan(2);
+    }));
+
+  it.each(['crc32c', 'crc32', 'adler32', false] as const)('is checked with %s', (checksums) =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount({ checksums });
+      const bytes = pattern(MIB + 5);
+      await fs.writeFile('/f', bytes, striped);
+      expect(sum(await fs.readFile('/f'))).toBe(sum(bytes));
+      expect(fs.counters().checksumErrors).toBe(0);
+    }),
+  );
+});
+
+describe('streams and copies', () => {
+  it('move data with back-pressure', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      const bytes = pattern(3 * MIB + 11);
+      await fs.writeFile('/f', bytes, striped);
+      await using from = await fs.open('/f', 'r');
+      await using to = await fs.open('/g', 'w');
+      await pipeline(from.createReadStream({ highWaterMark: 100_000 }), to.createWriteStream());
+      expect(sum(await fs.readFile('/g'))).toBe(sum(bytes));
+      await using part = await fs.open('/g', 'r');
+      const chunks: Buffer[] = [];
+      for await (const chunk of part.createReadStream({ start: 5, end: 70_004 }))
+        chunks.push(chunk as Buffer);
+      expect(sum(Buffer.concat(chunks))).toBe(sum(bytes.subarray(5, 70_005)));
+      await using web = await fs.open('/g', 'r');
+      let length = 0;
+      for await (const chunk of web.readableWebStream()) length += chunk.length;
+      expect(length).toBe(bytes.length);
+      async function* pieces() {
+        yield 'one ';
+        yield Buffer.from('two');
+      }
+      await fs.writeFile('/h', pieces());
+      expect(await fs.readFile('/h', 'utf8')).toBe('one two');
+    }));
+
+  it('copy in, out and within', () =>
+    withCluster(async ({ mount }) => {
+      const dir = await mkdtemp(join(tmpdir(), 'node-lustre-test-'));
+      try {
+        const fs = await mount();
+        const bytes = pattern(9 * MIB + 3);
+        await writeFile(join(dir, 'in'), bytes, { mode: 0o750 });
+        let progress = 0;
+        const moved = await fs.copyIn(join(dir, 'in'), '/f', {
+          ...striped,
+          onProgress: (n) => {
+            progress += n;
+          },
+        });
+        expect([moved, progress]).toEqual([bytes.length, bytes.length]);
+        expect((await fs.stat('/f')).mode & 0o777).toBe(0o750);
+        await fs.copyFile('/f', '/g');
+        await expect(fs.copyFile('/f', '/g', constants.COPYFILE_EXCL)).rejects.toMatchObject({
+          code: 'EEXIST',
+        });
+        await fs.copyOut('/g', join(dir, 'out'));
+        expect(sum(await readFile(join(dir, 'out')))).toBe(sum(bytes));
+        await expect(fs.copyOut('/nope', join(dir, 'x'))).rejects.toMatchObject({ code: 'ENOENT' });
+        await expect(fs.copyIn(join(dir, 'nope'), '/x')).rejects.toMatchObject({ code: 'ENOENT' });
+      } finally {
+        await rm(dir, { recursive: true });
+      }
+    }));
+
+  it('stop when they are aborted, and leave the mount in order', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      await fs.writeFile('/f', pattern(MIB), striped);
+      const controller = new AbortController();
+      const reading = fs.readFile('/f', { signal: controller.signal });
+      controller.abort();
+      await expect(reading).rejects.toMatchObject({ name: 'AbortError' });
+      await expect(fs.stat('/f', { signal: controller.signal })).rejects.toMatchObject({
+        name: 'AbortError',
+      });
+      expect((await fs.readFile('/f')).length).toBe(MIB);
+    }));
+});
+
+describe('two clients', () => {
+  it("see each other's names, bytes, sizes and attributes at once", () =>
+    withCluster(async ({ mount }) => {
+      const [a, b] = [await mount(), await mount()];
+      await a.mkdir('/d');
+      expect(await b.readdir('/')).toEqual(['d']);
+      await b.writeFile('/d/f', 'from b');
+      expect(await a.readFile('/d/f', 'utf8')).toBe('from b');
+      await a.appendFile('/d/f', ' and a');
+      expect((await b.stat('/d/f')).size).toBe(12);
+      expect(await b.readFile('/d/f', 'utf8')).toBe('from b and a');
+      await b.truncate('/d/f', 4);
+      expect(await a.readFile('/d/f', 'utf8')).toBe('from');
+      await a.chmod('/d/f', 0o600);
+      expect((await b.stat('/d/f')).mode & 0o777).toBe(0o600);
+      await a.rename('/d/f', '/d/g');
+      await expect(b.stat('/d/f')).rejects.toMatchObject({ code: 'ENOENT' });
+      expect(await b.readFile('/d/g', 'utf8')).toBe('from');
+      await b.unlink('/d/g');
+      await expect(a.readFile('/d/g')).rejects.toMatchObject({ code: 'ENOENT' });
+      await a.writeFile('/d/f', 'a new one');
+      expect(await b.readFile('/d/f', 'utf8')).toBe('a new one');
+    }));
+
+  it('append to one file without losing a line', () =>
+    withCluster(async ({ mount }) => {
+      const clients = [await mount(), await mount(), await mount()];
+      await clients[0]!.writeFile('/log', '', striped);
+      await Promise.all(
+        clients.map(async (client, c) => {
+          await using file = await client.open('/log', 'a');
+          for (let i = 0; i < 20; i++) await file.write(`client ${c} line ${i}\n`);
+        }),
+      );
+      const lines = (await clients[0]!.readFile('/log', 'utf8')).trimEnd().split('\n');
+      expect(lines.length).toBe(60);
+      expect(new Set(lines).size).toBe(60);
+    }));
+
+  it('never read half of a write that lies on one stripe', () =>
+    withCluster(async ({ mount }) => {
+      const [writer, reader] = [await mount(), await mount()];
+      const LENGTH = 20_000;
+      await writer.writeFile('/f', Buffer.alloc(LENGTH));
+      await using w = await writer.open('/f', 'r+');
+      await using r = await reader.open('/f', 'r');
+      const writing = (async () => {
+        for (let i = 1; i <= 30; i++) await w.write(Buffer.alloc(LENGTH, i), 0, LENGTH, 0);
+      })();
+      for (let i = 0; i < 30; i++) {
+        const have = Buffer.alloc(LENGTH);
+        expect((await r.read(have, 0, LENGTH, 0)).bytesRead).toBe(LENGTH);
+        expect(have.every((byte) => byte === have[0])).toBe(true);
+      }
+      await writing;
+    }));
+
+  it('make one file only, however many race for it', () =>
+    withCluster(async ({ mount }) => {
+      const clients = [await mount(), await mount(), await mount()];
+      const results = await Promise.allSettled(clients.map((client) => client.open('/once', 'wx')));
+      expect(results.filter((r) => r.status === 'fulfilled')).toHaveLength(1);
+      for (const result of results) {
+        if (result.status === 'rejected') expect(result.reason).toMatchObject({ code: 'EEXIST' });
+        else await result.value.close();
+      }
+    }));
+});

@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { formatMountSpec, parseMountSpec } from '../../lib/client/mount-spec.ts';
+import { chooseOwnNid } from '../../lib/client/own-nid.ts';
+import { parseNid } from '../../lib/lnet/nid.ts';
+import { nodeRuntime } from '../../lib/runtime/runtime.ts';
+
+describe('mount specifications', () => {
+  it.each([
+    ['127.0.0.1@tcp:/demo', ['127.0.0.1@tcp'], 'demo', undefined],
+    [
+      '10.0.0.1@tcp,10.0.1.1@tcp1:10.0.0.2@tcp:/lab',
+      ['10.0.0.1@tcp', '10.0.1.1@tcp1', '10.0.0.2@tcp'],
+      'lab',
+      undefined,
+    ],
+    ['10.0.0.1:/lab/home//me/', ['10.0.0.1@tcp'], 'lab', 'home/me'],
+  ])('%s', (text, nids, fsname, directory) => {
+    const spec = parseMountSpec(text);
+    expect(spec).toEqual({ nids, fsname, directory });
+    expect(parseMountSpec(formatMountSpec(spec))).toEqual(spec);
+  });
+
+  it.each([
+    ['', /has no ':\/'/],
+    ['10.0.0.1@tcp', /has no ':\/'/],
+    [':/lab', /has no NID/],
+    ['10.0.0.1@tcp,:/lab', /empty NID/],
+    ['10.0.0.1@tcp:/', /no file system name/],
+    ['10.0.0.1@tcp:/much-too-long', /at most 8/],
+    ['10.0.0.1@tcp:/a b', /at most 8/],
+    ['10.0.0.1@tcp:/lab/../x', /cannot be mounted/],
+    ['nowhere@tcp:/lab', /is not a NID/],
+    ['10.0.0.300@tcp:/lab', /is not a NID/],
+  ])('refuses %j and says why', (text, why) => {
+    expect(() => parseMountSpec(text)).toThrow(why);
+  });
+});
+
+describe('our own NID', () => {
+  it('is another loopback address for a server on loopback', () => {
+    const own = chooseOwnNid('127.0.0.1@tcp', nodeRuntime());
+    expect(parseNid(own)).toBe(own);
+    expect(own).toMatch(/^127\.(?!0\.)\d+\.\d+\.\d+@tcp$/);
+  });
+});
