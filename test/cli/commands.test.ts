@@ -1,0 +1,141 @@
+import { execFile } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Cluster, startCluster } from '../../lib/index.ts';
+
+const main = fileURLToPath(new URL('../../dist/lib/cli/main.js', import.meta.url));
+
+interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The command as a user runs it: the built file, in a process of its own. */
+function lustre(args: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
+  return new Promise((resolve) => {
+    const options = { env: { ...process.env, ...env }, maxBuffer: 1 << 26 };
+    execFile(process.execPath, [main, ...args], options, (error, stdout, stderr) => {
+      const code = error === null ? 0 : Number(error.code);
+      resolve({ code, stdout, stderr });
+    });
+  });
+}
+
+// npm test builds dist/ first; a lone `npx vitest` may find none.
+describe.skipIf(!existsSync(main))('the lustre command', () => {
+  let cluster: Cluster;
+  let local: string;
+  let env: Record<string, string>;
+  const run = (...args: string[]): Promise<Ran> => lustre(args, env);
+  const ok = async (...args: string[]): Promise<string> => {
+    const ran = await run(...args);
+    expect(ran.stderr.split('\n').filter((line) => line.startsWith('lustre:'))).toEqual([]);
+    expect(ran.code).toBe(0);
+    return ran.stdout;
+  };
+
+  beforeAll(async () => {
+    cluster = await startCluster({ fsname: 'clitest' });
+    local = await mkdtemp(join(tmpdir(), 'lustre-cli-'));
+    env = { LUSTRE_PORT: String(cluster.port), LUSTRE_MOUNT: cluster.spec };
+  });
+  afterAll(async () => {
+    await cluster.stop();
+    await rm(local, { recursive: true });
+  });
+
+  it('copies a tree in, lists it, and copies it out unchanged', async () => {
+    const tree = join(local, 'tree');
+    await mkdir(join(tree, 'sub'), { recursive: true });
+    await writeFile(join(tree, 'empty'), '');
+    await writeFile(join(tree, 'sub/big'), randomBytes(5_000_001));
+    await symlink('sub/big', join(tree, 'link'));
+    await ok('cp', '-r', tree, ':/');
+    const listing = JSON.parse(await ok('ls', '--json', ':/tree'));
+    expect(listing[0].entries.map((e: { name: string }) => e.name)).toEqual(['empty', 'link', 'sub']);
+    expect(listing[0].entries[1]).toMatchObject({ type: 'l', link: 'sub/big' });
+    await ok('cp', '-r', ':/tree', join(local, 'back'));
+    const sum = async (file: string): Promise<string> =>
+      createHash('sha256')
+        .update(await readFile(file))
+        .digest('hex');
+    expect(await sum(join(local, 'back/sub/big'))).toBe(await sum(join(tree, 'sub/big')));
+  });
+
+  it('writes files to standard output byte for byte', async () => {
+    await writeFile(join(local, 'text'), 'one\ntwo\n');
+    await ok('cp', join(local, 'text'), ':/text');
+    expect(await ok('cat', ':/text', ':/text')).toBe('one\ntwo\none\ntwo\n');
+  });
+
+  it('makes, moves, links and removes', async () => {
+    await ok('mkdir', '-p', ':/d/e');
+    await ok('cp', join(local, 'text'), ':/d/e/f');
+    await ok('ln', ':/d/e/f', ':/d/hard');
+    await ok('ln', '-s', 'e/f', ':/d/soft');
+    await ok('mv', ':/d/e/f', ':/d/e/g');
+    const { 0: stat } = JSON.parse(await ok('stat', '--json', ':/d/hard'));
+    expect(stat).toMatchObject({ nlink: 2, size: 8 });
+    expect(stat.fid).toMatch(/^\[0x2[0-9a-f]+:0x[0-9a-f]+:0x0\]$/);
+    expect(await ok('ls', ':/d')).toBe('e\nhard\nsoft\n');
+    await ok('rm', '-r', ':/d');
+    expect((await run('ls', ':/d')).code).toBe(1);
+  });
+
+  it('sets and shows layouts', async () => {
+    await ok('setstripe', '-c', '2', '-S', '1M', ':/wide');
+    const [{ layout }] = JSON.parse(await ok('getstripe', '--json', ':/wide'));
+    expect(layout).toMatchObject({ stripeCount: 2, stripeSize: 1 << 20 });
+    expect(layout.objects.map((o: { ostIndex: number }) => o.ostIndex).sort()).toEqual([0, 1]);
+    expect(await ok('getstripe', ':/wide')).toMatch(/lmm_stripe_count: {2}2\n/);
+  });
+
+  it('shows space by target and in all', async () => {
+    const { targets, total } = JSON.parse(await ok('df', '--json', cluster.spec));
+    expect(targets.map((t: { name: string }) => t.name)).toEqual([
+      'clitest-MDT0000',
+      'clitest-OST0000',
+      'clitest-OST0001',
+    ]);
+    expect(total.blocks).toBeGreaterThan(0);
+  });
+
+  it('pings a NID', async () => {
+    const [result] = JSON.parse(await ok('ping', '--json', '127.0.0.1@tcp'));
+    expect(result.nids).toContain('127.0.0.1@tcp');
+  });
+
+  describe('exit codes', () => {
+    it('1 when the operation failed, and says what was tried on what', async () => {
+      const ran = await run('cat', ':/nothing');
+      expect(ran).toMatchObject({ code: 1, stdout: '' });
+      expect(ran.stderr).toBe("lustre: ENOENT: no such file or directory, open '/nothing' (clitest-MDT0000)\n");
+    });
+    it.each([
+      ['an unknown option', ['ls', '--bogus', ':/']],
+      ['an unknown command', ['frobnicate']],
+      ['a missing argument', ['mkdir']],
+      ['a local path', ['ls', '/tmp']],
+      ['a port that is none', ['ls', '--port', '70000', ':/']],
+      ['two file systems', ['mv', '127.0.0.1@tcp:/a/x', '127.0.0.1@tcp:/b/x']],
+    ])('2 for %s', async (_what, args) => {
+      const ran = await run(...args);
+      expect(ran.code).toBe(2);
+      expect(ran.stderr).not.toBe('');
+    });
+    it('2 for :/path without LUSTRE_MOUNT', async () => {
+      expect((await lustre(['ls', ':/'], { LUSTRE_MOUNT: '' })).code).toBe(2);
+    });
+    it('3 when nobody serves there', async () => {
+      const ran = await run('ls', '--port', '1', '--json', ':/');
+      expect(ran.code).toBe(3);
+      expect(JSON.parse(ran.stderr).error).toMatchObject({ code: 'ECONNREFUSED' });
+    });
+  });
+});
