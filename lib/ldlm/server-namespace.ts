@@ -216,10 +216,10 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     return lock;
   }
 
-  /** Grants, queues or refuses. `busy`: it would have to wait and may not; `nothing`: no bit is left to grant. */
-  enqueue(lock: ServerLock): EnqueueOutcome {
+  /** Grants, queues or refuses. A glimpse goes past those who wait (`overtake`), as with kernels (guide 08 §7). */
+  enqueue(lock: ServerLock, overtake = false): EnqueueOutcome {
     const resource = lock.resourceEntry;
-    const obstacles = inTheWay(resource, lock);
+    const obstacles = inTheWay(resource, lock, overtake);
     const { granted, ahead } = obstacles;
     if (granted.length === 0 && ahead.length === 0) {
       if (this.#grant(lock)) return 'granted';

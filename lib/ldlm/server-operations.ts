@@ -75,7 +75,7 @@ export interface LockOperations {
   readonly hasLvbs: boolean;
   readonly isFull: boolean;
   create(resource: ResourceId, options: Omit<ServerLockOptions, 'handle'>): ServerLock;
-  enqueue(lock: ServerLock): EnqueueOutcome;
+  enqueue(lock: ServerLock, overtake?: boolean): EnqueueOutcome;
   restore(lock: ServerLock, isGranted: boolean): void;
   cancel(lock: ServerLock): void;
   convert(lock: ServerLock, keep: bigint): void;
@@ -244,7 +244,7 @@ async function enqueuePlainly(namespace: LockOperations, call: EnqueueCall, want
     await answerGlimpse(namespace, call, lock, flags);
     return;
   }
-  const outcome = namespace.enqueue(lock);
+  const outcome = namespace.enqueue(lock, glimpse);
   if (outcome === 'busy') call.fail(Errno.EAGAIN, { dlm_rep: {}, dlm_lvb: NOTHING });
   else if (outcome === 'nothing')
     call.reply({ dlm_rep: {}, dlm_lvb: NOTHING }, { status: ELDLM_LOCK_ABORTED });

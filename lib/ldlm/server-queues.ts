@@ -17,12 +17,12 @@ export interface InTheWay {
 }
 
 /** The locks that `lock` has to wait for. */
-export function inTheWay(resource: ServerResource, lock: ServerLock): InTheWay {
+export function inTheWay(resource: ServerResource, lock: ServerLock, overtake = false): InTheWay {
   const granted: ServerLock[] = [];
   for (const held of resource.granted) if (locksConflict(held, lock)) granted.push(held);
   const ahead: ServerLock[] = [];
   // A group lock joins its group whoever waits (guide 08 §3.3).
-  const joins = isGroup(lock) && [...resource.granted].some(isGroup);
+  const joins = overtake || (isGroup(lock) && [...resource.granted].some(isGroup));
   for (const waiting of resource.waiting) {
     if (waiting === lock || joins) break;
     if (locksConflict(waiting, lock)) ahead.push(waiting);

@@ -6,9 +6,11 @@ import { expect, test } from 'vitest';
 import type { LockTypeNumber, Policy } from '../../lib/ldlm/lock.ts';
 import type { Simulation } from '../../lib/sim/simulation.ts';
 import { LockFlag, LockType } from '../../lib/wire/ldlm-constants.ts';
+import { OstLvb } from '../../lib/wire/ldlm-structs.ts';
 import { forSeeds } from '../sim/seeds.ts';
 import { EOF, type LockClient, type LockServer, lockClient, lockServer, resource } from './lock-cluster.ts';
 
+const LVB = new Uint8Array(OstLvb.size);
 const EX = 1;
 const PW = 2;
 const PR = 4;
@@ -79,6 +81,11 @@ function randomWish(sim: Simulation): Wish {
     const policy = tryBits === 0n ? { inodeBits } : { inodeBits, tryBits };
     return { number, type: LockType.LDLM_IBITS, mode: pick(EX, PW, PR, CW, CR), policy, flags: 0 };
   }
+  if (random.chance(0.15)) {
+    const policy = { extent: { start: 0n, end: EOF } };
+    const flags = LockFlag.LDLM_FL_HAS_INTENT | (random.chance(0.3) ? LockFlag.LDLM_FL_BLOCK_NOWAIT : 0);
+    return { number, type: LockType.LDLM_EXTENT, mode: PR, policy, flags };
+  }
   const start = BigInt(random.below(64)) * 4096n;
   const end = random.chance(0.2) ? EOF : start + BigInt(1 + random.below(32)) * 4096n - 1n;
   const mode = pick(PW, PW, PR, PR, PR, CW, EX, GROUP);
@@ -133,7 +140,7 @@ const show = (held: Held): string =>
   JSON.stringify(held, (_, value) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value));
 
 async function history(sim: Simulation, breakProbability: number): Promise<{ evicted: number } & Outcome> {
-  const server = await lockServer(sim, { timeoutMs: 20_000 });
+  const server = await lockServer(sim, { timeoutMs: 20_000, lvb: () => LVB });
   const clients = [await lockClient(sim), await lockClient(sim), await lockClient(sim)];
   for (const { nid } of clients) sim.faults.drop(nid, '10.0.0.1@tcp', breakProbability);
   const inUse: InUse = new Map();
@@ -144,10 +151,10 @@ async function history(sim: Simulation, breakProbability: number): Promise<{ evi
       await sim.sleep(1);
     }
   };
-  const watching = watch();
-  const outcomes = await Promise.all(clients.map((client) => live(sim, client, inUse, 12)));
-  running = false;
-  await watching;
+  const living = Promise.all(clients.map((client) => live(sim, client, inUse, 12))).finally(() => {
+    running = false;
+  });
+  const [outcomes] = await Promise.all([living, watch()]);
   for (const { nid } of clients) sim.faults.drop(nid, '10.0.0.1@tcp', 0);
   await Promise.all(clients.map((client) => client.locks.cancelAll()));
   await sim.sleep(60_000);
