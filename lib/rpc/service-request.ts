@@ -4,7 +4,7 @@
  */
 import type { Endpoint, LnetEvent, Memory, Segment } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
-import { errnoError, LustreError } from '../runtime/errors.ts';
+import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import {
   buffersSize,
@@ -42,6 +42,17 @@ export interface RequestOwner {
   /** Called once: a reply was sent (status as given) or none will be. */
   answered(request: ServiceRequest, status: number | undefined, reason?: string): void;
 }
+
+/** Errors that even a reply without buffers carries as an ordinary one (guide 04 §4.4). */
+const ordinaryErrors = new Set<number>([
+  Errno.ENOSPC,
+  Errno.EACCES,
+  Errno.EPERM,
+  Errno.ENOENT,
+  Errno.EINPROGRESS,
+  Errno.EDQUOT,
+  Errno.EROFS,
+]);
 
 export interface Unpacked {
   readonly message: Message;
@@ -144,7 +155,8 @@ export class ServiceRequest implements IncomingRequest {
 
   replyError(errno: number): void {
     const status = -Math.abs(errno);
-    const body = { ...this.#replyBody(status, MsgType.PTL_RPC_MSG_ERR, {}), pb_timeout: 0 };
+    const type = ordinaryErrors.has(-status) ? MsgType.PTL_RPC_MSG_REPLY : MsgType.PTL_RPC_MSG_ERR;
+    const body = { ...this.#replyBody(status, type, {}), pb_timeout: 0 };
     this.#send(EARLY_REPLY_SIZE, status, (into) =>
       encodeBuffers([ptlrpcBodyField], { ptlrpc_body: body }, {}, into),
     );

@@ -45,6 +45,7 @@ export interface ServiceContext {
 
 const REQUEST_SIZE_MAX = 0x10400;
 const CLOSE_GRACE_MS = 2000;
+const COPIED_BYTES_MAX = 32 << 20;
 
 export class Service implements RequestOwner {
   readonly endpoint: Endpoint;
@@ -60,6 +61,7 @@ export class Service implements RequestOwner {
   readonly #queue = new FairQueue<ServiceRequest>();
   readonly #perPeer = new Map<Nid, number>();
   #inProgress = 0;
+  #copiedBytes = 0;
   #closing = false;
   #timer: Timer | undefined;
 
@@ -81,7 +83,7 @@ export class Service implements RequestOwner {
           requestSizeMax,
           buffers: options.buffers ?? 4,
           bufferSize: options.bufferSize ?? Math.max(256 << 10, 4 * requestSizeMax),
-          onRequest: (event, bytes, release) => this.#onRequest(portal, event, bytes, release),
+          onRequest: (event, bytes, release) => this.#onArrival(portal, event, bytes, release),
         }),
     );
   }
@@ -118,6 +120,22 @@ export class Service implements RequestOwner {
     for (const request of [...this.#release.keys()]) request.drop('service is closing');
     this.#timer?.cancel();
     this.slabs.give(this.emptyMemory);
+  }
+
+  /** Copied out of its buffer while copies are few, so that a request which waits for a lock does not keep a whole buffer
+   * from being posted; beyond that it stays there, and full buffers are the back-pressure. */
+  #onArrival(portal: number, event: LnetEvent, bytes: Uint8Array, release: () => void): void {
+    const { length } = bytes;
+    if (this.#copiedBytes + length > COPIED_BYTES_MAX) {
+      this.#onRequest(portal, event, bytes, release);
+      return;
+    }
+    this.#copiedBytes += length;
+    const copy = new Uint8Array(bytes);
+    release();
+    this.#onRequest(portal, event, copy, () => {
+      this.#copiedBytes -= length;
+    });
   }
 
   #onRequest(portal: number, event: LnetEvent, bytes: Uint8Array, release: () => void): void {

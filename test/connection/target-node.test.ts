@@ -1,4 +1,5 @@
 /** What a node answers to requests that are out of order, of the past or plain wrong (guides 04 §5, 05 §2.4, 16 §1). */
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Operation, Target } from '../../lib/connection/target.ts';
 import { encodeBuffers, type PtlrpcBody } from '../../lib/wire/format.ts';
@@ -181,6 +182,45 @@ describe('requests', () => {
       })(),
     );
   });
+});
+
+test('nothing that a connected client sends harms a node or goes without an answer', async () => {
+  const formats = [RQF_MDS_REINT, RQF_MDS_STATFS, RQF_LDLM_BL_CALLBACK];
+  const echo = formats.map(
+    (format) => [format.opcodes[0]!, { format, handle: (call) => call.reply({}) } as Operation] as const,
+  );
+  const change = fc.tuple(fc.nat(1023), fc.nat(255));
+  const message = fc.tuple(
+    fc.constantFrom(...formats, RQF_CONNECT),
+    fc.array(change, { maxLength: 5 }),
+    fc.nat(40),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(message, { minLength: 1, maxLength: 25 }), async (messages) => {
+      const { cluster, ask, peer, server } = await rawCluster(new Map(echo));
+      await cluster.sim.run(
+        (async () => {
+          const { pb_handle } = (await ask(connectBytes())).body;
+          for (const [format, changes, cut] of messages) {
+            const pb_opc = format.opcodes[0]!;
+            const pb_version = format.version | 3;
+            const bytes = encodeBuffers(format.request, {
+              ptlrpc_body: { pb_type: 4711, pb_version, pb_opc, pb_handle, pb_timeout: 11, pb_conn_cnt: 1 },
+            });
+            for (const [at, value] of changes) if (at < bytes.length) bytes[at] = value;
+            peer.send(serverNid, 12, xid(), cut === 0 ? bytes.subarray(0, bytes.length >> 1) : bytes);
+          }
+          await cluster.sim.sleep(2000);
+          const answered = peer.arrivals - 1;
+          const dropped = Object.values(server.ptlrpc.counters.dropped).reduce((sum, n) => sum + n, 0);
+          expect(answered + dropped).toBe(messages.length);
+          const fresh = await cluster.client();
+          await fresh.imp.connect();
+        })(),
+      );
+    }),
+    { numRuns: 80 },
+  );
 });
 
 describe('connects', () => {

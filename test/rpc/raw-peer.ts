@@ -20,6 +20,7 @@ export interface RawMessage {
 export class RawPeer {
   readonly endpoint: Endpoint;
   readonly received: RawMessage[] = [];
+  arrivals = 0;
   #waiting: ((message: RawMessage) => void)[] = [];
 
   constructor(endpoint: Endpoint) {
@@ -42,8 +43,11 @@ export class RawPeer {
       },
       (event) => {
         if (event.type !== 'put') return;
+        this.arrivals++;
         const bytes = new Uint8Array(memory.bytes.subarray(event.offset, event.offset + event.mlength));
-        const message = decodeMessage(bytes);
+        // All land at the same offsets, so in a crowd one may be overwritten before it is looked at.
+        const message = tryDecode(bytes);
+        if (message === undefined) return;
         const raw = { event, bytes, message, body: decodePtlrpcBody(message.buffers[0]!, true) };
         this.received.push(raw);
         this.#waiting.shift()?.(raw);
@@ -82,4 +86,12 @@ export function bodyOnly(
     },
     header,
   );
+}
+
+function tryDecode(bytes: Uint8Array): Message | undefined {
+  try {
+    return decodeMessage(bytes);
+  } catch {
+    return undefined;
+  }
 }
