@@ -23,7 +23,10 @@ export {
   type WriteFileOptions,
   type XattrOptions,
 } from './client/filesystem.ts';
+export type { SignalOption } from './client/operations.ts';
 export { BigIntStats, Dirent, type StatFs, Stats } from './client/stats.ts';
+export type { LustreReadStream, LustreWriteStream } from './client/streams.ts';
+export type { Time } from './client/times.ts';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster.ts';
 export type { PingResult } from './lnet/network.ts';
 export {
@@ -34,5 +37,5 @@ export {
   type ServeOptions,
   serve,
 } from './process.ts';
-export { LustreError, ProtocolError } from './runtime/errors.ts';
+export { type ErrorContext, LustreError, ProtocolError } from './runtime/errors.ts';
 export type { ServerNode } from './server/node.ts';
