@@ -184,18 +184,23 @@ export class MetadataTarget {
     this.locks.cancelHandles(call.export, request.lock_handle.slice(0, request.lock_count));
   }
 
-  /** Runs a change under locks; they are released when it is on disk. */
+  /**
+   * Runs a change under locks. They are released as soon as it is made, for everybody sees it then: the next change of
+   * the same directory joins its commit instead of waiting for it. Resolves when it is on disk.
+   */
   async modifyLocked<T>(
     call: Call<Format>,
     wanted: readonly WantedLock[],
     work: (ns: NamespaceEdit) => T,
   ): Promise<Modified<T>> {
     const release = await lockAll(this.locks, wanted);
+    let begun: { transno: bigint; done: Promise<T> };
     try {
-      return await this.modify(call, work);
+      begun = this.#begin(call, work);
     } finally {
       release();
     }
+    return { result: await begun.done, transno: begun.transno };
   }
 
   /**
