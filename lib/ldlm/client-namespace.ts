@@ -169,7 +169,9 @@ export class ClientNamespace implements ClientLockActions {
     lock.dropReference();
     if (!lock.isIdle) return;
     if (lock.accepts('idle')) lock.dispatch('idle');
-    else if (lock.state === 'GRANTED') this.#lru.add(lock);
+    else if (lock.state !== 'GRANTED') return;
+    else if (lock.type === LockType.LDLM_FLOCK) this.#forgetFlock(lock);
+    else this.#lru.add(lock);
   }
 
   /** Gives a lock back, after its users: the flush hook runs first. Resolves when the server has answered. */
@@ -179,10 +181,12 @@ export class ClientNamespace implements ClientLockActions {
     await lock.gone;
   }
 
-  /** Gives all back: unmount. */
+  /** Gives all back, even what is still referenced: unmount has ended its users. */
   async cancelAll(): Promise<void> {
     this.#lru.stop();
-    await Promise.all(this.locks.filter((lock) => lock.isHeld).map((lock) => this.cancel(lock)));
+    const held = this.locks.filter((lock) => lock.isHeld || lock.state === 'FLUSHING');
+    for (const lock of held) this.#startCancel(lock);
+    await Promise.all(held.map((lock) => lock.gone));
   }
 
   /**
@@ -243,13 +247,19 @@ export class ClientNamespace implements ClientLockActions {
   completed(lock: ClientLock, serverHandle: bigint, desc: LockReply['lock_desc'], lvb: Uint8Array): void {
     if (lock.state !== 'SENT' && lock.state !== 'BLOCKED') return;
     if (lock.serverHandle === 0n) lock.serverHandle = serverHandle;
+    // A wait that its own owner has cancelled (guide 08 §8).
     if (desc.l_granted_mode === 0) {
-      lock.fail(errnoError(Errno.EAGAIN, { syscall: 'enqueue', target: this.name }));
+      this.refused(lock, Errno.ECANCELED);
       return;
     }
     this.#adopt(lock, desc, desc.l_granted_mode, true);
     lock.lvb = lvb.slice();
     lock.dispatch('granted');
+  }
+
+  /** The server will not grant it after all. */
+  refused(lock: ClientLock, errno: number): void {
+    lock.fail(errnoError(errno, { syscall: 'enqueue', target: this.name }));
   }
 
   /** What a glimpse is answered; undefined: the object is not known here. */
@@ -280,7 +290,7 @@ export class ClientNamespace implements ClientLockActions {
 
   async #flush(lock: ClientLock): Promise<void> {
     try {
-      await this.#options.onBlocking?.(lock);
+      if (lock.type !== LockType.LDLM_FLOCK) await this.#options.onBlocking?.(lock);
     } catch (error) {
       this.#runtime.log.error({ err: error, lock: lock.describe() }, 'writing back before a cancel failed');
     }
@@ -344,6 +354,12 @@ export class ClientNamespace implements ClientLockActions {
     lock.dropReference();
     this.#startCancel(lock);
     return twin;
+  }
+
+  /** The server keeps ranges by owner, not this handle: there is nothing to give back but the range (guide 08 §8). */
+  #forgetFlock(lock: ClientLock): void {
+    lock.cancelsByItself = false;
+    this.#startCancel(lock);
   }
 
   #startCancel(lock: ClientLock): void {

@@ -103,6 +103,10 @@ export class LockCallbacks {
     const { dlm_lvb } = request.decode(RQF_LDLM_CP_CALLBACK);
     const lvb = (dlm_lvb ?? new Uint8Array(0)).slice();
     request.reply(RQF_LDLM_CP_CALLBACK, {});
+    if ((dlm_req.lock_flags & LockFlag.LDLM_FL_FLOCK_DEADLOCK) !== 0) {
+      namespace.refused(lock, Errno.EDEADLK);
+      return;
+    }
     try {
       namespace.completed(lock, dlm_req.lock_handle[1] ?? 0n, dlm_req.lock_desc, lvb);
     } catch (error) {

@@ -4,7 +4,12 @@ import type { ClientLock } from '../../lib/ldlm/client-lock.ts';
 import type { Policy } from '../../lib/ldlm/lock.ts';
 import type { Intent } from '../../lib/ldlm/server-operations.ts';
 import { createSimulation, type Simulation } from '../../lib/sim/simulation.ts';
-import { RQF_LDLM_CANCEL, RQF_LDLM_ENQUEUE, RQF_LDLM_INTENT_GETATTR } from '../../lib/wire/formats.ts';
+import {
+  RQF_LDLM_CANCEL,
+  RQF_LDLM_CONVERT,
+  RQF_LDLM_ENQUEUE,
+  RQF_LDLM_INTENT_GETATTR,
+} from '../../lib/wire/formats.ts';
 import { InodeBit, LockFlag, LockMode, LockType } from '../../lib/wire/ldlm-constants.ts';
 import { OstLvb } from '../../lib/wire/ldlm-structs.ts';
 import { EOF, type LockClient, lockClient, lockServer, resource } from './lock-cluster.ts';
@@ -558,6 +563,127 @@ describe('keeping unused locks', () => {
       await a.locks.cancelAll();
       expect(namespace.counts.locks).toBe(0);
       expect(a.ptlrpc.counters.of('client', 103).requests).toBeLessThanOrEqual(2);
+    }),
+  );
+});
+
+describe('converts', () => {
+  test(
+    'keep some bits and give the others to who waits',
+    inSimulation(async (sim) => {
+      await lockServer(sim);
+      const [a, b] = [await lockClient(sim), await lockClient(sim)];
+      const { lock } = await take(a, LCK_PR, bits(0x5b));
+      const waiting = take(b, LCK_EX, bits(0x02));
+      await sim.sleep(10);
+      const convert = (handle: bigint, mode: number, keep: bigint) =>
+        a.imp.call(RQF_LDLM_CONVERT, {
+          dlm_req: {
+            lock_count: 1,
+            lock_desc: {
+              l_req_mode: mode,
+              l_granted_mode: mode,
+              l_policy_data: { l_inodebits: { bits: keep } },
+            },
+            lock_handle: [handle],
+          },
+        });
+      const answer = await convert(lock!.serverHandle, LCK_PR, 0x59n);
+      expect(answer.values.dlm_rep).toMatchObject({
+        lock_handle: lock!.handle,
+        lock_desc: { l_policy_data: { l_inodebits: { bits: 0x59n } } },
+      });
+      expect((await waiting).lock?.policy).toEqual(bits(0x02));
+      // What is kept is still kept from others.
+      let granted = false;
+      take(b, LCK_EX, bits(0x08)).then(
+        () => {
+          granted = true;
+        },
+        () => {},
+      );
+      await sim.sleep(100);
+      expect(granted).toBe(false);
+      // An unknown lock, another mode or no bits change nothing, and show as no handle (guide 08 §6).
+      for (const bad of [
+        convert(1n, LCK_PR, 1n),
+        convert(lock!.serverHandle, LCK_EX, 1n),
+        convert(lock!.serverHandle, LCK_PR, 0n),
+      ])
+        expect((await bad).values.dlm_rep?.lock_handle).toBe(0n);
+    }),
+  );
+});
+
+describe('file locks', () => {
+  const flock = (client: LockClient, mode: number, start: number, end: number, owner: bigint, flags = 0) =>
+    client.locks.enqueue({
+      resource: [0x200000400n, 1n, 0n, 12n],
+      type: LockType.LDLM_FLOCK,
+      mode,
+      policy: { flock: { start: BigInt(start), end: BigInt(end), owner, pid: Number(owner) } },
+      flags,
+    });
+  const NOWAIT = LockFlag.LDLM_FL_BLOCK_NOWAIT;
+
+  test(
+    'are refused, waited for, asked about and unlocked in pieces',
+    inSimulation(async (sim) => {
+      const { namespace } = await lockServer(sim);
+      const [a, b] = [await lockClient(sim), await lockClient(sim)];
+      a.locks.release((await flock(a, LCK_PW, 0, 99, 1n)).lock!);
+      await expect(flock(b, LCK_PR, 50, 59, 1n, NOWAIT)).rejects.toMatchObject({ code: 'EAGAIN' });
+      const asked = await flock(b, LCK_PR, 50, 59, 1n, LockFlag.LDLM_FL_TEST_LOCK);
+      expect(asked.lock).toMatchObject({ mode: LCK_PW, policy: { flock: { start: 0n, end: 99n, pid: 1 } } });
+      const free = await flock(b, LCK_PR, 100, 109, 1n, LockFlag.LDLM_FL_TEST_LOCK);
+      expect(free.lock?.mode).toBe(LockMode.LCK_NL);
+      let granted = false;
+      const waiting = flock(b, LCK_PR, 50, 59, 1n).then(() => {
+        granted = true;
+      });
+      await flock(a, LockMode.LCK_NL, 0, 54, 1n);
+      await sim.sleep(100);
+      expect(granted).toBe(false);
+      await flock(a, LockMode.LCK_NL, 55, 59, 1n);
+      await waiting;
+      await expect(flock(b, LCK_PW, 60, 60, 1n, NOWAIT)).rejects.toMatchObject({ code: 'EAGAIN' });
+      await a.imp.disconnect();
+      await flock(b, LCK_PW, 60, 60, 1n, NOWAIT);
+      expect(namespace.counts).toEqual({ resources: 0, locks: 0 });
+    }),
+  );
+
+  test(
+    'that wait in a circle are refused',
+    inSimulation(async (sim) => {
+      await lockServer(sim);
+      const a = await lockClient(sim);
+      await flock(a, LCK_PW, 0, 9, 1n);
+      await flock(a, LCK_PW, 10, 19, 2n);
+      const waiting = flock(a, LCK_PW, 10, 19, 1n);
+      await sim.sleep(10);
+      await expect(flock(a, LCK_PW, 0, 9, 2n)).rejects.toMatchObject({ code: 'EDEADLK' });
+      // Giving up a wait: an unlock of exactly the range that is waited for.
+      await Promise.all([
+        expect(waiting).rejects.toMatchObject({ code: 'ECANCELED' }),
+        flock(a, LockMode.LCK_NL, 10, 19, 1n),
+      ]);
+    }),
+  );
+});
+
+describe('unmount', () => {
+  test(
+    'gives back what is still in use too',
+    inSimulation(async (sim) => {
+      const { namespace } = await lockServer(sim);
+      const flushed: ClientLock[] = [];
+      const a = await lockClient(sim, { onBlocking: (lock) => void flushed.push(lock) });
+      const { lock } = await take(a, LCK_PW, extent(0, EOF));
+      await a.locks.cancelAll();
+      expect(flushed).toEqual([lock]);
+      a.locks.release(lock!);
+      expect(namespace.counts).toEqual({ resources: 0, locks: 0 });
     }),
   );
 });
