@@ -81,7 +81,7 @@ async function decodeFile(file: string, options: Options): Promise<void> {
   try {
     const ledger = await decodeCapture(frames, show, { ports: options.port });
     if (options.account === true) {
-      if (options.json === true) writer.add(JSON.stringify({ account: ledger }));
+      if (options.json === true) writer.add(JSON.stringify({ account: ledger.toJSON() }));
       else for (const line of ['', ...ledger.lines()]) writer.add(line);
     }
     await writer.flush();

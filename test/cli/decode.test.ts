@@ -241,13 +241,16 @@ describe.skipIf(captures.length === 0)('lustre decode', () => {
   });
 
   it('prints objects, one a line, with every field', () => {
-    const { stdout } = run('--json', '-v', capture('01'));
+    const { stdout } = run('--json', '-v', '--account', capture('01'));
     const objects = stdout
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line) as Record<string, unknown>);
     const connect = objects.find((o) => o.operation === 'MDS_CONNECT' && o.kind === 'request')!;
     expect(connect).toMatchObject({ target: 'lab-MDT0000', opcode: 38, source: '10.0.2.16@tcp', bytes: 616 });
+    expect(objects.at(-1)).toMatchObject({
+      account: { delivered: 71888, units: { request: 39, reply: 39 } },
+    });
     expect((connect.parts as { name: string }[]).map((part) => part.name)).toContain('payload.connect_data');
   });
 

@@ -103,7 +103,7 @@ export class Dissection {
           ? view.getUint32(4 * i, littleEndian)
           : view.getUint16(2 * i, littleEndian),
     );
-    this.add('numbers', name, width * count, { value, width, littleEndian });
+    if (count > 0) this.add('numbers', name, width * count, { value, width, littleEndian });
     return value;
   }
 

@@ -43,6 +43,13 @@ export class Ledger {
     return Object.values(this.bytes).reduce((sum, bytes) => sum + bytes, 0);
   }
 
+  /** The totals for machines. */
+  toJSON(): object {
+    const { delivered, accounted, retransmitted, missing, foreign, bytes, problems } = this;
+    const units = Object.fromEntries(this.units);
+    return { delivered, accounted, retransmitted, missing, foreign, bytes, units, problems };
+  }
+
   /** The totals as people read them, a line each. */
   lines(): string[] {
     const line = (name: string, bytes: number): string => `${name.padEnd(16)}${String(bytes).padStart(12)}`;

@@ -1,4 +1,5 @@
 /** Decoded values as text: FIDs, NIDs, names that may hold anything, and every field of a struct. */
+import { nidFromBits } from '../../lnet/nid.ts';
 import { LuFid } from '../../wire/fid-structs.ts';
 import type { AnyStruct } from './dissection.ts';
 
@@ -53,6 +54,10 @@ export function valueText(value: unknown): string {
 
 /** Every field of a value, nested ones by their path: `[name, text]`. */
 export function* fieldsOf(value: unknown, prefix = ''): Generator<readonly [string, string]> {
+  if (typeof value === 'bigint' && /nid$/.test(prefix)) {
+    yield [prefix, nidFromBits(value)];
+    return;
+  }
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array || isFid(value)) {
     yield [prefix, valueText(value)];
     return;
