@@ -2,9 +2,15 @@
 import type { Export } from '../connection/target.ts';
 import type { ServerLock } from './server-lock.ts';
 
+interface ClientLocks {
+  readonly all: Set<ServerLock>;
+  /** A client that uses a handle twice finds the later lock. */
+  readonly byClientHandle: Map<bigint, ServerLock>;
+}
+
 export class ExportLocks {
   readonly #byHandle = new Map<bigint, ServerLock>();
-  readonly #byExport = new Map<Export, Map<bigint, ServerLock>>();
+  readonly #byExport = new Map<Export, ClientLocks>();
   readonly #dropped = new WeakSet<Export>();
 
   get size(): number {
@@ -20,18 +26,21 @@ export class ExportLocks {
     if (lock.client === undefined) return;
     let locks = this.#byExport.get(lock.client);
     if (locks === undefined) {
-      locks = new Map();
+      locks = { all: new Set(), byClientHandle: new Map() };
       this.#byExport.set(lock.client, locks);
     }
-    locks.set(lock.clientHandle, lock);
+    locks.all.add(lock);
+    locks.byClientHandle.set(lock.clientHandle, lock);
   }
 
   remove(lock: ServerLock): void {
     this.#byHandle.delete(lock.handle);
     if (lock.client === undefined) return;
     const locks = this.#byExport.get(lock.client);
-    if (locks?.get(lock.clientHandle) === lock) locks.delete(lock.clientHandle);
-    if (locks?.size === 0) this.#byExport.delete(lock.client);
+    if (locks === undefined) return;
+    locks.all.delete(lock);
+    if (locks.byClientHandle.get(lock.clientHandle) === lock) locks.byClientHandle.delete(lock.clientHandle);
+    if (locks.all.size === 0) this.#byExport.delete(lock.client);
   }
 
   /** By our handle, if it is this client's. */
@@ -42,11 +51,11 @@ export class ExportLocks {
 
   /** By the client's handle: how a resend finds what its first copy made. */
   byClientHandle(client: Export, clientHandle: bigint): ServerLock | undefined {
-    return this.#byExport.get(client)?.get(clientHandle);
+    return this.#byExport.get(client)?.byClientHandle.get(clientHandle);
   }
 
   of(client: Export): readonly ServerLock[] {
-    return [...(this.#byExport.get(client)?.values() ?? [])];
+    return [...(this.#byExport.get(client)?.all ?? [])];
   }
 
   /** After disconnect or eviction nothing is granted to it any more. */
