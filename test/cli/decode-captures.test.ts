@@ -6,7 +6,10 @@ import { encodeMessage } from '../../lib/cli/decode/encode-message.ts';
 import { readCapture } from '../../lib/cli/decode/pcap.ts';
 import { isDetail, unitLine, unitObject } from '../../lib/cli/decode/print.ts';
 import { reencode } from '../../lib/cli/decode/reencode.ts';
-import { captures } from './captures.ts';
+import { capture, captures } from './captures.ts';
+
+/** Messages that went through our own encoder. */
+let encoded = 0;
 
 /** What is wrong with a unit's way back to bytes. */
 function wayBack(unit: Unit): string[] {
@@ -16,6 +19,7 @@ function wayBack(unit: Unit): string[] {
     wrong.push(`values without their bytes at ${again.unexplained.slice(0, 8)}`);
   if (Buffer.compare(again.bytes, unit.bytes) !== 0) wrong.push('other bytes');
   if (unit.rpc === undefined || unit.security !== '') return wrong;
+  encoded++;
   const message = encodeMessage(unit.rpc);
   if (message === undefined) return [...wrong, 'no format'];
   const start = unit.bytes.length - unit.rpc.message.size;
@@ -33,6 +37,7 @@ function wayBack(unit: Unit): string[] {
 describe.skipIf(captures.length === 0)('captures', () => {
   it.each(captures)('%s', async (_, path) => {
     const wrong: string[] = [];
+    encoded = 0;
     let unsaid = 0;
     let replies = 0;
     let unmatched = 0;
@@ -46,6 +51,7 @@ describe.skipIf(captures.length === 0)('captures', () => {
       if (unit.frame % 37 === 0) JSON.stringify(unitObject(unit, true));
     });
     expect(wrong).toEqual([]);
+    expect(encoded).toBeGreaterThan(25);
     expect(ledger.accounted).toBe(ledger.delivered);
     expect(ledger.bytes.undecoded).toBe(0);
     expect(ledger.missing).toBe(0);
@@ -55,5 +61,21 @@ describe.skipIf(captures.length === 0)('captures', () => {
     expect(unmatched).toBe(0);
     // What kernels leave in padding and behind NULs: a few hundred bytes of a capture, not a hiding place.
     expect(unsaid).toBeLessThan(1000);
+  });
+
+  it('would notice a value that lost its bytes', async () => {
+    const units: Unit[] = [];
+    await decodeCapture(readCapture(capture('01')), (unit) => units.push(unit));
+    const unit = units.find((u) => u.rpc?.body.pb_opc === 38)!;
+    const at = unit.parts.findIndex((part) => part.name === 'connect_data');
+    const part = unit.parts[at]!;
+    const value = { ...(part.value as object), ocd_version: 7 };
+    const changed = unit.parts.with(at, { ...part, value });
+    expect(reencode(unit.bytes, changed).unexplained).toEqual(
+      [8, 9, 10, 11]
+        .map((i) => part.offset + i)
+        .filter((i) => unit.bytes[i] !== (i === part.offset + 8 ? 7 : 0)),
+    );
+    expect(reencode(unit.bytes, unit.parts).unexplained).toEqual([]);
   });
 });

@@ -44,10 +44,7 @@ export function summarize(unit: Unit): Summary {
   const answers = unit.kind !== 'request' && request !== undefined;
   return {
     target: request?.target ?? '',
-    service:
-      header === undefined || header.type === 'ACK' || header.type === 'REPLY'
-        ? ''
-        : portalName(header.portal),
+    service: header === undefined || header.portal === 0 ? '' : portalName(header.portal),
     operation: opcode === undefined ? '' : requestName(opcode, rpc?.variant ?? request?.variant),
     fids: rpc === undefined ? [] : fidsOf(rpc.values),
     names: rpc === undefined ? [] : namesOf(rpc.values),
