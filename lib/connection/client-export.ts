@@ -42,6 +42,8 @@ export interface ExportOptions {
   readonly peer: Nid;
   readonly connectData: ObdConnectData;
   readonly connectCount: number;
+  /** The client is a server: it comes back under the same uuid after a restart. */
+  readonly isServer: boolean;
   readonly actions: { readonly [action in ExportAction]: (client: ClientExport) => void };
 }
 
@@ -49,6 +51,7 @@ export class ClientExport implements Export {
   readonly clientUuid: string;
   readonly handle: bigint;
   readonly targetName: string;
+  readonly isServer: boolean;
   readonly state = new Map<symbol, unknown>();
   readonly replies = new ReplyData();
   callbackHandle: bigint;
@@ -77,6 +80,7 @@ export class ClientExport implements Export {
     this.handle = options.handle;
     this.callbackHandle = options.callbackHandle;
     this.peer = options.peer;
+    this.isServer = options.isServer;
     this.connectData = options.connectData;
     this.connectCount = options.connectCount;
     this.lastRequestAt = options.ptlrpc.runtime.now();

@@ -96,6 +96,13 @@ export class ServedTarget {
     });
   }
 
+  /** Keeps what a client was answered last (guide 06 §7.1). The reply does not wait for it. */
+  record(client: ClientExport, xid: bigint, status: number): void {
+    if (!client.connected) return;
+    const { clientUuid: uuid, lastTransno } = client;
+    this.#settle(this.target.lastRcvd?.put({ uuid, lastTransno, lastXid: xid, lastResult: status }), client);
+  }
+
   /** Around each request of an export. */
   begin(client: ClientExport): void {
     this.#requests++;
@@ -149,9 +156,7 @@ export class ServedTarget {
     };
     if (!client.connected) refuse(Errno.EALREADY, 'another connect or disconnect of it is running');
     const initial = (pb_op_flags & MsgOpFlag.MSG_CONNECT_INITIAL) !== 0;
-    const { OBD_CONNECT_MDS, OBD_CONNECT_MDS_MDS, OBD_CONNECT_LIGHTWEIGHT } = ConnectFlag;
-    const server = hasFlag(asked, OBD_CONNECT_MDS | OBD_CONNECT_MDS_MDS | OBD_CONNECT_LIGHTWEIGHT);
-    if (server && initial && callbackHandle !== client.callbackHandle) {
+    if (client.isServer && isServer(asked) && initial && callbackHandle !== client.callbackHandle) {
       // A server that comes back under its fixed name: what its earlier life held is gone.
       client.evict('the server that was this client has started again');
       return undefined;
@@ -190,6 +195,7 @@ export class ServedTarget {
       peer: request.peer,
       connectData,
       connectCount: request.body.pb_conn_cnt,
+      isServer: isServer(asked),
       actions: this.#actions,
     });
     client.dispatch('connect');
@@ -256,7 +262,7 @@ export class ServedTarget {
 
   #settle(work: void | Promise<void>, client: ClientExport): void {
     work?.catch((err: unknown) => {
-      this.#runtime.log.error({ client: client.clientUuid, err }, 'dropping a client failed');
+      this.#runtime.log.error({ client: client.clientUuid, err }, 'record of a client not changed');
     });
   }
 
@@ -267,6 +273,11 @@ export class ServedTarget {
     }
     this.#known.clear();
   }
+}
+
+function isServer(asked: ObdConnectData): boolean {
+  const { OBD_CONNECT_MDS, OBD_CONNECT_MDS_MDS, OBD_CONNECT_LIGHTWEIGHT } = ConnectFlag;
+  return hasFlag(asked, OBD_CONNECT_MDS | OBD_CONNECT_MDS_MDS | OBD_CONNECT_LIGHTWEIGHT);
 }
 
 /** An errno to answer with, and whether the error is an operation's ordinary failure rather than a fault. */

@@ -12,19 +12,23 @@ export class TargetCall<F extends Format> implements Call<F> {
   readonly export: ClientExport;
   readonly #format: F;
   readonly #target: Target;
+  readonly #record: (xid: bigint, status: number) => void;
 
-  constructor(
-    target: Target,
-    client: ClientExport,
-    request: IncomingRequest,
-    format: F,
-    values: RequestValues<F>,
-  ) {
-    this.#target = target;
-    this.export = client;
-    this.request = request;
-    this.#format = format;
-    this.values = values;
+  constructor(o: {
+    target: Target;
+    client: ClientExport;
+    request: IncomingRequest;
+    format: F;
+    values: RequestValues<F>;
+    /** Writes the client's line of last_rcvd. */
+    record: (xid: bigint, status: number) => void;
+  }) {
+    this.#target = o.target;
+    this.export = o.client;
+    this.request = o.request;
+    this.#format = o.format;
+    this.values = o.values;
+    this.#record = o.record;
   }
 
   reply(values: ReplyInputs<F>, options: ReplyOptions = {}): void {
@@ -39,7 +43,7 @@ export class TargetCall<F extends Format> implements Call<F> {
     });
     if (transno > this.export.lastTransno) {
       this.export.lastTransno = transno;
-      this.#record(options.status ?? 0);
+      this.#record(this.request.xid, options.status ?? 0);
     }
   }
 
@@ -52,16 +56,5 @@ export class TargetCall<F extends Format> implements Call<F> {
     const tag = this.request.body.pb_tag;
     if (tag > 0 && tag <= TAG_MAX && this.export.connected)
       this.export.replies.keep(tag, this.request.xid, bytes);
-  }
-
-  #record(result: number): void {
-    const { clientUuid, lastTransno, connected } = this.export;
-    if (!connected) return;
-    void this.#target.lastRcvd?.put({
-      uuid: clientUuid,
-      lastTransno,
-      lastXid: this.request.xid,
-      lastResult: result,
-    });
   }
 }

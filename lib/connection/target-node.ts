@@ -7,6 +7,7 @@ import { isConnect, isDisconnect, opcodeName } from '../rpc/portals.ts';
 import type { PtlRpc } from '../rpc/ptlrpc.ts';
 import type { IncomingRequest } from '../rpc/rpc.ts';
 import { BulkError } from '../rpc/server-bulk.ts';
+import type { ServiceOptions } from '../rpc/service.ts';
 import { Errno, LustreError, ProtocolError } from '../runtime/errors.ts';
 import type { Runtime, Timer } from '../runtime/runtime.ts';
 import { ConnectFlag, ConnectFlag2 } from '../wire/connection-constants.ts';
@@ -24,7 +25,7 @@ import { TargetCall } from './target-call.ts';
 
 /** Portals by the largest request each takes (guide 04 §2.2). Cancels have a service of their own, so that none waits
  * behind what waits for it. */
-const services: readonly { readonly portals: readonly number[]; readonly requestSizeMax: number }[] = [
+const services: readonly Omit<ServiceOptions, 'handler'>[] = [
   {
     portals: [Portal.MDS_REQUEST_PORTAL, Portal.MDS_IO_PORTAL, Portal.MDS_READPAGE_PORTAL],
     requestSizeMax: RpcLimit.MDS_REG_MAXREQSIZE,
@@ -42,7 +43,7 @@ const services: readonly { readonly portals: readonly number[]; readonly request
     requestSizeMax: RpcLimit.OST_MAXREQSIZE,
   },
   { portals: [Portal.OST_IO_PORTAL], requestSizeMax: RpcLimit.OST_IO_MAXREQSIZE },
-  { portals: [Portal.OUT_PORTAL], requestSizeMax: RpcLimit.OUT_MAXREQSIZE },
+  { portals: [Portal.OUT_PORTAL], requestSizeMax: RpcLimit.OUT_MAXREQSIZE, buffers: 2, bufferSize: 2 << 20 },
   { portals: [Portal.LDLM_CANCEL_REQUEST_PORTAL], requestSizeMax: RpcLimit.MDS_REG_MAXREQSIZE },
 ];
 
@@ -236,7 +237,14 @@ export class TargetNode {
     try {
       const { format } = operation;
       const chosen = typeof format === 'function' ? format(request) : format;
-      call = new TargetCall(served.target, client, request, chosen, request.decode(chosen));
+      call = new TargetCall({
+        target: served.target,
+        client,
+        request,
+        format: chosen,
+        values: request.decode(chosen),
+        record: (xid, status) => served.record(client, xid, status),
+      });
       await operation.handle(call);
     } catch (error) {
       this.#operationFailed(error, request, call, served);

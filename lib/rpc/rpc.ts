@@ -45,6 +45,7 @@ export interface CallOptions {
   readonly noDelay?: boolean;
   /** Names for errors: what the caller was doing and on what. */
   readonly context?: { syscall?: string; path?: string; fid?: string };
+  /** Ends the waiting; a request that was sent may still be carried out. */
   readonly signal?: AbortSignal;
 }
 

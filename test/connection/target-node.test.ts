@@ -286,6 +286,19 @@ describe('connects', () => {
     );
   });
 
+  test('who claims to be a server cannot throw out a client', async () => {
+    const { cluster, ask, target } = await rawCluster();
+    await cluster.sim.run(
+      (async () => {
+        await ask(connectBytes());
+        const flags = fullAsk.ocd_connect_flags | 4n;
+        const answer = await ask(connectBytes({ flags, handle: 6n }));
+        expect(answer.body.pb_status).toBe(-114);
+        expect(target.evicted).toEqual([]);
+      })(),
+    );
+  });
+
   test('onConnect that fails refuses', async () => {
     const { cluster, ask, server } = await rawCluster(new Map(), {
       onConnect: () => Promise.reject(Object.assign(new Error('no'), { code: 'EACCES' })),

@@ -1,11 +1,12 @@
 /** Our first messages beside those of a 2.17 kernel client (captures 01): the same but for cookies, times and flags. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { decodePtlrpcBody } from '../../lib/wire/format.ts';
-import { RQF_OBD_PING } from '../../lib/wire/formats.ts';
+import { decodeBuffers, decodePtlrpcBody } from '../../lib/wire/format.ts';
+import { RQF_CONNECT, RQF_OBD_PING } from '../../lib/wire/formats.ts';
 import { decodeMessage, type Message } from '../../lib/wire/message.ts';
 import { Opcode } from '../../lib/wire/opcodes.ts';
 import { Cluster, serverNid, testTarget } from '../connection/cluster.ts';
+import { bodyOnly, RawPeer } from './raw-peer.ts';
 
 const capture = '../shared/captures/01-mount-df-umount.pcap';
 
@@ -40,6 +41,63 @@ function shape(message: Message) {
     mbitsAreXid: body.pb_mbits !== 0n,
   };
 }
+
+test('a node answers the messages of a kernel client', async () => {
+  const messages = captured();
+  if (messages === undefined) {
+    console.log('skipped: ../shared/captures is not there');
+    return;
+  }
+  const cluster = new Cluster();
+  await cluster.sim.run(
+    (async () => {
+      const names = ['MGS', 'lab-MDT0000', 'lab-MDT0001', 'lab-OST0000', 'lab-OST0001'];
+      const targets = names.map((name) =>
+        testTarget(new Map(), { name, uuid: name === 'MGS' ? name : `${name}_UUID` }),
+      );
+      await cluster.server(targets);
+      const peer = new RawPeer(await cluster.sim.network.open({ nid: '10.0.0.3@tcp' }));
+      for (const portal of [4, 10, 25]) peer.listen(portal);
+      const portals = new Map<number, number>([
+        [Opcode.MGS_CONNECT, 26],
+        [Opcode.MDS_CONNECT, 12],
+        [Opcode.OST_CONNECT, 28],
+      ]);
+      let connects = 0;
+      const clients = new Set<string>();
+      for (const message of messages) {
+        const body = decodePtlrpcBody(message.buffers[0]!, true);
+        const portal = portals.get(body.pb_opc);
+        if (body.pb_type !== 4711 || portal === undefined || body.pb_conn_cnt !== 1) continue;
+        const { connect_data: asked, tgtuuid, cluuid } = decodeBuffers(RQF_CONNECT.request, message);
+        if (clients.has(`${tgtuuid} ${cluuid}`)) continue;
+        clients.add(`${tgtuuid} ${cluuid}`);
+        connects++;
+        const answer = peer.next();
+        const raw = message.buffers[0]!;
+        const bytes = new Uint8Array(
+          raw.buffer.slice(raw.byteOffset - 56, raw.byteOffset - 56 + message.size),
+        );
+        peer.send(serverNid, portal, BigInt(connects) << 7n, bytes);
+        const reply = await answer;
+        expect(reply.body.pb_status).toBe(0);
+        expect(reply.event.offset).toBe(0);
+        const granted = decodeBuffers(RQF_CONNECT.reply, reply.message).connect_data!;
+        expect(granted.ocd_connect_flags & ~asked!.ocd_connect_flags).toBe(0n);
+        expect(granted.ocd_connect_flags2 & ~asked!.ocd_connect_flags2).toBe(0n);
+        const pong = peer.next();
+        peer.send(
+          serverNid,
+          portal,
+          BigInt(1000 + connects) << 7n,
+          bodyOnly(Opcode.OBD_PING, { pb_handle: reply.body.pb_handle }, { flags: 3 }),
+        );
+        expect((await pong).body.pb_status).toBe(0);
+      }
+      expect(connects).toBeGreaterThanOrEqual(4);
+    })(),
+  );
+});
 
 test.each([
   ['MGS connect', 'mgs', Opcode.MGS_CONNECT],

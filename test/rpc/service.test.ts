@@ -1,4 +1,5 @@
 /** Services and their clients: slowness, long replies, floods and rubbish (guide 04 §4, §5, §8). */
+import { channel } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -152,6 +153,36 @@ test('a reply longer than the buffer is asked for again with a larger one, and i
     const roomy = await imp.call(RQF_MDS_GETXATTR, {}, { replyRoom: 30_000 });
     expect(roomy.values.eadata).toHaveLength(30_000);
     expect(ptlrpc.counters.client.MDS_GETXATTR?.resends).toBe(1);
+  }));
+
+test('subscribers of the two channels see every request and reply from both ends', () =>
+  simulate(async (cluster) => {
+    const seen: string[] = [];
+    const listen = (what: string) => (message: unknown) => {
+      const { end, opcode, peer, status } = message as {
+        end: string;
+        opcode: number;
+        peer: string;
+        status?: number;
+      };
+      if (opcode === Opcode.MDS_STATFS) seen.push(`${end} ${what} ${peer} ${status ?? ''}`.trim());
+    };
+    const listeners = { request: listen('request'), reply: listen('reply') };
+    for (const [name, listener] of Object.entries(listeners))
+      channel(`node-lustre:rpc:${name}`).subscribe(listener);
+    const operations = new Map<number, Operation>([[Opcode.MDS_STATFS, slowStatfs(cluster, 0)]]);
+    await cluster.server([testTarget(operations)]);
+    const { imp } = await cluster.client();
+    await imp.connect();
+    await imp.call(RQF_MDS_STATFS, {});
+    for (const [name, listener] of Object.entries(listeners))
+      channel(`node-lustre:rpc:${name}`).unsubscribe(listener);
+    expect(seen).toEqual([
+      `client request ${serverNid}`,
+      `server request ${clientNid}`,
+      `server reply ${clientNid} 0`,
+      `client reply ${serverNid} 0`,
+    ]);
   }));
 
 test('in steady state memory is used again', () =>
