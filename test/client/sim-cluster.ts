@@ -6,11 +6,16 @@ import { type ServerNode, startServerNode } from '../../lib/server/node.ts';
 import { MemoryNodeStorage } from '../../lib/server/node-storage.ts';
 import { createSimulation, type Simulation } from '../../lib/sim/simulation.ts';
 
+export const SERVER_NID = '127.0.0.1@tcp';
+
 export interface SimCluster {
   readonly sim: Simulation;
+  /** The servers that run now. */
   readonly node: ServerNode;
-  /** Mounts as a client of its own; unmounted at the end. */
+  /** Mounts as a client of its own (127.0.1.1@tcp, 127.0.1.2@tcp ...); unmounted at the end. */
   mount(options?: Partial<EngineOptions>, directory?: string): Promise<Filesystem>;
+  /** A power cut: what was not committed is gone. Then starts the servers again. */
+  crash(): Promise<void>;
 }
 
 /** Runs `test` against a fresh file system with `osts` OSTs, and stops everything afterwards. */
@@ -19,41 +24,53 @@ export function withCluster(
   { osts = 2, seed = 1 }: { osts?: number; seed?: number } = {},
 ): Promise<void> {
   const sim = createSimulation({ seed });
-  const servers = sim.process('servers');
-  const body = async (): Promise<void> => {
-    const node = await startServerNode({
-      runtime: servers.runtime,
-      network: servers.network,
-      dir: new MemoryNodeStorage(servers.runtime),
-      fsname: 'sim',
-      nid: '127.0.0.1@tcp',
-      osts,
-    });
-    const mounted: Filesystem[] = [];
-    try {
-      await test({
-        sim,
-        node,
-        mount: async (options = {}, directory = '') => {
-          const client = sim.process(`client ${mounted.length}`);
-          const nid = `127.0.1.${mounted.length + 1}@tcp`;
-          const { runtime, network } = client;
-          const filesystem = await mountFilesystem(`${node.spec}${directory}`, {
-            runtime,
-            network,
-            nid,
-            ...options,
-          });
-          mounted.push(filesystem);
-          return filesystem;
-        },
-      });
-    } finally {
-      await Promise.all(mounted.map((filesystem) => filesystem.unmount()));
-      await node.stop();
-    }
+  return sim.run(runCluster(sim, osts, test), { limitMs: 3_600_000 });
+}
+
+async function runCluster(
+  sim: Simulation,
+  osts: number,
+  test: (cluster: SimCluster) => Promise<void>,
+): Promise<void> {
+  let servers = sim.process('servers');
+  const storage = new MemoryNodeStorage(servers.runtime);
+  const start = (): Promise<ServerNode> => {
+    const { runtime, network } = servers;
+    return startServerNode({ runtime, network, dir: storage, fsname: 'sim', nid: SERVER_NID, osts });
   };
-  return sim.run(body(), { limitMs: 3_600_000 });
+  let node = await start();
+  const mounted: Filesystem[] = [];
+  const mount: SimCluster['mount'] = async (options = {}, directory = '') => {
+    const { runtime, network } = sim.process(`client ${mounted.length}`);
+    const nid = `127.0.1.${mounted.length + 1}@tcp`;
+    const filesystem = await mountFilesystem(`${node.spec}${directory}`, {
+      runtime,
+      network,
+      nid,
+      ...options,
+    });
+    mounted.push(filesystem);
+    return filesystem;
+  };
+  const crash = async (): Promise<void> => {
+    servers.kill();
+    storage.crash();
+    servers = sim.process('servers again');
+    node = await start();
+  };
+  try {
+    await test({
+      sim,
+      get node() {
+        return node;
+      },
+      mount,
+      crash,
+    });
+  } finally {
+    await Promise.all(mounted.map((filesystem) => filesystem.unmount()));
+    await node.stop();
+  }
 }
 
 /** Bytes that tell where they come from. */
