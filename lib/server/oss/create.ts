@@ -36,6 +36,7 @@ export function ostCreate(ost: OstContext): Operation {
     const fid = fidOfOstId(oa.o_oi, ost);
     if (!ost.sequences.owns(fid.f_seq) && fid.f_seq >= 0x2_0000_0000n && ost.store.lastId(fid.f_seq) === 0)
       return call.fail(Errno.EINVAL);
+    if (ost.sequences.owns(fid.f_seq) && fid.f_oid > Number(SEQUENCE_WIDTH)) return call.fail(Errno.EINVAL);
     const before = queues.get(fid.f_seq) ?? Promise.resolve();
     const mine = before.then(() => create(ost, call, fid, hasFlag(oa, ObdoFlag.OBD_FL_DELORPHAN)));
     queues.set(
@@ -68,15 +69,20 @@ async function precreate(ost: OstContext, wanted: Fid): Promise<number> {
   const last = ost.store.lastId(wanted.f_seq);
   // The OST is ahead: what it has counts.
   if (wanted.f_oid <= last) return last + (wanted.f_oid < last ? 1 : 0);
-  const gap = wanted.f_oid - last;
-  if (gap > GAP_MAX) ost.runtime.log.warn({ last, wanted: wanted.f_oid }, 'the MDT is far ahead of this OST');
   const statfs = await ost.store.statfs();
   if (statfs.filesFree < RESERVED_FILES || statfs.available === 0n)
     throw errnoError(Errno.ENOSPC, { syscall: 'create objects' });
-  const from = gap > GAP_MAX ? wanted.f_oid - PRECREATE_MAX : last;
+  const from = createFrom(ost, wanted, last);
   const to = Math.min(wanted.f_oid, from + PRECREATE_MAX);
   await ost.store.precreate(wanted.f_seq, from, to);
   return to;
+}
+
+/** LAST_ID, or near the end of a gap so wide that this OST must be a new one: nobody has used what was before. */
+function createFrom(ost: OstContext, wanted: Fid, last: number): number {
+  if (wanted.f_oid - last <= GAP_MAX) return last;
+  ost.runtime.log.warn({ last, wanted: wanted.f_oid }, 'the MDT is far ahead of this OST');
+  return wanted.f_oid - PRECREATE_MAX;
 }
 
 /** Destroys (last used, LAST_ID], or makes what the MDT says it has used and we lack. */
@@ -88,7 +94,7 @@ async function cleanOrphans(ost: OstContext, call: CreateCall, used: Fid): Promi
     return last + 1;
   }
   if (distance <= 0) {
-    if (distance < 0) await ost.store.precreate(used.f_seq, last, used.f_oid);
+    if (distance < 0) await ost.store.precreate(used.f_seq, createFrom(ost, used, last), used.f_oid);
     return used.f_oid;
   }
   for (let oid = used.f_oid + 1; oid <= last; oid++) {

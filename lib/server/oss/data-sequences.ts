@@ -61,7 +61,10 @@ export class DataSequences {
 export function seqQuery(ost: OstContext): Operation {
   return operation(RQF_SEQ_QUERY, async (call) => {
     const asked = required(call.values, 'seq_range');
-    if (required(call.values, 'seq_opc') !== SeqOp.SEQ_ALLOC_META) return call.fail(Errno.ENODEV);
+    const opcode = required(call.values, 'seq_opc');
+    // Super-sequences are the controller's, MDT0000.
+    if (opcode === SeqOp.SEQ_ALLOC_SUPER) return call.fail(Errno.ENODEV);
+    if (opcode !== SeqOp.SEQ_ALLOC_META) return call.fail(Errno.EINVAL);
     const seq = await ost.sequences.allocate();
     call.reply({
       seq_range: {

@@ -4,9 +4,10 @@
  * `sync`, so that a write costs no commit. A write is in the page cache before it resolves: killing the process loses
  * nothing of it, only a power cut before `sync` does.
  */
-import { closeSync, existsSync, fstatSync, ftruncateSync, mkdirSync, openSync, readdirSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, ftruncate, mkdirSync, openSync, readdirSync } from 'node:fs';
 import { statfs, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import type { NativeStorage, OpenFile } from '../../lnet/native-storage.ts';
 import type { ChecksumName, Segment } from '../../lnet/network.ts';
 import { Errno, errnoError, errnoOf } from '../../runtime/errors.ts';
@@ -57,6 +58,9 @@ const SYNCS_AT_ONCE = 2;
 /** From so many on, files are synced together. */
 const SYNC_TOGETHER = 16;
 const SUBDIRECTORIES = 32;
+
+/** Cutting a large file takes a disk its time. */
+const ftruncateLater = promisify(ftruncate);
 
 interface Entry {
   readonly id: ObjectId;
@@ -201,7 +205,7 @@ class FileObjectStore implements ObjectStore {
   truncate(id: ObjectId, size: bigint): Promise<void> {
     return this.#change(id, async (file) => {
       try {
-        ftruncateSync(file.fd, Number(size));
+        await ftruncateLater(file.fd, Number(size));
       } catch (error) {
         throw errnoError(errnoOf(error), { syscall: 'ftruncate', path: file.path });
       }

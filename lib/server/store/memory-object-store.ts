@@ -173,11 +173,13 @@ export class MemoryObjectStore implements ObjectStore {
 
   async punch(id: ObjectId, start: bigint, end: bigint): Promise<void> {
     const object = this.#change(id, 'punch');
-    const length = Math.max(0, Math.min(Number(end), object.size) - Number(start));
-    this.#eachPage(Number(start), length, (number, from, to) => {
+    for (const number of [...object.pages.keys()]) {
+      const from = Math.max(0, Number(start) - number * PAGE);
+      const to = Math.min(PAGE, Number(end) - number * PAGE);
+      if (from >= to) continue;
       if (to - from === PAGE) object.pages.delete(number);
-      else if (object.pages.has(number)) this.#page(object, number).fill(0, from, to);
-    });
+      else this.#page(object, number).fill(0, from, to);
+    }
   }
 
   async allocate(id: ObjectId, start: bigint, end: bigint, keepSize: boolean): Promise<void> {
@@ -190,10 +192,13 @@ export class MemoryObjectStore implements ObjectStore {
     const object = this.#get(id, 'seek');
     const from = Number(position);
     if (from >= object.size) return undefined;
-    for (let number = Math.floor(from / PAGE); number * PAGE < object.size; number++) {
-      if (object.pages.has(number) === (what === 'data')) return BigInt(Math.max(from, number * PAGE));
+    let number = Math.floor(from / PAGE);
+    if (what === 'data') {
+      const pages = [...object.pages.keys()].filter((page) => page >= number);
+      return pages.length === 0 ? undefined : BigInt(Math.max(from, Math.min(...pages) * PAGE));
     }
-    return what === 'hole' ? BigInt(object.size) : undefined;
+    while (object.pages.has(number)) number += 1;
+    return BigInt(Math.min(object.size, Math.max(from, number * PAGE)));
   }
 
   async sync(id: ObjectId): Promise<void> {
