@@ -40,14 +40,12 @@ export function capturedMessage(capture: string, number: number, opcode: number,
   return message;
 }
 
-/** Buffers from 1 on, as hex, without empty ones at the end. */
+/** Buffers from 1 on, as hex. */
 export function buffersOf(message: Message): string[] {
-  const list = message.buffers.slice(1).map((buffer) => Buffer.from(buffer).toString('hex'));
-  while (list.at(-1) === '') list.pop();
-  return list;
+  return message.buffers.slice(1).map((buffer) => Buffer.from(buffer).toString('hex'));
 }
 
 /** The same of a request of ours. */
 export function encoded<F extends Format>(format: F, values: RequestInputs<F>): string[] {
-  return buffersOf(decodeMessage(encodeBuffers(format.request, values)));
+  return buffersOf(decodeMessage(encodeBuffers<F['request']>(format.request, values)));
 }
