@@ -2,14 +2,19 @@
 import { Import } from '../../lib/connection/import.ts';
 import type { Target } from '../../lib/connection/target.ts';
 import { TargetNode } from '../../lib/connection/target-node.ts';
-import { ClientNamespace, type ClientNamespaceOptions } from '../../lib/ldlm/client-namespace.ts';
-import type { ResourceId } from '../../lib/ldlm/lock.ts';
+import {
+  ClientNamespace,
+  type ClientNamespaceOptions,
+  type EnqueueResult,
+} from '../../lib/ldlm/client-namespace.ts';
+import type { Policy, ResourceId } from '../../lib/ldlm/lock.ts';
 import { LockCallbacks } from '../../lib/ldlm/lock-callbacks.ts';
 import { ServerNamespace, type ServerNamespaceOptions } from '../../lib/ldlm/server-namespace.ts';
 import type { OperationsOptions } from '../../lib/ldlm/server-operations.ts';
 import type { TargetKind } from '../../lib/rpc/portals.ts';
 import { PtlRpc } from '../../lib/rpc/ptlrpc.ts';
-import type { Simulation } from '../../lib/sim/simulation.ts';
+import { createSimulation, type Simulation } from '../../lib/sim/simulation.ts';
+import { LockType } from '../../lib/wire/ldlm-constants.ts';
 import { fullAsk, testTarget } from '../connection/cluster.ts';
 
 const serverNid = '10.0.0.1@tcp';
@@ -79,3 +84,30 @@ export async function lockClient(
 
 export const resource = (n: number): ResourceId => [0x280000401n, BigInt(n), 0n, 0n];
 export const EOF = 0xffff_ffff_ffff_ffffn;
+
+export const extent = (start: number, end: number | bigint): Policy => ({
+  extent: { start: BigInt(start), end: BigInt(end) },
+});
+
+export const bits = (inodeBits: number, tryBits = 0): Policy => ({
+  inodeBits: BigInt(inodeBits),
+  ...(tryBits !== 0 && { tryBits: BigInt(tryBits) }),
+});
+
+/** Enqueues on resource 1: an extent or inode bits lock, by its policy. */
+export const take = (client: LockClient, mode: number, policy: Policy, flags = 0): Promise<EnqueueResult> =>
+  client.locks.enqueue({
+    resource: resource(1),
+    type: policy.extent === undefined ? LockType.LDLM_IBITS : LockType.LDLM_EXTENT,
+    mode,
+    policy,
+    flags,
+  });
+
+/** A test body that runs in a simulation of its own. */
+export const inSimulation =
+  (body: (sim: Simulation) => Promise<void>, seed = 1) =>
+  async (): Promise<void> => {
+    const sim = createSimulation({ seed });
+    await sim.run(body(sim));
+  };
