@@ -49,7 +49,7 @@ export function openBuffers(
   open: Open,
   who: Credentials,
   time: bigint,
-): Pick<RequestInputs<typeof RQF_LDLM_INTENT_OPEN>, 'ldlm_intent' | 'rec_reint' | 'name' | 'eadata'> {
+): Omit<RequestInputs<typeof RQF_LDLM_INTENT_OPEN>, 'dlm_req'> {
   const flags =
     open.flags |
     OpenFlag.MDS_OPEN_DEFAULT_LMV |
@@ -76,6 +76,11 @@ export function openBuffers(
     },
     name: open.name ?? '',
     eadata: open.striping ?? new Uint8Array(room),
+    // Slots for security contexts, a policy and encryption: always there, empty.
+    file_secctx_name: null,
+    file_secctx: null,
+    selinux_pol: null,
+    file_encctx: null,
   };
 }
 

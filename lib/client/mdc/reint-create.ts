@@ -57,6 +57,11 @@ export function createRequest(
     name: create.name,
     eadata: new Uint8Array(0),
     dlm_req: earlyCancelRequest(create.cancels ?? []),
+    // Slots for security contexts, a policy and encryption: always there, empty.
+    file_secctx_name: null,
+    file_secctx: null,
+    selinux_pol: null,
+    file_encctx: null,
   };
 }
 
@@ -70,6 +75,11 @@ export function symlinkRequest(
     name: create.name,
     symtgt: create.target ?? '',
     dlm_req: earlyCancelRequest(create.cancels ?? []),
+    // Slots for security contexts, a policy and encryption: always there, empty.
+    file_secctx_name: null,
+    file_secctx: null,
+    selinux_pol: null,
+    file_encctx: null,
   };
 }
 

@@ -40,6 +40,7 @@ export function linkRequest(
     },
     name: link.name,
     dlm_req: earlyCancelRequest(link.cancels ?? []),
+    selinux_pol: null,
   };
 }
 

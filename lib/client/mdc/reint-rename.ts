@@ -47,6 +47,7 @@ export function renameRequest(
     name: rename.oldName,
     symtgt: rename.newName,
     dlm_req: earlyCancelRequest(rename.cancels ?? []),
+    selinux_pol: null,
   };
 }
 

@@ -79,7 +79,7 @@ export function setattrRequest(
       sa_bias: s.size === undefined ? 0 : OpBias.MDS_DATA_MODIFIED,
     },
     // Slots of old protocols, always there and always empty.
-    mdt_epoch: undefined,
+    mdt_epoch: null,
     eadata: s.striping ?? new Uint8Array(0),
     logcookies: new Uint8Array(0),
     dlm_req: earlyCancelRequest(s.cancels ?? []),

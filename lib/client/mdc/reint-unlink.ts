@@ -45,6 +45,7 @@ export function unlinkRequest(
     },
     name: unlink.name,
     dlm_req: earlyCancelRequest(unlink.cancels ?? []),
+    selinux_pol: null,
   };
 }
 

@@ -35,6 +35,7 @@ export function getxattrRequest(
     },
     name: name ?? '',
     eadata: new Uint8Array(0),
+    selinux_pol: null,
   };
 }
 
@@ -113,6 +114,7 @@ export function setxattrRequest(
     name: set.name,
     eadata: set.value ?? new Uint8Array(0),
     dlm_req: earlyCancelRequest(set.cancels ?? []),
+    selinux_pol: null,
   };
 }
 
