@@ -8,6 +8,7 @@ import type { StripingOptions } from './engine.ts';
 import type { FileHandle } from './file-handle.ts';
 import type { Filesystem } from './filesystem.ts';
 import type { SignalOption } from './operations.ts';
+import { Slots } from './osc/slots.ts';
 
 export interface CopyOptions extends SignalOption, StripingOptions {
   /** Permission bits of the copy; default those of the source. */
@@ -19,18 +20,23 @@ export interface CopyOptions extends SignalOption, StripingOptions {
 const PIECE = 4 << 20;
 /** Pieces under way in one copy. */
 const PARALLEL = 6;
-/** Buffers kept for the next copy. */
-const KEPT = 12;
+/** Pieces under way in all copies of this process: 64 MiB. */
+const PIECES_MAX = 16;
 
+const pieces = new Slots(PIECES_MAX);
 const spare: Buffer[] = [];
 
-function takeBuffer(size: number): Buffer {
-  if (size < PIECE) return Buffer.allocUnsafeSlow(size);
-  return spare.pop() ?? Buffer.allocUnsafeSlow(PIECE);
-}
-
-function giveBuffer(buffer: Buffer): void {
-  if (buffer.length === PIECE && spare.length < KEPT) spare.push(buffer);
+/** Runs `work` with a buffer of at most a piece; whole pieces are counted, and used again. */
+async function withBuffer(size: number, work: (buffer: Buffer) => Promise<void>): Promise<void> {
+  if (size < PIECE) return work(Buffer.allocUnsafeSlow(size));
+  await pieces.run(async () => {
+    const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(PIECE);
+    try {
+      await work(buffer);
+    } finally {
+      spare.push(buffer);
+    }
+  });
 }
 
 type ReadAt = (buffer: Buffer, position: number) => Promise<number>;
@@ -41,28 +47,25 @@ async function pump(size: number, read: ReadAt, write: WriteAt, options: CopyOpt
   let next = 0;
   let moved = 0;
   let failed = false;
-  const lane = async (): Promise<void> => {
-    // One byte more than there should be tells whether the file has grown.
-    const buffer = takeBuffer(Math.min(PIECE, size + 1));
-    try {
-      while (!failed) {
-        options.signal?.throwIfAborted();
-        const at = next;
-        next += buffer.length;
-        const count = await read(buffer, at);
-        if (count === 0) return;
-        await write(buffer.subarray(0, count), at);
-        moved += count;
-        options.onProgress?.(count);
-        if (count < buffer.length) return;
-      }
-    } catch (error) {
-      failed = true;
-      throw error;
-    } finally {
-      giveBuffer(buffer);
+  const move = async (buffer: Buffer): Promise<void> => {
+    while (!failed) {
+      options.signal?.throwIfAborted();
+      const at = next;
+      next += buffer.length;
+      const count = await read(buffer, at);
+      if (count === 0) return;
+      await write(buffer.subarray(0, count), at);
+      moved += count;
+      options.onProgress?.(count);
+      if (count < buffer.length) return;
     }
   };
+  // One byte more than there should be tells whether the file has grown.
+  const lane = (): Promise<void> =>
+    withBuffer(Math.min(PIECE, size + 1), move).catch((error: unknown) => {
+      failed = true;
+      throw error;
+    });
   const lanes = Math.max(1, Math.min(PARALLEL, Math.ceil((size + 1) / PIECE)));
   const results = await Promise.allSettled(Array.from({ length: lanes }, lane));
   const failure = results.find((result) => result.status === 'rejected');
