@@ -126,6 +126,7 @@ export class Files {
       this.#appending.set(inode.key, appending);
     }
     appending.users++;
+    this.#walker.cache.pin(inode);
     const file = new OpenFile(inode, flags, result.openHandle, context.path, appending.turns);
     if (truncates(flags) && !result.created && isRegular(inode.body.mbo_mode)) {
       try {
@@ -160,6 +161,7 @@ export class Files {
     const { inode, openHandle } = file;
     const appending = this.#appending.get(inode.key);
     if (appending !== undefined && --appending.users === 0) this.#appending.delete(inode.key);
+    this.#walker.cache.unpin(inode);
     if (openHandle === 0n) return;
     const { body } = inode;
     const merged = this.#knownAttributes(inode);
@@ -204,8 +206,8 @@ export class Files {
 
   /** The layout as it is now; undefined where the file has no objects. */
   async layout(inode: Inode, context: WalkContext): Promise<Raid0Layout | undefined> {
-    if (!inode.layoutValid) await this.#walker.refresh(inode.mdt, inode.fid, context);
-    return inode.layout;
+    const current = inode.layoutValid ? inode : await this.#walker.refresh(inode.mdt, inode.fid, context);
+    return current.layout;
   }
 
   async attributes(inode: Inode, context: WalkContext): Promise<Attributes> {

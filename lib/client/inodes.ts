@@ -103,20 +103,35 @@ export class Inode {
 
 export class InodeCache {
   readonly #inodes = new Map<string, Inode>();
+  /** Objects in use: there is never a second Inode of one of them, whatever is forgotten. */
+  readonly #pinned = new Map<string, { readonly inode: Inode; users: number }>();
   readonly #names = new Map<string, { readonly inode: Inode; readonly lock: ClientLock }>();
 
   /** The object of a reply; makes it known or brings it up to date. Throws EPROTO for a body without type. */
   learn(mdt: MetadataTarget, learned: Learned): Inode {
     checkBody(learned.body, mdt.name);
     const key = fidKey(learned.body.mbo_fid1);
-    const inode = this.#inodes.get(key) ?? new Inode(mdt, learned.body);
+    const inode = this.#pinned.get(key)?.inode ?? this.#inodes.get(key) ?? new Inode(mdt, learned.body);
     inode.learn(learned);
     this.#touch(this.#inodes, key, inode, INODES_MAX);
     return inode;
   }
 
   get(fid: Fid): Inode | undefined {
-    return this.#inodes.get(fidKey(fid));
+    const key = fidKey(fid);
+    return this.#pinned.get(key)?.inode ?? this.#inodes.get(key);
+  }
+
+  /** Keeps an object until `unpin`, as often as it is pinned. */
+  pin(inode: Inode): void {
+    const pinned = this.#pinned.get(inode.key);
+    if (pinned === undefined) this.#pinned.set(inode.key, { inode, users: 1 });
+    else pinned.users++;
+  }
+
+  unpin(inode: Inode): void {
+    const pinned = this.#pinned.get(inode.key);
+    if (pinned !== undefined && --pinned.users === 0) this.#pinned.delete(inode.key);
   }
 
   /** Remembers that a name leads to an object, as long as the lock on the object says so. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Endpoint, Network } from '../../lib/lnet/network.ts';
 import { pattern, SERVER_NID, withCluster } from './sim-cluster.ts';
 
 const CLIENT = '127.0.1.1@tcp';
@@ -91,4 +92,82 @@ describe('a client whose servers lose their power', () => {
       await file.close().catch((error: { code: string }) => expect(error.code).toMatch(/EIO|ESTALE/));
       expect(await afterEviction(() => fs.readFile('/f', 'utf8'))).toBe('kept');
     }));
+});
+
+const OST_BULK_PORTAL = 8;
+
+/** Flips a bit in so many bulk transfers on their way: those to the client, and those from it. */
+function damaging(left: { reads: number; writes: number }): (network: Network) => Network {
+  const flip = (bytes: Uint8Array, at: number): void => {
+    bytes[at] = (bytes[at] ?? 0) ^ 0x10;
+  };
+  const wrap = (endpoint: Endpoint): Endpoint => {
+    const put: Endpoint['put'] = (options, handler) => {
+      if (options.portal !== OST_BULK_PORTAL || left.reads === 0) return endpoint.put(options, handler);
+      left.reads--;
+      const bytes = Buffer.concat(
+        options.segments.map(({ memory, offset, length }) => memory.bytes.subarray(offset, offset + length)),
+      );
+      flip(bytes, bytes.length >> 1);
+      const segments = [{ memory: endpoint.pin(bytes), offset: 0, length: bytes.length }];
+      return endpoint.put({ ...options, segments }, handler);
+    };
+    const get: Endpoint['get'] = (options, handler) =>
+      endpoint.get(options, (event) => {
+        const segment = options.segments[0];
+        if (
+          options.portal === OST_BULK_PORTAL &&
+          event.type === 'reply' &&
+          left.writes > 0 &&
+          segment !== undefined
+        ) {
+          left.writes--;
+          flip(segment.memory.bytes, segment.offset);
+        }
+        handler(event);
+      });
+    return new Proxy(endpoint, {
+      get(target, key) {
+        if (key === 'put') return put;
+        if (key === 'get') return get;
+        const value: unknown = Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+  };
+  return (network) => ({ open: async (options) => wrap(await network.open(options)) });
+}
+
+describe('bytes that arrive damaged', () => {
+  it('are noticed and go again, both ways', () => {
+    const left = { reads: 0, writes: 0 };
+    return withCluster(
+      async ({ mount }) => {
+        const fs = await mount();
+        const bytes = pattern(300_000);
+        left.writes = 2;
+        await fs.writeFile('/f', bytes, { stripeCount: 2, stripeSize: 65536 });
+        left.reads = 2;
+        expect((await fs.readFile('/f')).equals(bytes)).toBe(true);
+        expect(left).toEqual({ reads: 0, writes: 0 });
+        expect(fs.counters()).toMatchObject({ checksumErrors: 4, resends: 4 });
+      },
+      { wrap: damaging(left) },
+    );
+  });
+
+  it('again and again are EIO, with the target named', () => {
+    const left = { reads: 0, writes: 0 };
+    return withCluster(
+      async ({ mount }) => {
+        const fs = await mount();
+        await fs.writeFile('/f', pattern(100_000));
+        left.reads = 1000;
+        await expect(fs.readFile('/f')).rejects.toMatchObject({ code: 'EIO', target: 'sim-OST0000' });
+        left.reads = 0;
+        expect((await fs.readFile('/f')).equals(pattern(100_000))).toBe(true);
+      },
+      { wrap: damaging(left) },
+    );
+  });
 });

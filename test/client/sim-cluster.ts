@@ -2,6 +2,7 @@
 
 import type { Filesystem } from '../../lib/client/filesystem.ts';
 import { type EngineOptions, mountFilesystem } from '../../lib/client/mount.ts';
+import type { Network } from '../../lib/lnet/network.ts';
 import { type ServerNode, startServerNode } from '../../lib/server/node.ts';
 import { MemoryNodeStorage } from '../../lib/server/node-storage.ts';
 import { createSimulation, type Simulation } from '../../lib/sim/simulation.ts';
@@ -21,21 +22,30 @@ export interface SimCluster {
 /** Runs `test` against a fresh file system with `osts` OSTs, and stops everything afterwards. */
 export function withCluster(
   test: (cluster: SimCluster) => Promise<void>,
-  { osts = 2, seed = 1 }: { osts?: number; seed?: number } = {},
+  { osts = 2, seed = 1, wrap = (network) => network }: ClusterSetup = {},
 ): Promise<void> {
   const sim = createSimulation({ seed });
-  return sim.run(runCluster(sim, osts, test), { limitMs: 3_600_000 });
+  return sim.run(runCluster(sim, osts, wrap, test), { limitMs: 3_600_000 });
+}
+
+export interface ClusterSetup {
+  readonly osts?: number;
+  readonly seed?: number;
+  /** Puts something between the servers and their network. */
+  readonly wrap?: (network: Network) => Network;
 }
 
 async function runCluster(
   sim: Simulation,
   osts: number,
+  wrap: (network: Network) => Network,
   test: (cluster: SimCluster) => Promise<void>,
 ): Promise<void> {
   let servers = sim.process('servers');
   const storage = new MemoryNodeStorage(servers.runtime);
   const start = (): Promise<ServerNode> => {
-    const { runtime, network } = servers;
+    const { runtime } = servers;
+    const network = wrap(servers.network);
     return startServerNode({ runtime, network, dir: storage, fsname: 'sim', nid: SERVER_NID, osts });
   };
   let node = await start();
