@@ -4,10 +4,11 @@
  */
 import { constants } from 'node:fs';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
+import { decodeText } from '../wire/text.ts';
 import { type CopyOptions, copyIn, copyOut, copyWithin } from './copy.ts';
 import { Dir } from './dir.ts';
 import type { Attributes, Counters, Engine, Layout, StripingOptions, TargetSpace } from './engine.ts';
-import { type Data, FileHandle, joinChunks, type StreamOptions, toBytes } from './file-handle.ts';
+import { type Data, FileHandle, type StreamOptions, toBytes } from './file-handle.ts';
 import { parseFlags } from './flags.ts';
 import { Operations, type SignalOption } from './operations.ts';
 import { removeTree } from './remove-tree.ts';
@@ -430,7 +431,7 @@ async function closing<T>(file: FileHandle, work: () => Promise<T>): Promise<T> 
 
 function text(path: PathLike): string {
   if (typeof path === 'string') return path;
-  if (path instanceof Uint8Array) return joinChunks([path]).toString('utf8');
+  if (path instanceof Uint8Array) return decodeText(path);
   throw new LustreError('ERR_INVALID_ARG_TYPE', 'a path must be a string or a Buffer');
 }
 

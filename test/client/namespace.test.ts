@@ -64,6 +64,17 @@ describe('names', () => {
       for (const name of names) expect(await fs.readFile(`/${name}`, 'utf8')).toBe(name);
     }));
 
+  it('that are no UTF-8 are listed and reached by what was listed', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      const bytes = Buffer.from([0x61, 0xff, 0xfe, 0x62]);
+      await fs.writeFile(bytes, 'x');
+      const [name] = await fs.readdir('/');
+      expect(await fs.readFile(`/${name}`, 'utf8')).toBe('x');
+      await fs.unlink(bytes);
+      expect(await fs.readdir('/')).toEqual([]);
+    }));
+
   it('list large directories once each, whole', () =>
     withCluster(async ({ mount }) => {
       const fs = await mount();
