@@ -38,7 +38,7 @@ import type {
   Segment,
 } from './network.ts';
 import { LNET_PID_LUSTRE, NID_ANY, type Nid, nidFromBits, nidToBits, parseNid } from './nid.ts';
-import { PING_INFO_MIN_SIZE, PING_MATCH_BITS, PING_PORTAL, parsePingInfo } from './ping.ts';
+import { ping } from './ping.ts';
 
 /** Events handled before the event loop has its turn again. */
 const BATCH_MAX = 512;
@@ -117,7 +117,7 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#big[ScratchBig.MATCH_BITS] = entry.matchBits;
     this.#big[ScratchBig.IGNORE_BITS] = entry.ignoreBits ?? 0n;
     words[ScratchWord.PORTAL] = entry.portal;
-    words[ScratchWord.THRESHOLD] = Number.isFinite(entry.threshold) ? entry.threshold : THRESHOLD_INFINITE;
+    words[ScratchWord.THRESHOLD] = Math.min(entry.threshold, THRESHOLD_INFINITE);
     words[ScratchWord.OPTIONS] = entry.options;
     words[ScratchWord.MAX_SIZE] = entry.maxSize ?? 0;
     words[ScratchWord.FLAGS] =
@@ -190,16 +190,7 @@ export class NativeLnetEndpoint implements Endpoint {
   }
 
   async ping(nid: Nid, timeoutMs: number): Promise<PingResult> {
-    const peer = parseNid(nid);
-    const memory = this.pin(new Uint8Array(PING_INFO_MIN_SIZE));
-    const began = this.#runtime.now();
-    try {
-      const length = await this.#pingExchange(peer, memory, timeoutMs);
-      const info = parsePingInfo(memory.bytes.subarray(0, length), peer);
-      return { ...info, roundTripMs: this.#runtime.now() - began };
-    } finally {
-      memory.release();
-    }
+    return ping(this, this.#runtime, parseNid(nid), timeoutMs);
   }
 
   lastError(nid: Nid): Error | undefined {
@@ -359,7 +350,7 @@ export class NativeLnetEndpoint implements Endpoint {
       // A handler that drained meanwhile would have moved it.
       read = ring[ControlWord.READ]!;
     }
-    if (this.#held && this.#underWay === 0) {
+    if (this.#held && this.#underWay === 0 && this.#closing === undefined) {
       this.#held = false;
       this.#native.letGo();
     }
@@ -463,40 +454,6 @@ export class NativeLnetEndpoint implements Endpoint {
       this.#nidByBits.set(bits, nid);
     }
     return nid;
-  }
-
-  // ---- ping
-
-  /** Resolves with the length of the answer. */
-  #pingExchange(peer: Nid, memory: Memory, timeoutMs: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      let handle: MdHandle | undefined;
-      const timer = this.#runtime.after(timeoutMs, () => handle?.unlink());
-      const fail = (code: string, errno: number, cause?: unknown) =>
-        reject(
-          new LustreError(
-            code,
-            cause instanceof Error ? cause.message : `no answer within ${timeoutMs} ms`,
-            { syscall: 'ping', nid: peer, cause },
-            errno,
-          ),
-        );
-      handle = this.get(
-        {
-          peer: { nid: peer },
-          portal: PING_PORTAL,
-          matchBits: PING_MATCH_BITS,
-          segments: [{ memory, offset: 0, length: PING_INFO_MIN_SIZE }],
-        },
-        (event) => {
-          if (event.type === 'send' && event.status === 0 && !event.unlinked) return;
-          timer.cancel();
-          if (event.type === 'reply' && event.status === 0) resolve(event.mlength);
-          else if (event.status === 0) fail('ETIMEDOUT', -110);
-          else fail(errnoName(event.status), event.status, this.lastError(peer));
-        },
-      );
-    });
   }
 }
 
