@@ -161,6 +161,7 @@ struct Peer {
   bool wanted = false;   // somebody waits for a connection
   bool persist = false;  // connect again although nothing waits
   bool active = false;   // we connected to it (or tried); else it connected to us
+  bool ending = false;   // its connections are about to be closed
   std::int64_t nextAttempt = 0;
   int backoffMs = 0;
   int refusals = 0;

@@ -1,4 +1,4 @@
-// Operations, matching and events (guide 01 §4 to §6).
+// Operations and their events (guide 01 §5, §6).
 #include "endpoint.h"
 
 #include <algorithm>
@@ -8,11 +8,6 @@ namespace lustre::lnet {
 namespace {
 
 constexpr std::size_t kNoticesMax = 512;
-// What peers may park on lazy portals of one endpoint.
-constexpr std::size_t kParkedBytesMax = 64u << 20;
-constexpr std::size_t kParkedCountMax = 4096;
-// Answers that a peer may have queued before we stop reading from it.
-constexpr std::size_t kResponsesMax = 4096;
 
 }  // namespace
 
@@ -110,6 +105,15 @@ Endpoint::ConnectionPtr Endpoint::start(Md* md, const Operation& operation, Mess
   header.portal = operation.portal;
   header.offset = operation.offset;
   if (md->wantsResponse) startWaiting(md);
+  if (nidNet(md->peer) != nidNet(config_.nid)) {
+    notice(Notice::Kind::ConnectFailed, Notice::Level::Info, md->peer, EHOSTUNREACH,
+           "it is on another network, and we have no route");
+    md->sendDone = true;
+    md->wantsResponse = false;
+    stopWaiting(md);
+    deliver(md, eventOf(*md, EventType::Send, -EHOSTUNREACH));
+    return nullptr;
+  }
   if (md->peer == config_.nid) {
     header.type == MessageType::Put ? putToSelf(md, header) : getFromSelf(md, header);
     return nullptr;
@@ -138,24 +142,24 @@ void Endpoint::putToSelf(Md* md, const MessageHeader& header) {
     --match.md->refs;
     deliver(match.md, eventOf(*match.md, EventType::Put, 0, header, match.offset, match.mlength));
   } else if (match.outcome == MatchResult::Outcome::NoMatch && lazy_[header.portal]) {
-    parking = std::make_unique<ParkedMessage>();
-    parking->header = header;
-    parking->via = header.source;
-    parking->payload.resize(md->length);
-    parking->piece = {parking->payload.data(), parking->payload.size()};
-    ScatterCursor::copy(md->cursor(0, md->length), ScatterCursor(&parking->piece, 1, 0, md->length));
+    parking = reserve(header, header.source);
+    if (parking != nullptr) {
+      ScatterCursor::copy(md->cursor(0, md->length), ScatterCursor(&parking->piece, 1, 0, md->length));
+    } else {
+      drop("too much is parked", header);
+    }
   } else if (!push) {
     drop("no match for a PUT to our own NID", header);
   }
   md->sendDone = true;
   deliver(md, eventOf(*md, EventType::Send, 0));
-  if (parking != nullptr && !park(std::move(parking))) drop("too much is parked", header);
+  if (parking != nullptr) park(std::move(parking));
   md = table_.find(object);
   if (md != nullptr && (acknowledged || push)) {
     MessageHeader ack;
     ack.handle = header.handle;
     ack.length = push ? header.payloadLength : match.mlength;
-    acknowledgement(ack);
+    acknowledgement(ack, config_.nid);
   }
 }
 
@@ -378,323 +382,6 @@ void Endpoint::notice(Notice::Kind kind, Notice::Level level, Nid nid, int error
   Event event;
   event.type = static_cast<std::uint32_t>(EventType::Notice);
   ring_.push(event);
-}
-
-// ---------------------------------------------------------------- parking (guide 01 §5.1)
-
-bool Endpoint::park(std::unique_ptr<ParkedMessage> message) {
-  // A buffer may have been attached while the payload came in.
-  const MatchResult match = table_.match(queryOf(message->header));
-  if (match.outcome != MatchResult::Outcome::NoMatch) {
-    if (match.outcome == MatchResult::Outcome::TooLong) return false;
-    const ScatterCursor from(&message->piece, 1, 0, match.mlength);
-    ScatterCursor::copy(from, match.md->cursor(match.offset, match.mlength));
-    const std::uint32_t options = match.md->options;
-    --match.md->refs;
-    deliver(match.md, eventOf(*match.md, EventType::Put, 0, message->header, match.offset, match.mlength));
-    acknowledge(message->header, options, match.mlength, message->via);
-    return true;
-  }
-  if (parkedCount_ >= kParkedCountMax || parkedBytes_ + message->payload.size() > kParkedBytesMax)
-    return false;
-  ++parkedCount_;
-  parkedBytes_ += message->payload.size();
-  parked_[message->header.portal].push_back(std::move(message));
-  return true;
-}
-
-void Endpoint::unparkInto(Md* md) {
-  const std::uint64_t object = md->object;
-  auto& queue = parked_[md->portal];
-  for (auto it = queue.begin(); it != queue.end();) {
-    md = table_.find(object);
-    if (md == nullptr || md->exhausted()) break;
-    const MatchResult match = table_.matchOne(md, queryOf((*it)->header));
-    if (match.outcome == MatchResult::Outcome::NoMatch) {
-      ++it;
-      continue;
-    }
-    const std::unique_ptr<ParkedMessage> message = std::move(*it);
-    it = queue.erase(it);
-    --parkedCount_;
-    parkedBytes_ -= message->payload.size();
-    if (match.outcome == MatchResult::Outcome::TooLong) {
-      drop("parked message is longer than the buffer that matches it", message->header);
-      continue;
-    }
-    const ScatterCursor from(&message->piece, 1, 0, match.mlength);
-    ScatterCursor::copy(from, md->cursor(match.offset, match.mlength));
-    const std::uint32_t options = md->options;
-    --md->refs;
-    deliver(md, eventOf(*md, EventType::Put, 0, message->header, match.offset, match.mlength));
-    acknowledge(message->header, options, match.mlength, message->via);
-  }
-}
-
-// ---------------------------------------------------------------- ACK (guide 01 §6)
-
-// Answers go to the source of the request by the hop that it came from: a forged source makes us connect
-// nowhere.
-void Endpoint::acknowledge(const MessageHeader& put, std::uint32_t options, std::uint32_t mlength, Nid via) {
-  if (put.handle.none() || (options & option::kAckDisable) != 0) return;
-  MessageHeader ack;
-  ack.type = MessageType::Ack;
-  ack.destination = put.source;
-  ack.source = config_.nid;
-  ack.destinationPid = put.sourcePid;
-  ack.handle = put.handle;
-  ack.matchBits = put.matchBits;
-  ack.length = mlength;
-  if (put.source == config_.nid) {
-    acknowledgement(ack);
-    return;
-  }
-  TxMessage* message = newMessage(TxMessage::Kind::Ack, peerOf(via));
-  buildMessage(message, ack, {});
-  submitResponse(message);
-}
-
-// An ACK for us, from a peer or from ourselves. Unknown handles are late answers: dropped in silence.
-void Endpoint::acknowledgement(const MessageHeader& ack) {
-  Md* md = ack.handle.interfaceCookie == config_.interfaceCookie ? table_.find(ack.handle.object) : nullptr;
-  if (md == nullptr || md->kind != Md::Kind::Put || !md->wantsResponse || md->responseDone) {
-    counters_.dropped.fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
-  md->responseDone = true;
-  stopWaiting(md);
-  Event event = eventOf(*md, EventType::Ack, 0);
-  event.rlength = md->length;
-  event.mlength = std::min(ack.length, md->length);
-  deliver(md, event);
-}
-
-// ---------------------------------------------------------------- receiving (the I/O thread; guide 01 §4)
-
-int Connection::onMessage(const MessageHeader& header, ScatterCursor& target, Decision& decision) {
-  return endpoint_.onMessage(*this, header, target, decision);
-}
-void Connection::onMessageEnd(const MessageHeader& header, std::uint64_t zeroCopyCookie) {
-  endpoint_.onMessageEnd(*this, header, zeroCopyCookie);
-}
-// Keepalives (cookie 1) need nothing, and we never ask for zero-copy acknowledgements.
-void Connection::onNoop(const FrameHeader&) {}
-
-int Endpoint::onMessage(Connection& c, const MessageHeader& h, ScatterCursor& target,
-                        FrameHandler::Decision& decision) {
-  const Lock lock(mutex_);
-  c.receiving = Connection::Receiving::Skip;
-  if (h.destination != config_.nid) {
-    if (nidNet(h.destination) == nidNet(config_.nid) || h.destination == kLoopbackNid) {
-      notice(Notice::Kind::Log, Notice::Level::Warn, c.peer->nid, EPROTO,
-             "message for " + nidText(h.destination) + " came to us");
-      return -EPROTO;
-    }
-    drop("for another network, and we do not route", h);
-    return 0;
-  }
-  const bool ping = h.portal == kPingPortal && h.matchBits == kPingMatchBits &&
-                    (h.type == MessageType::Get || h.type == MessageType::Put);
-  // Pings are answered even when nobody drains the ring.
-  if ((ring_.congested() && !ping) || c.peer->responses >= kResponsesMax) {
-    resumeWanted_ = true;
-    if (ring_.congested()) ring_.askAttention();
-    decision = FrameHandler::Decision::Wait;
-    return 0;
-  }
-  counters_.receiveMessages.fetch_add(1, std::memory_order_relaxed);
-  counters_.receiveBytes.fetch_add(h.payloadLength, std::memory_order_relaxed);
-  switch (h.type) {
-    case MessageType::Put:
-      onPut(c, h, target);
-      break;
-    case MessageType::Get:
-      onGet(c, h);
-      break;
-    case MessageType::Ack:
-      c.receiving = Connection::Receiving::Ack;
-      break;
-    case MessageType::Reply:
-      onReply(c, h, target);
-      break;
-    case MessageType::Hello:
-      return -EPROTO;
-  }
-  return 0;
-}
-
-void Endpoint::onPut(Connection& c, const MessageHeader& h, ScatterCursor& target) {
-  if (h.portal == kPingPortal && h.matchBits == kPingMatchBits) {
-    c.receiving = Connection::Receiving::Push;
-    return;
-  }
-  const MatchResult match = table_.match(queryOf(h));
-  if (match.outcome == MatchResult::Outcome::Matched) {
-    c.receiving = Connection::Receiving::Put;
-    c.rxMd = match.md;
-    c.rxOffset = match.offset;
-    c.rxLength = match.mlength;
-    target = match.md->cursor(match.offset, match.mlength);
-    return;
-  }
-  if (match.outcome == MatchResult::Outcome::TooLong) {
-    drop("longer than the buffer that matches it", h);
-    return;
-  }
-  if (h.portal >= kPortals || !lazy_[h.portal]) {
-    drop("no match", h);
-    return;
-  }
-  if (parkedCount_ >= kParkedCountMax || parkedBytes_ + h.payloadLength > kParkedBytesMax) {
-    drop("too much is parked", h);
-    return;
-  }
-  c.receiving = Connection::Receiving::Park;
-  c.rxParked = std::make_unique<ParkedMessage>();
-  c.rxParked->header = h;
-  c.rxParked->via = c.peer->nid;
-  c.rxParked->payload.resize(h.payloadLength);
-  c.rxParked->piece = {c.rxParked->payload.data(), c.rxParked->payload.size()};
-  target = ScatterCursor(&c.rxParked->piece, 1, 0, h.payloadLength);
-}
-
-void Endpoint::onGet(Connection& c, const MessageHeader& h) {
-  if (h.portal == kPingPortal && h.matchBits == kPingMatchBits) {
-    c.receiving = Connection::Receiving::Ping;
-    return;
-  }
-  const MatchResult match = table_.match(queryOf(h));
-  if (match.outcome != MatchResult::Outcome::Matched) {
-    drop(match.outcome == MatchResult::Outcome::TooLong ? "wants more than the buffer has" : "no match", h);
-    return;
-  }
-  // One REPLY carries at most the MTU; a longer sink is a peer's mistake that must not become ours.
-  c.receiving = Connection::Receiving::Get;
-  c.rxMd = match.md;
-  c.rxOffset = match.offset;
-  c.rxLength = std::min(match.mlength, kMtu);
-}
-
-void Endpoint::onReply(Connection& c, const MessageHeader& h, ScatterCursor& target) {
-  Md* md = h.handle.interfaceCookie == config_.interfaceCookie ? table_.find(h.handle.object) : nullptr;
-  if (md == nullptr || md->kind != Md::Kind::Get || md->responseDone) {
-    counters_.dropped.fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
-  if (h.payloadLength > md->length) {
-    drop("longer than the GET's memory", h);
-    return;
-  }
-  md->responseDone = true;
-  stopWaiting(md);
-  ++md->refs;
-  c.receiving = Connection::Receiving::Reply;
-  c.rxMd = md;
-  c.rxOffset = 0;
-  c.rxLength = h.payloadLength;
-  target = md->cursor(0, h.payloadLength);
-}
-
-void Endpoint::onMessageEnd(Connection& c, const MessageHeader& h, std::uint64_t zeroCopyCookie) {
-  const Lock lock(mutex_);
-  Md* md = std::exchange(c.rxMd, nullptr);
-  switch (std::exchange(c.receiving, Connection::Receiving::Nothing)) {
-    case Connection::Receiving::Nothing:
-    case Connection::Receiving::Skip:
-      break;
-    case Connection::Receiving::Put: {
-      const std::uint32_t options = md->options;
-      --md->refs;
-      deliver(md, eventOf(*md, EventType::Put, 0, h, c.rxOffset, c.rxLength));
-      acknowledge(h, options, c.rxLength, c.peer->nid);
-      break;
-    }
-    case Connection::Receiving::Park:
-      if (!park(std::move(c.rxParked))) drop("too much is parked, or too long", h);
-      break;
-    case Connection::Receiving::Push:
-      acknowledge(h, 0, h.payloadLength, c.peer->nid);
-      break;
-    case Connection::Receiving::Get:
-      replyTo(c, h, md);
-      break;
-    case Connection::Receiving::Ping:
-      replyToPing(c, h);
-      break;
-    case Connection::Receiving::Ack:
-      acknowledgement(h);
-      break;
-    case Connection::Receiving::Reply: {
-      --md->refs;
-      Event event = eventOf(*md, EventType::Reply, 0);
-      event.rlength = event.mlength = h.payloadLength;
-      deliver(md, event);
-      break;
-    }
-  }
-  if (zeroCopyCookie != 0) acknowledgeZeroCopy(c, zeroCopyCookie);
-}
-
-void Endpoint::replyTo(Connection& c, const MessageHeader& get, Md* md) {
-  const std::uint32_t offset = c.rxOffset;
-  const std::uint32_t length = c.rxLength;
-  MessageHeader reply;
-  reply.type = MessageType::Reply;
-  reply.destination = get.source;
-  reply.source = config_.nid;
-  reply.destinationPid = get.sourcePid;
-  reply.payloadLength = length;
-  reply.handle = get.handle;
-  TxMessage* message = newMessage(TxMessage::Kind::Reply, c.peer);
-  message->md = md;  // with the reference that matching took
-  message->event = eventOf(*md, EventType::Get, 0, get, offset, length);
-  buildMessage(message, reply, md->cursor(offset, length));
-  submitResponse(message);
-}
-
-void Endpoint::replyToPing(Connection& c, const MessageHeader& get) {
-  MessageHeader reply;
-  reply.type = MessageType::Reply;
-  reply.destination = get.source;
-  reply.source = config_.nid;
-  reply.destinationPid = get.sourcePid;
-  reply.payloadLength = std::min<std::uint32_t>(kPingInfoSize, get.length);
-  reply.handle = get.handle;
-  TxMessage* message = newMessage(TxMessage::Kind::Reply, c.peer);
-  encodePingInfo(message->inlinePayload.data(), config_.nid);
-  message->inlinePiece = {message->inlinePayload.data(), kPingInfoSize};
-  buildMessage(message, reply, ScatterCursor(&message->inlinePiece, 1, 0, reply.payloadLength));
-  submitResponse(message);
-}
-
-// Exactly once for each cookie, after the whole payload was read (guide 02 §5).
-void Endpoint::acknowledgeZeroCopy(Connection& c, std::uint64_t cookie) {
-  TxMessage* message = newMessage(TxMessage::Kind::Noop, c.peer);
-  encodeFrameHeader(message->header.data(), kFrameNoop, cookie);
-  message->headerLength = kFrameHeaderSize;
-  message->size = kFrameHeaderSize;
-  message->response = true;
-  ++c.peer->responses;
-  ConnectionPtr via = c.shared_from_this();
-  for (const auto& sibling : c.peer->connections) {
-    if (sibling->type == ConnectionType::BulkIn) via = sibling;
-  }
-  enqueue(via, message);
-  wantFlush(via);
-}
-
-// The connection ended inside a message.
-void Endpoint::abortReceive(Connection& c, int error) {
-  c.rxParked.reset();
-  Md* md = std::exchange(c.rxMd, nullptr);
-  const auto receiving = std::exchange(c.receiving, Connection::Receiving::Nothing);
-  if (md == nullptr) return;
-  --md->refs;
-  const bool put = receiving == Connection::Receiving::Put;
-  Event event = eventOf(*md, put ? EventType::Put : EventType::Reply, error);
-  event.offset = c.rxOffset;
-  event.rlength = c.rxLength;
-  deliver(md, event);
 }
 
 }  // namespace lustre::lnet

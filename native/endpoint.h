@@ -144,9 +144,12 @@ class Endpoint {
   void stopWaiting(Md* md);
   void failWaiting(Nid peer, int error);
   void acknowledge(const MessageHeader& put, std::uint32_t options, std::uint32_t mlength, Nid via);
-  void acknowledgement(const MessageHeader& ack);
+  void acknowledgement(const MessageHeader& ack, Nid from);
   void unparkInto(Md* md);
-  bool park(std::unique_ptr<ParkedMessage> message);
+  std::unique_ptr<ParkedMessage> reserve(const MessageHeader& header, Nid via);
+  void unreserve(const ParkedMessage& message);
+  void park(std::unique_ptr<ParkedMessage> message);
+  void unpark(ParkedMessage& message, const MatchResult& match);
   TxMessage* newMessage(TxMessage::Kind kind, Peer* peer);
   void buildMessage(TxMessage* message, const MessageHeader& header, const ScatterCursor& payload);
   void endMessage(TxMessage* message, int status);
@@ -206,6 +209,7 @@ class Endpoint {
   void attemptFailed(Peer& peer, int error, const std::string& reason);
   void attemptRefused(Peer& peer);
   void closeConnection(const ConnectionPtr& c, int error, const std::string& reason);
+  void lastLook(Peer& peer, const Connection& closed);
   void closeOne(const ConnectionPtr& c, int error);
   void closePeer(Peer& peer, int error, const std::string& reason);
   void watch(const ConnectionPtr& c);

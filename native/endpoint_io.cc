@@ -1,5 +1,7 @@
-// The I/O thread: its loop, reading, closing, time.
+// The I/O thread: its loop, reading, time.
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -17,7 +19,6 @@ namespace {
 constexpr int kTickMs = 1000;
 constexpr int kKeepaliveAfterMs = 30'000;
 constexpr int kKeepaliveEveryMs = 10'000;
-constexpr int kCloseLingerMs = 500;
 // What one connection may read before the others have their turn.
 constexpr std::size_t kReadTurn = 4u << 20;
 constexpr std::size_t kPeersKept = 1024;
@@ -84,19 +85,6 @@ int Endpoint::start(std::string& text) {
   return 0;
 }
 
-void Endpoint::beginClose(bool quick) {
-  {
-    const Lock lock(mutex_);
-    closing_ = true;
-    closeQuick_ = closeQuick_ || quick;
-  }
-  wakeThread();
-}
-
-void Endpoint::join() {
-  if (thread_.joinable()) thread_.join();
-}
-
 void Endpoint::wakeThread() {
   if (threadWoken_.exchange(true, std::memory_order_acq_rel)) return;
   const std::uint64_t one = 1;
@@ -118,6 +106,11 @@ void Endpoint::schedule(std::int64_t at) {
 
 void Endpoint::run() {
   ioThread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  // Signals are the program's business: they go to its own threads.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  pthread_setname_np(pthread_self(), "lustre-lnet");
   std::array<epoll_event, 64> events;
   nextTick_ = now() + kTickMs;
   for (;;) {
@@ -128,8 +121,10 @@ void Endpoint::run() {
     for (int i = 0; i < n; ++i) {
       if (events[i].data.ptr == &event_) {
         std::uint64_t count;
-        threadWoken_.store(false, std::memory_order_release);
-        if (::read(event_, &count, sizeof count) < 0) continue;
+        // In this order: whoever finds the flag still set relies on the look at the requests that comes
+        // below.
+        [[maybe_unused]] const ssize_t got = ::read(event_, &count, sizeof count);
+        threadWoken_.exchange(false, std::memory_order_acq_rel);
       } else if (events[i].data.ptr == &listener_) {
         acceptConnections();
       } else {
@@ -229,7 +224,8 @@ void Endpoint::read(const ConnectionPtr& c) {
     c->lastReceived = c->peer->lastHeard = now();
     const int error = c->parser.received(static_cast<std::size_t>(got));
     if (error != 0) {
-      closeConnection(c, -error, "the peer broke the protocol");
+      counters_.dropped.fetch_add(1, std::memory_order_relaxed);
+      closeConnection(c, -error, std::string("the peer broke the protocol: ") + c->parser.fault());
       return;
     }
     if (c->parser.waiting()) {
@@ -255,80 +251,14 @@ void Endpoint::resumeWaiting() {
     if (c->stage != Connection::Stage::Established) continue;
     const int error = c->parser.resume();
     if (error != 0) {
-      closeConnection(c, -error, "the peer broke the protocol");
+      counters_.dropped.fetch_add(1, std::memory_order_relaxed);
+      closeConnection(c, -error, std::string("the peer broke the protocol: ") + c->parser.fault());
     } else if (c->parser.waiting()) {
       waiting_.push_back(c);
     } else {
       c->lastReceived = now();
       read(c);
     }
-  }
-}
-
-// ---------------------------------------------------------------- closing (guide 02 §9)
-
-// One connection down is all down: the peer closes the siblings too.
-void Endpoint::closeConnection(const ConnectionPtr& c, int error, const std::string& reason) {
-  if (c->stage == Connection::Stage::Closed) return;
-  if (c->stage == Connection::Stage::Established) {
-    closePeer(*c->peer, error, reason);
-    return;
-  }
-  Peer* peer = c->peer;
-  const bool ours = c->active && peer != nullptr;
-  closeOne(c, error);
-  if (ours) {
-    attemptFailed(*peer, error, reason);
-    return;
-  }
-  const Lock lock(mutex_);
-  notice(Notice::Kind::Log, Notice::Level::Info, peer != nullptr ? peer->nid : kNidAny, error,
-         "incoming connection from " + c->remote.text() + " closed: " + reason);
-}
-
-void Endpoint::closeOne(const ConnectionPtr& c, int error) {
-  const bool established = c->stage == Connection::Stage::Established;
-  if (!established && !c->active) --halfOpen_;
-  c->stage = Connection::Stage::Closed;
-  epoll_ctl(epoll_, EPOLL_CTL_DEL, c->fd, nullptr);
-  shutdown(c->fd, SHUT_RDWR);
-  connections_.erase(c.get());
-  graveyard_.push_back(c);
-  if (!established) return;
-  counters_.connectionsOpen.fetch_sub(1, std::memory_order_relaxed);
-  const Lock lock(mutex_);
-  std::erase(c->peer->connections, c);
-  abortReceive(*c, -error);
-  TxQueue failed;
-  {
-    const std::lock_guard txLock(c->txMutex);
-    c->txDead = true;
-    if (c->txError == 0) c->txError = error;
-    // A thread that is in sendmsg still reads the queue's messages; it fails them when it comes back.
-    if (!c->txFlushing) failed = std::exchange(c->txQueue, {});
-  }
-  while (TxMessage* m = failed.pop()) endMessage(m, -error);
-}
-
-void Endpoint::closePeer(Peer& peer, int error, const std::string& reason) {
-  {
-    const Lock lock(mutex_);
-    if (closing_) {
-      notice(Notice::Kind::Log, Notice::Level::Debug, peer.nid, error, reason);
-    } else {
-      notice(Notice::Kind::PeerDown, Notice::Level::Warn, peer.nid, error, reason);
-    }
-  }
-  while (!peer.connections.empty()) closeOne(ConnectionPtr(peer.connections.front()), error);
-  const Lock lock(mutex_);
-  failWaiting(peer.nid, -error);
-  if (closing_) return;
-  // Nobody can connect to us to reach us again, so we do (guide 02 §7, 6).
-  const bool mustReturn = peer.active && listener_ < 0;
-  if (mustReturn || !peer.pending.empty()) {
-    peer.nextAttempt = std::max(peer.nextAttempt, now() + (peer.backoffMs = std::max(peer.backoffMs, 250)));
-    schedule(peer.nextAttempt);
-    peer.persist = mustReturn;
   }
 }
 
@@ -421,60 +351,6 @@ void Endpoint::forgetIdlePeers() {
     return p.connections.empty() && p.attempt == nullptr && p.pending.empty() && !p.wanted && !p.persist &&
            p.responses == 0;
   });
-}
-
-// ---------------------------------------------------------------- the end
-
-// True when the thread may go.
-bool Endpoint::closeStep() {
-  {
-    const Lock lock(mutex_);
-    if (!closing_) return false;
-    const std::int64_t at = now();
-    if (closeDeadline_ == 0) {
-      closeDeadline_ = at + (closeQuick_ ? 0 : kCloseLingerMs);
-      if (listener_ >= 0) epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_, nullptr);
-    }
-    bool busy = false;
-    for (const auto& [raw, c] : connections_) {
-      if (c->stage == Connection::Stage::Established && c->txBytes.load() > 0) busy = true;
-    }
-    if (busy && !closeQuick_ && at < closeDeadline_) {
-      schedule(at + 20);
-      return false;
-    }
-  }
-  shutDown();
-  return true;
-}
-
-void Endpoint::shutDown() {
-  while (!connections_.empty()) {
-    const ConnectionPtr c = connections_.begin()->second;
-    if (c->peer != nullptr && c->peer->attempt == c) {
-      const Lock lock(mutex_);
-      c->peer->attempt.reset();
-    }
-    closeOne(c, ESHUTDOWN);
-  }
-  graveyard_.clear();
-  waiting_.clear();
-  readable_.clear();
-  const Lock lock(mutex_);
-  flushWanted_.clear();
-  connectWanted_.clear();
-  for (const auto& [nid, peer] : peers_) failPending(*peer, -ESHUTDOWN);
-  std::vector<Md*> left;
-  table_.forEachLive([&left](Md& md) { left.push_back(&md); });
-  for (Md* md : left) {
-    table_.detach(md);
-    md->unlinking = true;
-    if (finished(*md)) deliver(md, eventOf(*md, EventType::Unlink, -ESHUTDOWN));
-  }
-  for (auto& queue : parked_) queue.clear();
-  Event event;
-  event.type = static_cast<std::uint32_t>(EventType::Closed);
-  ring_.push(event);
 }
 
 }  // namespace lustre::lnet

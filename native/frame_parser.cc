@@ -73,10 +73,16 @@ int FrameParser::parse() {
       handler_.onNoop(frame);
       continue;
     }
-    if (frame.type != kFrameLnet) return -EPROTO;
+    if (frame.type != kFrameLnet) {
+      blame("a frame that is neither NOOP nor LNET");
+      return -EPROTO;
+    }
     if (staged() < kFullHeaderSize) return 0;
     zeroCopyCookie_ = frame.cookies[0];
-    if (const int error = parseMessageHeader(at + kFrameHeaderSize, header_); error != 0) return error;
+    if (const int error = parseMessageHeader(at + kFrameHeaderSize, header_); error != 0) {
+      blame("a message of unknown type or impossible length");
+      return error;
+    }
     if (const int error = takeMessage(); error != 0) return error;
     if (waiting_ || payloadLeft_ > 0) return 0;
   }

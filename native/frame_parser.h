@@ -46,6 +46,10 @@ class FrameParser {
   // Goes on after Decision::Wait.
   int resume();
 
+  // What was wrong with the bytes that `received` or `resume` returned an error for.
+  const char* fault() const { return fault_; }
+  void blame(const char* fault) { fault_ = fault; }
+
   bool waiting() const { return waiting_; }
   // In the middle of a message: silence from the peer is then a stall.
   bool midMessage() const { return payloadLeft_ > 0 || staged() > 0; }
@@ -67,6 +71,7 @@ class FrameParser {
   ScatterCursor target_;
   std::size_t payloadLeft_ = 0;
   bool waiting_ = false;
+  const char* fault_ = "unknown";
 };
 
 }  // namespace lustre::lnet

@@ -275,6 +275,9 @@ bool Endpoint::missingType(const Peer& peer, ConnectionType& type) const {
   if (peer.count(ConnectionType::Any) > 0) return false;
   const int in = peer.count(ConnectionType::BulkIn);
   const int out = peer.count(ConnectionType::BulkOut);
+  // One of each will do for a peer that wants no more (guide 02 §3.5).
+  if (peer.refusals > kRefusalsMax && in > 0 && out > 0 && peer.count(ConnectionType::Control) > 0)
+    return false;
   if (peer.count(ConnectionType::Control) == 0) {
     type = ConnectionType::Control;
   } else if (in < config_.connsPerPeer && in <= out) {
@@ -390,8 +393,8 @@ int Endpoint::onHelloAnswer(const ConnectionPtr& c, const Hello& hello) {
     peer.attempt.reset();
   }
   peer.backoffMs = 0;
-  peer.refusals = 0;
   peer.nextAttempt = 0;
+  if (c->type == ConnectionType::Control) peer.refusals = 0;
   establish(c, hello);
   pursue(peer);
   return 0;

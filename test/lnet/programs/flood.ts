@@ -11,6 +11,7 @@ const endpoint = await openNativeEndpoint(nodeRuntime(), {
 });
 const memory = endpoint.allocate(64);
 let sent = 0;
+const failures: string[] = [];
 const put = (i: number) =>
   new Promise<void>((resolve) => {
     endpoint.put(
@@ -21,7 +22,9 @@ const put = (i: number) =>
         hdrData: BigInt(i),
         segments: [{ memory, offset: 0, length: 64 }],
       },
-      () => {
+      (event) => {
+        if (event.status !== 0)
+          failures.push(`${event.type} ${i}: ${event.status}, ${endpoint.lastError(peer)}`);
         sent++;
         resolve();
       },
@@ -38,6 +41,8 @@ parentPort?.once('message', async (gate: Int32Array) => {
   Atomics.store(gate, 0, 1);
   Atomics.notify(gate, 0);
   await Promise.all(rest);
-  parentPort?.postMessage({ pinged, sent });
+  parentPort?.postMessage({ pinged, sent, failures: failures.slice(0, 10) });
 });
+// Hanging up ends what the peer has not read yet, so this thread stays until it is terminated.
+parentPort?.on('message', () => {});
 parentPort?.postMessage('ready');
