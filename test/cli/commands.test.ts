@@ -115,7 +115,9 @@ describe.skipIf(!existsSync(main))('the lustre command', () => {
     it('1 when the operation failed, and says what was tried on what', async () => {
       const ran = await run('cat', ':/nothing');
       expect(ran).toMatchObject({ code: 1, stdout: '' });
-      expect(ran.stderr).toBe("lustre: ENOENT: no such file or directory, open '/nothing' (clitest-MDT0000)\n");
+      expect(ran.stderr).toBe(
+        "lustre: ENOENT: no such file or directory, open '/nothing' (clitest-MDT0000)\n",
+      );
     });
     it.each([
       ['an unknown option', ['ls', '--bogus', ':/']],
