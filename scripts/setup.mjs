@@ -5,6 +5,7 @@
  *
  *   node scripts/setup.mjs                    what `npm start` needs
  *   node scripts/setup.mjs --tests            and what `npm test` needs
+ *   node scripts/setup.mjs --bench            what `npm start` and `npm run bench` need
  *   node scripts/setup.mjs --tests --checks   and what .ci/run needs (linters, sanitizers, fuzzers)
  *   ... --only=system,node,native,ts          only these parts
  */
@@ -26,6 +27,13 @@ const packages = {
     ['doctest-dev', () => header('doctest/doctest.h')],
     ['tshark', () => which('tshark')],
   ],
+  bench: [
+    ['iperf3', () => which('iperf3')],
+    ['nginx-light', () => which('nginx')],
+    ['nfs-ganesha', () => which('ganesha.nfsd')],
+    ['nfs-ganesha-vfs', () => library('ganesha/libfsalvfs.so')],
+    ['libnfs-dev', () => header('nfsc/libnfs.h')],
+  ],
   checks: [
     ['clang', () => which('clang++')],
     ['clang-format', () => which('clang-format')],
@@ -36,6 +44,12 @@ const packages = {
 
 function header(path) {
   return ['/usr/include', '/usr/local/include'].some((folder) => existsSync(join(folder, path)));
+}
+
+function library(path) {
+  return ['/usr/lib', '/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu'].some((folder) =>
+    existsSync(join(folder, path)),
+  );
 }
 
 /** libFuzzer and the sanitizers' runtimes, which Debian's clang comes without. */
@@ -151,11 +165,8 @@ async function main(argv) {
   if (major < 20 || (major === 20 && minor < 17)) {
     throw new StepError(`Node ${process.versions.node} is too old: 20.17 or later is needed.`);
   }
-  const sets = [
-    'start',
-    ...(argv.includes('--tests') ? ['tests'] : []),
-    ...(argv.includes('--checks') ? ['checks'] : []),
-  ];
+  const optional = ['tests', 'bench', 'checks'].filter((set) => argv.includes(`--${set}`));
+  const sets = ['start', ...optional];
   const only =
     argv
       .find((arg) => arg.startsWith('--only='))
