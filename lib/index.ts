@@ -10,8 +10,22 @@
  */
 export type { CopyOptions } from './client/copy.ts';
 export { Dir } from './client/dir.ts';
-export type { Counters, Layout, SpaceUsage, StripingOptions, TargetSpace } from './client/engine.ts';
-export { type Data, FileHandle, type ReadOptions, type StreamOptions } from './client/file-handle.ts';
+export type {
+  Counters,
+  FileLockHolder,
+  Layout,
+  SpaceUsage,
+  StripingOptions,
+  TargetSpace,
+} from './client/engine.ts';
+export {
+  type Data,
+  FileHandle,
+  type FlockOptions,
+  type LockRangeOptions,
+  type ReadOptions,
+  type StreamOptions,
+} from './client/file-handle.ts';
 export {
   Filesystem,
   type MkdirOptions,

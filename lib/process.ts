@@ -57,6 +57,7 @@ export async function mount(spec: string, options: MountOptions = {}): Promise<F
       groups: groups ?? process.getgroups?.() ?? [],
       umask: umask ?? process.umask(),
     },
+    processId: process.pid,
     ...(given === undefined && { onActivity: keepAlive() }),
   };
   return mountFilesystem(spec, engineOptions);

@@ -45,6 +45,8 @@ export interface SessionOptions {
   readonly connsPerPeer?: number;
   /** Who asks; default root with umask 022. */
   readonly credentials?: Partial<Credentials>;
+  /** Of this process, for those who ask who holds a file lock; default 0. */
+  readonly processId?: number;
   /** Bulk checksums; default crc32c where the server has it, false for none. */
   readonly checksums?: ChecksumName | false;
   /** Requests in flight to one target; default 8. */
@@ -150,6 +152,7 @@ class Connector {
       location: new LocationClient(callers),
       root,
       who,
+      processId: this.#options.processId ?? 0,
       owner: { uid: who.uid, gid: who.gid, privileged: who.uid === 0 },
       counters: () => this.#counters(),
       close: () => this.close(),

@@ -71,6 +71,31 @@ export interface EntryValue {
   readonly fid: string;
 }
 
+/** A range of an open file, for locks. */
+export interface FileLock {
+  /** `flock`: of this open file, whole. `posix`: of the whole mount. `ofd`: of this open file. */
+  readonly kind: 'flock' | 'posix' | 'ofd';
+  readonly mode: 'shared' | 'exclusive' | 'unlock';
+  /** First byte. */
+  readonly start: number;
+  /** Last byte; undefined for all that follow. */
+  readonly end: number | undefined;
+}
+
+export interface FileLockRequest extends FileLock {
+  /** False: rejects with EAGAIN when somebody is in the way. */
+  readonly wait: boolean;
+}
+
+/** Who holds a lock that is in the way. */
+export interface FileLockHolder {
+  readonly mode: 'shared' | 'exclusive';
+  readonly start: number;
+  readonly end: number | undefined;
+  /** Of a process on the holder's machine. */
+  readonly pid: number;
+}
+
 /** What the client has done since the mount. */
 export interface Counters {
   /** Requests sent, resends included, by opcode name. */
@@ -128,6 +153,11 @@ export interface Engine {
   handleTruncate(handle: number, size: number, operation?: number): Promise<void>;
   /** Resolves when data (and unless `dataOnly`, metadata) are durable. */
   handleSync(handle: number, dataOnly: boolean, operation?: number): Promise<void>;
+
+  /** Sets or unlocks a range. Rejects with EAGAIN, EDEADLK, ENOLCK, EBADF, EINVAL. */
+  handleLock(handle: number, request: FileLockRequest, operation?: number): Promise<void>;
+  /** Who is in the way of such a lock; undefined when nobody is. */
+  handleTestLock(handle: number, lock: FileLock, operation?: number): Promise<FileLockHolder | undefined>;
 
   opendir(path: string, operation?: number): Promise<number>;
   /** The next entries without `.` and `..`; an empty list at the end. */

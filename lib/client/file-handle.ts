@@ -1,7 +1,7 @@
 /** `FileHandle` in the shape of node:fs/promises. */
 import { ReadableStream } from 'node:stream/web';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, FileLock, FileLockHolder } from './engine.ts';
 import { appends, canWrite } from './flags.ts';
 import type { Operations, SignalOption } from './operations.ts';
 import { BigIntStats, Stats } from './stats.ts';
@@ -31,6 +31,23 @@ export interface ReadOptions<B> extends SignalOption {
   readonly offset?: number | null;
   readonly length?: number | null;
   readonly position?: number | bigint | null;
+}
+
+export interface FlockOptions extends SignalOption {
+  /** False: reject with EAGAIN at once when somebody else holds it. Default true: wait. */
+  readonly wait?: boolean;
+}
+
+export interface LockRangeOptions extends FlockOptions {
+  /** First byte; default 0. */
+  readonly start?: number;
+  /** Bytes; 0, the default: all from `start` on, however the file grows. */
+  readonly length?: number;
+  /**
+   * `mount`, the default: as fcntl(F_SETLK), where the mount is the process. Two handles of one mount never keep each
+   * other out, and closing any handle of the file unlocks all. `handle`: as fcntl(F_OFD_SETLK), each open file for itself.
+   */
+  readonly owner?: 'mount' | 'handle';
 }
 
 /** Bytes of one call of the engine: what fills the RPCs that may be in flight. */
@@ -244,6 +261,35 @@ export class FileHandle {
     return this.#engine.handleSetattr(this.fd, changes);
   }
 
+  /**
+   * flock(2), between all clients of the file system: the whole file, for this handle, until it is unlocked or closed.
+   * Rejects with EAGAIN (`wait: false`), EDEADLK when all would wait for each other, or an AbortError; a lock that the
+   * handle had before is then still there. It also keeps out ranges that others lock with `lockRange`.
+   */
+  flock(mode: FileLock['mode'], options: FlockOptions = {}): Promise<void> {
+    const request = { kind: 'flock', mode, start: 0, end: undefined, wait: options.wait ?? true } as const;
+    return this.#operations.run(options, (op) => this.#engine.handleLock(this.fd, request, op));
+  }
+
+  /**
+   * Locks or unlocks a range of bytes, between all clients of the file system, as fcntl(2) does: a new lock takes the
+   * place of what the owner had in the range. Rejects as `flock` does, with EBADF for a shared lock on a file that is not
+   * open for reading or an exclusive one on a file not open for writing, and with EINVAL for a range that is none.
+   */
+  lockRange(mode: FileLock['mode'], options: LockRangeOptions = {}): Promise<void> {
+    const request = { ...rangeOf(mode, options), wait: options.wait ?? true };
+    return this.#operations.run(options, (op) => this.#engine.handleLock(this.fd, request, op));
+  }
+
+  /** Who keeps such a range from being locked (fcntl F_GETLK); undefined when it is free. */
+  testRange(
+    mode: 'shared' | 'exclusive',
+    options: Omit<LockRangeOptions, 'wait'> = {},
+  ): Promise<FileLockHolder | undefined> {
+    const lock = rangeOf(mode, options);
+    return this.#operations.run(options, (op) => this.#engine.handleTestLock(this.fd, lock, op));
+  }
+
   createReadStream(options: StreamOptions = {}): LustreReadStream {
     return new LustreReadStream(this, { ...options, start: options.start ?? this.#position });
   }
@@ -323,4 +369,9 @@ function toPosition(position: number | bigint | null | undefined): number | unde
   if (number === -1) return undefined;
   if (!Number.isSafeInteger(number) || number < 0) throw errnoError(Errno.EINVAL, { syscall: 'position' });
   return number;
+}
+
+function rangeOf(mode: FileLock['mode'], { start = 0, length = 0, owner }: LockRangeOptions): FileLock {
+  const end = length === 0 ? undefined : start + length - 1;
+  return { kind: owner === 'handle' ? 'ofd' : 'posix', mode, start, end };
 }

@@ -13,11 +13,15 @@ import type {
   Counters,
   Engine,
   EntryValue,
+  FileLock,
+  FileLockHolder,
+  FileLockRequest,
   Layout,
   SpaceUsage,
   StripingOptions,
   TargetSpace,
 } from './engine.ts';
+import { FileLocks } from './file-locks.ts';
 import { Files } from './files.ts';
 import { fid2path } from './mdc/fid2path.ts';
 import { getLayoutEa } from './mdc/getattr.ts';
@@ -38,6 +42,7 @@ export class InlineEngine implements Engine {
   readonly #session: Session;
   readonly #walker: PathWalker;
   readonly #files: Files;
+  readonly #fileLocks: FileLocks;
   readonly #namespace: NamespaceOperations;
   readonly #open = new Map<number, OpenFile>();
   readonly #directories = new Map<number, OpenDirectory>();
@@ -54,6 +59,7 @@ export class InlineEngine implements Engine {
     this.#onActivity = onActivity;
     this.#walker = new PathWalker(session);
     this.#files = new Files(session, this.#walker);
+    this.#fileLocks = new FileLocks(session);
     this.#namespace = new NamespaceOperations(session, this.#walker);
   }
 
@@ -242,7 +248,11 @@ export class InlineEngine implements Engine {
     const file = directory?.file ?? this.#file(handle, 'close');
     this.#directories.delete(handle);
     this.#open.delete(handle);
-    await this.#files.close(file);
+    try {
+      await this.#fileLocks.close(file);
+    } finally {
+      await this.#files.close(file);
+    }
   }
 
   async read(
@@ -299,6 +309,25 @@ export class InlineEngine implements Engine {
     const file = this.#file(handle, 'fsync');
     return this.#run(dataOnly ? 'fdatasync' : 'fsync', file.path, operation, (context) =>
       file.using(() => this.#files.sync(file, dataOnly, context)),
+    );
+  }
+
+  async handleLock(handle: number, request: FileLockRequest, operation?: number): Promise<void> {
+    const syscall = request.kind === 'flock' ? 'flock' : 'fcntl';
+    const file = this.#file(handle, syscall);
+    return this.#run(syscall, file.path, operation, (context) =>
+      file.using(() => this.#fileLocks.set(file, request, context)),
+    );
+  }
+
+  async handleTestLock(
+    handle: number,
+    lock: FileLock,
+    operation?: number,
+  ): Promise<FileLockHolder | undefined> {
+    const file = this.#file(handle, 'fcntl');
+    return this.#run('fcntl', file.path, operation, (context) =>
+      file.using(() => this.#fileLocks.test(file, lock, context)),
     );
   }
 

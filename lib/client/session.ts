@@ -18,6 +18,8 @@ export interface Session {
   readonly location: LocationClient;
   readonly root: Fid;
   readonly who: Credentials;
+  /** What other clients are told of who holds a file lock. */
+  readonly processId: number;
   readonly owner: Owner;
   counters(): Counters;
   /** Gives all locks back, disconnects from all targets, closes the endpoint. */

@@ -27,6 +27,17 @@ export class CancelBatch {
     return this.#scheduled;
   }
 
+  /** One handle in a request of its own. False when the server has no such lock. */
+  async single(serverHandle: bigint): Promise<boolean> {
+    try {
+      await this.#caller.call(RQF_LDLM_CANCEL, { dlm_req: { lock_count: 1, lock_handle: [serverHandle] } });
+      return true;
+    } catch (error) {
+      if (errnoOf(error) === Errno.ESTALE) return false;
+      throw error;
+    }
+  }
+
   async #flush(): Promise<void> {
     const handles = this.#pending;
     this.#pending = [];

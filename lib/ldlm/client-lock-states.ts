@@ -12,7 +12,8 @@ export type ClientLockState =
 /**
  * `blocked`: the enqueue reply says wait. `granted`: by the reply or a completion AST, whichever is first. `blocking`: a
  * blocking AST, or AST_SENT in a reply or completion AST. `idle`: the last reference was dropped on a lock that is
- * wanted back. `lost`: the import was evicted. `flushed`: what the lock protected is written and dropped.
+ * wanted back. `abandon`: nobody waits for it any more. `lost`: the import was evicted. `flushed`: what the lock protected
+ * is written and dropped.
  */
 export type ClientLockEvent =
   | 'blocked'
@@ -21,6 +22,7 @@ export type ClientLockEvent =
   | 'failed'
   | 'cancel'
   | 'idle'
+  | 'abandon'
   | 'flushed'
   | 'sent'
   | 'lost';
@@ -47,6 +49,7 @@ export const clientLockStates = defineAutomaton<ClientLockState, ClientLockEvent
     BLOCKED: {
       granted: { to: 'GRANTED', do: ['wakeWaiter'] },
       blocking: { to: 'BLOCKED', do: ['rememberBlocking'] },
+      abandon: { to: 'CANCELLING', do: ['forget', 'failWaiter', 'sendCancel'] },
       failed: { to: 'DESTROYED', do: ['forget', 'failWaiter'] },
       lost: { to: 'DESTROYED', do: ['forget', 'failWaiter'] },
     },

@@ -135,19 +135,28 @@ export class ClientLock {
 
   /** Ends a lock that was never granted; whoever waits for it gets `reason`. */
   fail(reason: LustreError): void {
+    if (!this.accepts('failed')) return;
     this.#failure = reason;
-    if (this.accepts('failed')) this.dispatch('failed');
+    this.dispatch('failed');
+  }
+
+  /** Gives up waiting for it; whoever waits gets `reason`. */
+  abandon(reason: LustreError): void {
+    if (!this.accepts('abandon')) return;
+    this.#failure = reason;
+    this.dispatch('abandon');
   }
 
   /** The import's server forgot it. */
   lose(reason: LustreError): void {
+    if (!this.accepts('lost')) return;
     this.#failure = reason;
-    if (this.accepts('lost')) this.dispatch('lost');
+    this.dispatch('lost');
   }
 
   /** Resolves when granted, rejects with what failed it. */
   untilGranted(): Promise<void> {
-    if (this.state === 'DESTROYED') return Promise.reject(this.#failure);
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.state !== 'SENT' && this.state !== 'BLOCKED') return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject };

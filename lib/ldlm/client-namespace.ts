@@ -115,7 +115,46 @@ export class ClientNamespace implements ClientLockActions {
     return this.#enqueue(options, RQF_LDLM_ENQUEUE, {});
   }
 
+  /** As `enqueue`, without waiting for the grant: `lock.untilGranted()` does. `abandon` takes the request back. */
+  ask(options: EnqueueOptions): Promise<EnqueueResult> {
+    return this.#ask(options, RQF_LDLM_ENQUEUE, {});
+  }
+
+  /** Takes back a request that waits. False when the server did not have it waiting any more. */
+  abandon(lock: ClientLock): Promise<boolean> {
+    if (!lock.accepts('abandon')) return Promise.resolve(false);
+    lock.cancelsByItself = false;
+    lock.abandon(errnoError(Errno.ECANCELED, { syscall: 'enqueue', target: this.name }));
+    return this.#cancels.single(lock.serverHandle);
+  }
+
   async #enqueue<F extends Format>(
+    options: EnqueueOptions,
+    format: F,
+    buffers: RequestInputs<F>,
+  ): Promise<EnqueueResult<F>> {
+    const result = await this.#ask(options, format, buffers);
+    const { lock } = result;
+    if (lock === undefined) return result;
+    await this.#untilGranted(lock, options.signal);
+    const kept = this.#settle(lock);
+    return { ...result, lock: kept, lvb: kept.lvb };
+  }
+
+  /** Waits for the grant, or until the signal ends the wait: the request then goes back. */
+  async #untilGranted(lock: ClientLock, signal: AbortSignal | undefined): Promise<void> {
+    const abort = (): void =>
+      lock.abandon(errnoError(Errno.ECANCELED, { syscall: 'enqueue', target: this.name }));
+    signal?.addEventListener('abort', abort, { once: true });
+    if (signal?.aborted === true) abort();
+    try {
+      await lock.untilGranted();
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  async #ask<F extends Format>(
     options: EnqueueOptions,
     format: F,
     buffers: RequestInputs<F>,
@@ -138,9 +177,7 @@ export class ClientNamespace implements ClientLockActions {
       return { lock: undefined, reply, status: reply.status, lvb: values.dlm_lvb ?? new Uint8Array(0) };
     }
     this.#takeReply(lock, values);
-    await lock.untilGranted();
-    const kept = this.#settle(lock);
-    return { lock: kept, reply, status: reply.status, lvb: kept.lvb };
+    return { lock, reply, status: reply.status, lvb: lock.lvb };
   }
 
   /**

@@ -14,18 +14,19 @@ export interface FlockRange {
   readonly end: bigint;
 }
 
-const sameOwner = (a: FlockRange, b: FlockRange): boolean => a.client === b.client && a.owner === b.owner;
+export const sameOwner = (a: FlockRange, b: FlockRange): boolean =>
+  a.client === b.client && a.owner === b.owner;
 const overlaps = (a: FlockRange, b: FlockRange): boolean => a.start <= b.end && b.start <= a.end;
 
-/** What stands in the way of `wanted`: somebody else's overlapping range, unless both only read. */
+/** True when `held` keeps `wanted` out: somebody else's overlapping range, unless both only read. */
+export function standsInTheWay(held: FlockRange, wanted: FlockRange): boolean {
+  const writes = held.mode === LockMode.LCK_PW || wanted.mode === LockMode.LCK_PW;
+  return wanted.mode !== LockMode.LCK_NL && writes && overlaps(held, wanted) && !sameOwner(held, wanted);
+}
+
+/** The first of what stands in the way of `wanted`. */
 export function flockConflict(held: readonly FlockRange[], wanted: FlockRange): FlockRange | undefined {
-  if (wanted.mode === LockMode.LCK_NL) return undefined;
-  return held.find(
-    (range) =>
-      !sameOwner(range, wanted) &&
-      overlaps(range, wanted) &&
-      (range.mode === LockMode.LCK_PW || wanted.mode === LockMode.LCK_PW),
-  );
+  return held.find((range) => standsInTheWay(range, wanted));
 }
 
 /** The owner's ranges after `wanted` (mode NL unlocks): the others of the list are untouched. */
@@ -52,18 +53,28 @@ export function applyFlock(held: readonly FlockRange[], wanted: FlockRange): Flo
   return kept;
 }
 
-/** True when waiting for `blocker`'s owner would close a circle of owners that wait for each other. */
+/** Owners that one search looks at; beyond it a circle is not found, and its members wait until one gives up. */
+const OWNERS_MAX = 10_000;
+
+/**
+ * True when waiting for `blockers` would close a circle of owners that wait for each other. A waiter needs all of its
+ * blockers gone, so one that waits for the asker, over any number of others, is enough.
+ */
 export function flockDeadlock(
   wanted: FlockRange,
-  blocker: FlockRange,
-  waitsFor: (range: FlockRange) => FlockRange | undefined,
+  blockers: readonly FlockRange[],
+  waitsFor: (owner: FlockRange) => readonly FlockRange[],
 ): boolean {
-  const seen = new Set<FlockRange>();
-  let next: FlockRange | undefined = blocker;
-  while (next !== undefined && !seen.has(next)) {
-    if (sameOwner(next, wanted)) return true;
-    seen.add(next);
-    next = waitsFor(next);
+  const seen = new Map<unknown, Set<bigint>>();
+  const ahead = [...blockers];
+  let left = OWNERS_MAX;
+  for (let owner = ahead.pop(); owner !== undefined && left > 0; owner = ahead.pop()) {
+    if (sameOwner(owner, wanted)) return true;
+    const ofClient = seen.get(owner.client) ?? new Set();
+    if (ofClient.has(owner.owner)) continue;
+    seen.set(owner.client, ofClient.add(owner.owner));
+    left--;
+    for (const next of waitsFor(owner)) ahead.push(next);
   }
   return false;
 }

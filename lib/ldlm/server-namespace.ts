@@ -5,6 +5,7 @@
 import type { Export } from '../connection/target.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { type Runtime, randomCookie, withLog } from '../runtime/runtime.ts';
+import { ConnectFlag } from '../wire/connection-constants.ts';
 import type { LdlmRequestValue } from '../wire/format.ts';
 import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
 import { ExportLocks } from './export-locks.ts';
@@ -82,6 +83,8 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
         this.#asts.sendRefusal(lock, flags);
         lock.dispatch('cancel');
       },
+      knowsDeadlocks: ({ connectData }) =>
+        (connectData.ocd_connect_flags & ConnectFlag.OBD_CONNECT_FLOCK_DEAD) !== 0n,
     });
   }
 

@@ -325,6 +325,14 @@ export function lockReply(
 
 function enqueueFlock(namespace: LockOperations, call: EnqueueCall, wanted: Wanted): void {
   const { type, mode, policy, flags, clientHandle } = wanted;
+  const earlier = namespace.locks.byClientHandle(call.export, clientHandle);
+  if (earlier?.type === LockType.LDLM_FLOCK) {
+    // A resend of one that waits. One that was granted is granted again, which changes nothing.
+    const lock_desc = describeLock(earlier, 0);
+    const lock_flags = flags | LockFlag.LDLM_FL_BLOCK_GRANTED;
+    call.reply({ dlm_rep: { lock_flags, lock_desc, lock_handle: earlier.handle }, dlm_lvb: NOTHING });
+    return;
+  }
   const lock = namespace.create(wanted.resource, {
     clientHandle,
     client: call.export,
