@@ -25,13 +25,14 @@ void Endpoint::lastLook(Peer& peer, const Connection& closed) {
 }
 
 // One connection down is all down: the peer closes the siblings too.
-void Endpoint::closeConnection(const ConnectionPtr& c, int error, const std::string& reason) {
+void Endpoint::closeConnection(const ConnectionPtr& c, int error, const std::string& reason,
+                               Notice::Level level) {
   if (c->stage == Connection::Stage::Closed) return;
   if (c->stage == Connection::Stage::Established) {
     Peer& established = *c->peer;
     if (established.ending) return;  // within the last look
     if (error != EPROTO) lastLook(established, *c);
-    closePeer(established, error, reason);
+    closePeer(established, error, reason, level);
     return;
   }
   Peer* peer = c->peer;
@@ -70,13 +71,13 @@ void Endpoint::closeOne(const ConnectionPtr& c, int error) {
   while (TxMessage* m = failed.pop()) endMessage(m, -error);
 }
 
-void Endpoint::closePeer(Peer& peer, int error, const std::string& reason) {
+void Endpoint::closePeer(Peer& peer, int error, const std::string& reason, Notice::Level level) {
   {
     const Lock lock(mutex_);
     if (closing_) {
       notice(Notice::Kind::Log, Notice::Level::Debug, peer.nid, error, reason);
     } else {
-      notice(Notice::Kind::PeerDown, Notice::Level::Warn, peer.nid, error, reason);
+      notice(Notice::Kind::PeerDown, level, peer.nid, error, reason);
     }
     peer.refusals = 0;
   }

@@ -208,10 +208,11 @@ class Endpoint {
   void startAttempt(Peer& peer, ConnectionType type);
   void attemptFailed(Peer& peer, int error, const std::string& reason);
   void attemptRefused(Peer& peer);
-  void closeConnection(const ConnectionPtr& c, int error, const std::string& reason);
+  void closeConnection(const ConnectionPtr& c, int error, const std::string& reason,
+                       Notice::Level level = Notice::Level::Warn);
   void lastLook(Peer& peer, const Connection& closed);
   void closeOne(const ConnectionPtr& c, int error);
-  void closePeer(Peer& peer, int error, const std::string& reason);
+  void closePeer(Peer& peer, int error, const std::string& reason, Notice::Level level = Notice::Level::Warn);
   void watch(const ConnectionPtr& c);
   void tick();
   void tickPeer(Peer& peer);

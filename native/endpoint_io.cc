@@ -217,8 +217,11 @@ void Endpoint::read(const ConnectionPtr& c) {
         sendError = c->txError;
       }
       const int error = got < 0 ? errno : sendError;
+      // Between messages, with nothing left to tell it: a peer that has finished.
+      const bool orderly = error == 0 && !c->parser.midMessage() && c->txBytes.load() == 0;
       closeConnection(c, error != 0 ? error : ECONNRESET,
-                      error != 0 ? std::strerror(error) : "closed by the peer");
+                      error != 0 ? std::strerror(error) : "closed by the peer",
+                      orderly ? Notice::Level::Info : Notice::Level::Warn);
       return;
     }
     c->lastReceived = c->peer->lastHeard = now();

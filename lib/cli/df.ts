@@ -7,7 +7,7 @@ import { addConnectionOptions, type ConnectionOptions, withMount } from './sessi
 export function dfCommand(): Command {
   return addConnectionOptions(new Command('df'))
     .description('space and files of each target')
-    .argument('<filesystem>', 'NID:/fsname')
+    .argument('[filesystem]', 'NID:/fsname', ':/')
     .option('-i, --inodes', 'files instead of bytes')
     .addHelpText('after', '\nExample:\n  lustre df 10.0.0.1@tcp:/lab')
     .action(async (text: string, options: ConnectionOptions & { inodes?: boolean }) => {

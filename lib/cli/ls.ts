@@ -21,7 +21,7 @@ interface Entry {
 export function lsCommand(): Command {
   return addConnectionOptions(new Command('ls'))
     .description('list directories')
-    .argument('<path...>', 'NID:/fsname/path')
+    .argument('[path...]', 'NID:/fsname/path', [':/'])
     .option('-l, --long', 'mode, links, owner, size and time too')
     .option('-a, --all', 'names that begin with a dot too')
     .option('-R, --recursive', 'subdirectories too')

@@ -1,4 +1,6 @@
 // Peers that break the rules, die, restart or say nothing.
+#include <algorithm>
+
 #include "endpoint_fixture.h"
 
 using namespace lustre::lnet;
@@ -255,4 +257,23 @@ TEST_CASE("a peer that asks without reading is not read from for ever") {
     }
   }
   CHECK(blocked);
+}
+
+TEST_CASE("a peer that finishes between messages is no warning; one that stops inside a message is") {
+  for (const bool inside : {false, true}) {
+    Node a(kNidA);
+    {
+      const RawSocket raw(a);
+      raw.handshake(kNidB, ConnectionType::Control);
+      if (inside) {
+        auto bytes = frame(putHeader(kNidB, 4096), 4096);
+        bytes.resize(200);
+        raw.send(bytes);
+      }
+    }
+    const auto down = [](const Notice& notice) { return notice.kind == Notice::Kind::PeerDown; };
+    REQUIRE(a.until([&] { return std::any_of(a.notices.begin(), a.notices.end(), down); }));
+    const Notice& notice = *std::find_if(a.notices.begin(), a.notices.end(), down);
+    CHECK(notice.level == (inside ? Notice::Level::Warn : Notice::Level::Info));
+  }
 }

@@ -50,6 +50,11 @@ describe.skipIf(!existsSync(main))('the lustre command', () => {
     await rm(local, { recursive: true });
   });
 
+  it('takes the root of LUSTRE_MOUNT where no path is given', async () => {
+    expect(await ok('ls')).toBe(await ok('ls', ':/'));
+    expect(await ok('df', '-i')).toMatch(/clitest-OST0001/);
+  });
+
   it('copies a tree in, lists it, and copies it out unchanged', async () => {
     const tree = join(local, 'tree');
     await mkdir(join(tree, 'sub'), { recursive: true });
