@@ -2,6 +2,8 @@
 import type { Filesystem } from './client/filesystem.ts';
 import { type EngineOptions, mountFilesystem } from './client/mount.ts';
 import { chooseOwnNid } from './client/own-nid.ts';
+import { type ControlSocket, controlPath, listenControl } from './control-socket.ts';
+import type { ReportOptions } from './ldlm/lock-report.ts';
 import { createNativeNetwork } from './lnet/native-network.ts';
 import type { Network, PingResult } from './lnet/network.ts';
 import { type Nid, parseNid } from './lnet/nid.ts';
@@ -33,6 +35,8 @@ export interface MountOptions {
   readonly connectTimeoutMs?: number;
   /** A pino logger; default silent. */
   readonly log?: Logger;
+  /** A Unix socket to make, at which `lustre locks` looks into this mount; default none. */
+  readonly control?: string;
   /** Where the engine runs: `inline`, in the caller's thread. */
   readonly engine?: 'inline';
   /** For tests: another clock and network, of the simulator. */
@@ -45,7 +49,18 @@ export interface MountOptions {
  * ETIMEDOUT when no MGS answers, ENOENT for a file system that it does not know.
  */
 export async function mount(spec: string, options: MountOptions = {}): Promise<Filesystem> {
-  const { uid, gid, groups, umask, log, engine: _engine, runtime: given, network, ...rest } = options;
+  const {
+    uid,
+    gid,
+    groups,
+    umask,
+    log,
+    control,
+    engine: _engine,
+    runtime: given,
+    network,
+    ...rest
+  } = options;
   const runtime = given ?? nodeRuntime(log);
   const engineOptions: EngineOptions = {
     ...rest,
@@ -59,8 +74,23 @@ export async function mount(spec: string, options: MountOptions = {}): Promise<F
     },
     processId: process.pid,
     ...(given === undefined && { onActivity: keepAlive() }),
+    onUnmount: () => socket?.close(),
   };
-  return mountFilesystem(spec, engineOptions);
+  let socket: ControlSocket | undefined;
+  const filesystem = await mountFilesystem(spec, engineOptions);
+  try {
+    if (control !== undefined)
+      socket = await listenControl(control, { locks: (asked) => filesystem.locks(reportOptions(asked)) });
+  } catch (error) {
+    await filesystem.unmount();
+    throw error;
+  }
+  return filesystem;
+}
+
+/** As a question over a control socket gives them. */
+function reportOptions({ limit, contended }: Readonly<Record<string, unknown>>): ReportOptions {
+  return { ...(typeof limit === 'number' && { limit }), contended: contended === true };
 }
 
 /** Keeps the process alive while there are calls under way, as node:fs does: endpoints and timers alone do not. */
@@ -92,9 +122,27 @@ export async function serve(options: ServeOptions): Promise<ServerNode> {
   alive(true);
   try {
     const nodeOptions: ServerNodeOptions = { ...rest, runtime, network: createNativeNetwork(runtime) };
-    return await startServerNode(nodeOptions);
+    return await withControl(await startServerNode(nodeOptions), options.dir, runtime);
   } finally {
     alive(false);
+  }
+}
+
+/** A node that can be looked into by who may read its directory, as long as it runs. */
+async function withControl(node: ServerNode, dir: string, runtime: Runtime): Promise<ServerNode> {
+  try {
+    const answers = { locks: (asked: Readonly<Record<string, unknown>>) => node.locks(reportOptions(asked)) };
+    const socket = await listenControl(controlPath(dir), answers);
+    return {
+      ...node,
+      stop: async () => {
+        await socket.close();
+        await node.stop();
+      },
+    };
+  } catch (err) {
+    runtime.log.warn({ err, dir }, 'no control socket: lustre locks will not reach these servers');
+    return node;
   }
 }
 

@@ -8,6 +8,7 @@ import { demoCommand } from './demo.ts';
 import { dfCommand } from './df.ts';
 import { getstripeCommand } from './getstripe.ts';
 import { lnCommand } from './ln.ts';
+import { locksCommand } from './locks.ts';
 import { lsCommand } from './ls.ts';
 import { mkdirCommand } from './mkdir.ts';
 import { mvCommand } from './mv.ts';
@@ -50,6 +51,7 @@ for (const command of [
   getstripeCommand,
   setstripeCommand,
   pingCommand,
+  locksCommand,
   decodeCommand,
 ]) {
   program.addCommand(command().exitOverride().showHelpAfterError());

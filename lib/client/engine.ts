@@ -7,8 +7,9 @@
  * An `operation` is a number that the caller chose; `abort` of it makes the call reject with ABORT_ERR.
  */
 import type { Layout, StripingOptions } from '../layout/striping.ts';
+import type { LockEntry, LockReport, ReportOptions, ResourceReport } from '../ldlm/lock-report.ts';
 
-export type { Layout, StripingOptions };
+export type { Layout, LockEntry, LockReport, ReportOptions, ResourceReport, StripingOptions };
 
 /** Attributes of an object. Times are in milliseconds since the epoch. */
 export interface Attributes {
@@ -110,6 +111,8 @@ export interface Engine {
   unmount(): Promise<void>;
   counters(): Counters;
   abort(operation: number): void;
+  /** The locks of this client, by target. */
+  locks(options: ReportOptions): Promise<LockReport[]>;
 
   stat(path: string, follow: boolean, operation?: number): Promise<Attributes>;
   /** `mode`: R_OK, W_OK, X_OK bits, 0 for existence. */

@@ -7,7 +7,16 @@ import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { decodeText } from '../wire/text.ts';
 import { type CopyOptions, copyIn, copyOut, copyWithin } from './copy.ts';
 import { Dir } from './dir.ts';
-import type { Attributes, Counters, Engine, Layout, StripingOptions, TargetSpace } from './engine.ts';
+import type {
+  Attributes,
+  Counters,
+  Engine,
+  Layout,
+  LockReport,
+  ReportOptions,
+  StripingOptions,
+  TargetSpace,
+} from './engine.ts';
 import { type Data, FileHandle, type StreamOptions, toBytes } from './file-handle.ts';
 import { parseFlags } from './flags.ts';
 import { Operations, type SignalOption } from './operations.ts';
@@ -58,11 +67,14 @@ export interface XattrOptions extends SignalOption {
 export class Filesystem {
   readonly #engine: Engine;
   readonly #operations: Operations;
+  readonly #onUnmount: (() => void | Promise<void>) | undefined;
   /** What was mounted, `10.0.0.1@tcp:/lab`. */
   readonly spec: string;
 
-  constructor(engine: Engine, spec: string) {
+  /** `onUnmount` is called when it has been unmounted. */
+  constructor(engine: Engine, spec: string, onUnmount?: () => void | Promise<void>) {
     this.#engine = engine;
+    this.#onUnmount = onUnmount;
     this.#operations = new Operations(engine);
     this.spec = spec;
   }
@@ -70,6 +82,7 @@ export class Filesystem {
   /** Closes what is open, gives back all locks and disconnects. Safe to call twice. */
   async unmount(): Promise<void> {
     await this.#engine.unmount();
+    await this.#onUnmount?.();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -79,6 +92,11 @@ export class Filesystem {
   /** Requests by opcode and data errors since the mount. */
   counters(): Counters {
     return this.#engine.counters();
+  }
+
+  /** The locks that this client holds and waits for, by target: for people who look in. */
+  locks(options: ReportOptions = {}): Promise<LockReport[]> {
+    return this.#engine.locks(options);
   }
 
   // Attributes.

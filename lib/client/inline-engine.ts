@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { formatFid, parseFid, sameFid } from '../fid/fid.ts';
 import { decodeLayout } from '../layout/layout-ea.ts';
 import { decodeStriping, describeLayout, encodeStriping } from '../layout/striping.ts';
+import { reportClientLocks } from '../ldlm/client-report.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { isDirectory, isRegular } from './attributes.ts';
 import { type OpenDirectory, openDirectory } from './directories.ts';
@@ -17,6 +18,8 @@ import type {
   FileLockHolder,
   FileLockRequest,
   Layout,
+  LockReport,
+  ReportOptions,
   SpaceUsage,
   StripingOptions,
   TargetSpace,
@@ -99,6 +102,11 @@ export class InlineEngine implements Engine {
 
   counters(): Counters {
     return this.#session.counters();
+  }
+
+  locks(options: ReportOptions): Promise<LockReport[]> {
+    const targets = [...this.#session.mdts.values(), ...this.#session.osts.values()];
+    return Promise.resolve(targets.map(({ locks }) => reportClientLocks(locks, options)));
   }
 
   abort(operation: number): void {

@@ -7,6 +7,8 @@ import { formatMountSpec, parseMountSpec } from './mount-spec.ts';
 export interface EngineOptions extends SessionOptions {
   /** Told when calls are under way and when no more are; whoever starts a process keeps it alive meanwhile. */
   readonly onActivity?: (busy: boolean) => void;
+  /** Called when the file system has been unmounted. */
+  readonly onUnmount?: () => void | Promise<void>;
 }
 
 /** Mounts `NID[,NID][:NID]:/fsname[/directory]`. Rejects with EINVAL for a bad specification, with the connection's errors
@@ -16,7 +18,7 @@ export async function mountFilesystem(spec: string, options: EngineOptions): Pro
   options.onActivity?.(true);
   try {
     const session = await connectSession(text, options);
-    return new Filesystem(new InlineEngine(session, options.onActivity), text);
+    return new Filesystem(new InlineEngine(session, options.onActivity), text, options.onUnmount);
   } finally {
     options.onActivity?.(false);
   }

@@ -9,6 +9,18 @@ export class ClientLockTable {
   readonly #byHandle = new Map<bigint, ClientLock>();
   readonly #byResource = new Map<string, Set<ClientLock>>();
 
+  get size(): number {
+    return this.#byHandle.size;
+  }
+
+  get resourceCount(): number {
+    return this.#byResource.size;
+  }
+
+  byResource(): Iterable<Iterable<ClientLock>> {
+    return this.#byResource.values();
+  }
+
   all(): ClientLock[] {
     return [...this.#byHandle.values()];
   }

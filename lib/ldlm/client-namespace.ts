@@ -99,6 +99,19 @@ export class ClientNamespace implements ClientLockActions {
     return this.#table.all();
   }
 
+  get size(): number {
+    return this.#table.size;
+  }
+
+  get resourceCount(): number {
+    return this.#table.resourceCount;
+  }
+
+  /** The locks of each resource. */
+  byResource(): Iterable<Iterable<ClientLock>> {
+    return this.#table.byResource();
+  }
+
   /**
    * Asks the server for a lock and waits until it is granted. Rejects with what the server refuses (EAGAIN for a lock that may
    * not wait, EDEADLK ...) and with the import's errors.

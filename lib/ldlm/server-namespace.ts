@@ -196,6 +196,11 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     return { resources: this.#resources.size, locks: this.locks.size };
   }
 
+  /** For those who look in. */
+  resources(): Iterable<ServerResource> {
+    return this.#resources.values();
+  }
+
   // For server-operations.ts.
 
   /** Makes a lock that is in no queue yet. Throws EPROTO when the resource is locked with another type. */

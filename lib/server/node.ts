@@ -6,6 +6,8 @@ import { ConfigInterpreter } from '../config/client-config.ts';
 import { ManagementClient } from '../config/management-client.ts';
 import { TargetNode } from '../connection/target-node.ts';
 import { LockCallbacks } from '../ldlm/lock-callbacks.ts';
+import type { LockReport, ReportOptions } from '../ldlm/lock-report.ts';
+import { reportServerLocks } from '../ldlm/server-report.ts';
 import type { Endpoint, Network } from '../lnet/network.ts';
 import { type Nid, parseNid } from '../lnet/nid.ts';
 import { PtlRpc } from '../rpc/ptlrpc.ts';
@@ -56,6 +58,8 @@ export interface ServerNode {
   readonly mgs: Mgs | undefined;
   readonly mdt: Mdt | undefined;
   readonly osts: readonly Ost[];
+  /** The locks of all targets, as they are now. */
+  locks(options?: ReportOptions): LockReport[];
   /** Makes everything durable. */
   commit(): Promise<void>;
   /** Disconnects, commits and closes everything. Clients see a server that went away. A second call does nothing. */
@@ -135,6 +139,10 @@ class StartingNode {
       mgs,
       mdt,
       osts,
+      locks: (options) =>
+        [mgs?.locks, mdt?.core.locks, ...osts.map(({ context }) => context.locks)]
+          .filter((namespace) => namespace !== undefined)
+          .map((namespace) => reportServerLocks(namespace, options)),
       commit: async () => {
         await Promise.all(osts.map((ost) => ost.commit()));
       },

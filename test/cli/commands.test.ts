@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Cluster, startCluster } from '../../lib/index.ts';
+import { type Cluster, type LockReport, startCluster } from '../../lib/index.ts';
 
 const main = fileURLToPath(new URL('../../dist/lib/cli/main.js', import.meta.url));
 
@@ -114,6 +114,50 @@ describe.skipIf(!existsSync(main))('the lustre command', () => {
   it('pings a NID', async () => {
     const [result] = JSON.parse(await ok('ping', '--json', '127.0.0.1@tcp'));
     expect(result.nids).toContain('127.0.0.1@tcp');
+  });
+
+  it('shows the locks of servers and of a mount: table, JSON, graphs', async () => {
+    const socket = join(local, 'mount.sock');
+    const holder = await cluster.mount({ control: socket });
+    const waiter = await cluster.mount();
+    try {
+      const file = await holder.open('/locked', 'w');
+      await file.flock('exclusive');
+      const other = await waiter.open('/locked', 'r');
+      const controller = new AbortController();
+      const waiting = other
+        .flock('shared', { signal: controller.signal })
+        .catch((error: Error) => error.name);
+      const waiters = async (): Promise<LockReport['shown']> =>
+        JSON.parse(await ok('locks', '--dir', cluster.dir, '--contended', '--json')).targets.flatMap(
+          (target: LockReport) => target.shown,
+        );
+      let shown = await waiters();
+      while (shown.length === 0) shown = await waiters();
+      expect(shown).toMatchObject([
+        {
+          type: 'flock',
+          object: await holder.fid('/locked'),
+          holders: [{ mode: 'PW', what: '[0, EOF]', state: 'GRANTED' }],
+          waiters: [{ mode: 'PR', state: 'WAITING', waitsFor: [shown[0]!.holders[0]!.id] }],
+        },
+      ]);
+      expect(await ok('locks', '--dir', cluster.dir)).toMatch(
+        /MDT0000 \(server\): \d+ locks on \d+ resources/,
+      );
+      expect(await ok('locks', '--dir', cluster.dir, '--contended', '--graph', 'mermaid')).toContain(
+        'l1 --> l0',
+      );
+      const mine = JSON.parse(await ok('locks', '--socket', socket, '--json')).targets;
+      expect(mine.map(({ side }: LockReport) => side)).toEqual(['client', 'client', 'client']);
+      controller.abort();
+      expect(await waiting).toBe('AbortError');
+    } finally {
+      await holder.unmount();
+      await waiter.unmount();
+    }
+    expect(existsSync(socket)).toBe(false);
+    expect((await run('locks', '--dir', local)).stderr).toContain('no process answers');
   });
 
   describe('exit codes', () => {

@@ -30,6 +30,7 @@ export interface MgsOptions {
 /** The MGS as a target, ready to be added to a TargetNode. */
 export interface Mgs extends Target {
   readonly database: ConfigDatabase;
+  readonly locks: ServerNamespace;
 }
 
 const GRANTED_FLAGS =
@@ -59,6 +60,7 @@ export async function createMgs(options: MgsOptions): Promise<Mgs> {
     replayable: false,
     operations,
     database,
+    locks,
     connect: (asked: ObdConnectData): ConnectGrant => ({
       ocd_connect_flags: GRANTED_FLAGS & asked.ocd_connect_flags,
       ocd_connect_flags2: ConnectFlag2.OBD_CONNECT2_REP_MBITS & asked.ocd_connect_flags2,
