@@ -19,6 +19,7 @@ import { type Runtime, withLog } from '../runtime/runtime.ts';
 import { MDT_ASK, ostAsk } from './connect-flags.ts';
 import type { Counters } from './engine.ts';
 import { resourceKey } from './extent-locks.ts';
+import { LockHooks } from './lock-hooks.ts';
 import type { Credentials } from './mdc/credentials.ts';
 import { getRoot } from './mdc/get-root.ts';
 import type { MetadataTarget } from './mdc/target.ts';
@@ -101,6 +102,7 @@ class Connector {
   readonly #connections: Connection[] = [];
   readonly #mdts = new Map<number, MetadataTarget>();
   readonly #osts = new Map<number, ObjectTarget>();
+  readonly #hooks = new LockHooks();
   #closing: Promise<void> | undefined;
 
   constructor(spec: MountSpec, endpoint: Endpoint, runtime: Runtime, options: SessionOptions) {
@@ -154,6 +156,7 @@ class Connector {
       who,
       processId: this.#options.processId ?? 0,
       owner: { uid: who.uid, gid: who.gid, privileged: who.uid === 0 },
+      lockHooks: this.#hooks,
       counters: () => this.#counters(),
       close: () => this.close(),
     };
@@ -183,7 +186,14 @@ class Connector {
 
   async #connectMdt(target: TargetConfig): Promise<MetadataTarget> {
     const imp = this.#import(target, 'mdt', MDT_ASK);
-    const locks = new ClientNamespace({ name: target.name, runtime: this.#runtime, import: imp });
+    const { index } = target;
+    const locks = new ClientNamespace({
+      name: target.name,
+      runtime: this.#runtime,
+      import: imp,
+      onBlocking: (lock) => this.#hooks.mdt?.cancelling(index, lock),
+      onLost: (lock) => this.#hooks.mdt?.lost(index, lock),
+    });
     this.#register({ import: imp, locks });
     const fids = new SequenceClient(imp, this.#runtime);
     // A create of the lost generation may have used any FID of the sequence.
@@ -219,6 +229,8 @@ class Connector {
         const attributes = known.get(resourceKey(lock.resource));
         return attributes === undefined ? undefined : encodeLvb(attributes);
       },
+      onBlocking: (lock) => this.#hooks.ost?.cancelling(target.index, lock),
+      onLost: (lock) => this.#hooks.ost?.lost(target.index, lock),
     });
     this.#register({ import: imp, locks });
     const grant = new GrantLedger(grantWish(this.#inFlight));

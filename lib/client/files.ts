@@ -3,8 +3,11 @@ import { ZERO_FID } from '../fid/fid.ts';
 import type { Raid0Layout } from '../layout/layout-ea.ts';
 import { encodeStriping, hasStriping, type StripingOptions } from '../layout/striping.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
+import { InodeBit } from '../wire/ldlm-constants.ts';
+import { OpenFlag } from '../wire/mds-constants.ts';
 import { isDirectory, isRegular, isSymlink, mergeAttributes, sizeIsFromMdt } from './attributes.ts';
 import { DirtyObjects } from './dirty-objects.ts';
+import { earlyCancels } from './early-cancels.ts';
 import type { AttributeChanges, Attributes } from './engine.ts';
 import { stripesOf } from './extent-locks.ts';
 import {
@@ -15,24 +18,29 @@ import {
   truncateFile,
   writeFile,
 } from './file-data.ts';
-import { creates, isSync, noFollow, openFlags, truncates } from './flags.ts';
+import { creates, isSync, noFollow, openFlags, readsOnly, truncates, wantsDirectory } from './flags.ts';
 import type { Inode } from './inodes.ts';
 import { close } from './mdc/close.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
-import { type OpenResult, open } from './mdc/intent-open.ts';
+import { open } from './mdc/intent-open.ts';
 import { setattr } from './mdc/reint-setattr.ts';
 import { sync as syncMetadata } from './mdc/sync.ts';
-import type { MetadataTarget } from './mdc/target.ts';
 import { OpenFile, Turns } from './open-file.ts';
+import { type MdtHandle, OpenHandles } from './open-handles.ts';
 import { options, type PathWalker, type Place, type WalkContext } from './path-walk.ts';
 import type { Session } from './session.ts';
 
 const MODE_SET_IDS = 0o6000;
+/** What a server takes back of everybody when attributes change (guide 09 §6). */
+const CHANGES_TIMES = InodeBit.MDS_INODELOCK_UPDATE;
+const CHANGES_PERMISSION =
+  InodeBit.MDS_INODELOCK_UPDATE | InodeBit.MDS_INODELOCK_LOOKUP | InodeBit.MDS_INODELOCK_PERM;
 
 export class Files {
   readonly #session: Session;
   readonly #walker: PathWalker;
   readonly dirty: DirtyObjects;
+  readonly #handles: OpenHandles;
   /** Turns of appends, by file, while it is open. */
   readonly #appending = new Map<string, { turns: Turns; users: number }>();
 
@@ -40,6 +48,8 @@ export class Files {
     this.#session = session;
     this.#walker = walker;
     this.dirty = new DirtyObjects(session);
+    this.#handles = new OpenHandles(walker.cache, (handle) => this.#closeHandle(handle, {}));
+    session.lockHooks.mdt = this.#handles;
   }
 
   /** Opens, and makes what is missing when the flags say so. Follows symlinks. */
@@ -59,46 +69,75 @@ export class Files {
       return this.#openRoot(flags, context);
     }
     for (;;) {
-      const { inode, result } = await this.#openAt(place, flags, mode, wish, context);
-      if (!isSymlink(inode.body.mbo_mode)) return this.#opened(inode, flags, result, context);
+      const cached = this.#walker.known(place.parent, place.name, context);
+      if (cached === null && !creates(flags)) throw errnoError(Errno.ENOENT, options(context).context);
+      const known = cached ?? undefined;
+      const again = known === undefined ? undefined : this.#reopened(known, place, flags, context);
+      if (again !== undefined) return again;
+      const { inode, file } = await this.#openAt(place, flags, mode, wish, known, context);
+      if (file !== undefined) return this.#prepared(file, context);
       if (noFollow(flags)) throw errnoError(Errno.ELOOP, options(context).context);
       place = await this.#walker.follow(place, inode, context, count);
       if (place.name === '') return this.#openRoot(flags, context);
     }
   }
 
+  /** An open that needs no request: the MDT's handle of an earlier one is still ours. */
+  #reopened(inode: Inode, place: Place, flags: number, context: WalkContext): OpenFile | undefined {
+    if (!readsOnly(flags) || (place.directory && !isDirectory(inode.body.mbo_mode))) return undefined;
+    if (wantsDirectory(flags) && !isDirectory(inode.body.mbo_mode)) return undefined;
+    const handle = this.#handles.share(inode);
+    return handle === undefined ? undefined : this.#opened(inode, flags, handle, false, context);
+  }
+
+  /** `file` is undefined for a symlink. */
   async #openAt(
     place: Place,
     flags: number,
     mode: number,
     striping: Uint8Array | undefined,
+    known: Inode | undefined,
     context: WalkContext,
-  ): Promise<{ inode: Inode; result: OpenResult }> {
+  ): Promise<{ inode: Inode; file: OpenFile | undefined }> {
     const { parent, name } = place;
-    const { who } = this.#session;
+    const { mdt } = parent;
     if (!isDirectory(parent.body.mbo_mode)) throw errnoError(Errno.ENOTDIR, options(context).context);
     if (place.directory && creates(flags)) throw errnoError(Errno.EISDIR, options(context).context);
+    const makes = creates(flags) && known === undefined;
     const request = {
       parent: parent.fid,
       name,
-      ...(creates(flags) && { child: await parent.mdt.fids.allocate() }),
-      flags: openFlags(flags),
+      ...(creates(flags) && { child: await mdt.fids.allocate() }),
+      flags: openFlags(flags) | this.#wishToKeep(known, flags),
       mode,
       ...(striping !== undefined && { striping }),
-      group: supplementaryGroup(who, parent.body.mbo_gid),
+      group: supplementaryGroup(this.#session.who, parent.body.mbo_gid),
+      cancels: makes ? await earlyCancels(mdt, parent, InodeBit.MDS_INODELOCK_UPDATE) : [],
     };
-    const result = await open(parent.mdt, request, who, options(context));
+    const begun = this.#walker.cache.begin();
+    const result = await open(mdt, request, this.#session.who, options(context));
     try {
-      const inode = this.#walker.cache.learn(parent.mdt, result);
+      const inode = this.#walker.cache.learn(mdt, result, begun);
       this.#walker.cache.name(parent, name, inode, result.lock);
-      if (place.directory && !isDirectory(inode.body.mbo_mode) && !isSymlink(inode.body.mbo_mode)) {
-        await this.#giveUp(parent.mdt, inode, result);
-        throw errnoError(Errno.ENOTDIR, options(context).context);
+      const handle = this.#handles.add(inode, result.openHandle, result.lock);
+      const link = isSymlink(inode.body.mbo_mode);
+      const wrong = place.directory && !isDirectory(inode.body.mbo_mode) && !link;
+      if (wrong || link) {
+        if (this.#handles.release(handle)) await this.#closeHandle(handle, {});
+        if (wrong) throw errnoError(Errno.ENOTDIR, options(context).context);
+        return { inode, file: undefined };
       }
-      return { inode, result };
+      return { inode, file: this.#opened(inode, flags, handle, result.created, context) };
     } finally {
-      if (result.lock !== undefined) parent.mdt.locks.release(result.lock);
+      if (result.lock !== undefined) mdt.locks.release(result.lock);
     }
+  }
+
+  /** What was opened before is likely to be opened again: its handle is worth a lock. So is a directory's, for without
+   * that wish an MDT gives no lock that its name could be remembered under. */
+  #wishToKeep(inode: Inode | undefined, flags: number): bigint {
+    if (!readsOnly(flags)) return 0n;
+    return wantsDirectory(flags) || (inode?.readOpens ?? 0) > 0 ? OpenFlag.MDS_OPEN_LOCK : 0n;
   }
 
   /** The root has no name: it is opened by FID. */
@@ -109,17 +148,24 @@ export class Files {
 
   /** Opens a known object by FID. */
   async openInode(inode: Inode, flags: number, context: WalkContext): Promise<OpenFile> {
-    const request = { parent: inode.fid, child: inode.fid, flags: openFlags(flags), mode: 0 };
+    const shared = readsOnly(flags) ? this.#handles.share(inode) : undefined;
+    if (shared !== undefined) return this.#opened(inode, flags, shared, false, context);
+    const wish = this.#wishToKeep(inode, flags);
+    const request = { parent: inode.fid, child: inode.fid, flags: openFlags(flags) | wish, mode: 0 };
+    const begun = this.#walker.cache.begin();
     const result = await open(inode.mdt, request, this.#session.who, options(context));
+    let file: OpenFile;
     try {
-      this.#walker.cache.learn(inode.mdt, result);
+      this.#walker.cache.learn(inode.mdt, result, begun);
+      const handle = this.#handles.add(inode, result.openHandle, result.lock);
+      file = this.#opened(inode, flags, handle, result.created, context);
     } finally {
       if (result.lock !== undefined) inode.mdt.locks.release(result.lock);
     }
-    return this.#opened(inode, flags, result, context);
+    return this.#prepared(file, context);
   }
 
-  async #opened(inode: Inode, flags: number, result: OpenResult, context: WalkContext): Promise<OpenFile> {
+  #opened(inode: Inode, flags: number, handle: MdtHandle, created: boolean, context: WalkContext): OpenFile {
     let appending = this.#appending.get(inode.key);
     if (appending === undefined) {
       appending = { turns: new Turns(), users: 0 };
@@ -127,62 +173,70 @@ export class Files {
     }
     appending.users++;
     this.#walker.cache.pin(inode);
-    const file = new OpenFile(inode, flags, result.openHandle, context.path, appending.turns);
-    if (truncates(flags) && !result.created && isRegular(inode.body.mbo_mode)) {
-      try {
-        await this.truncate(inode, 0, context, { fromOpen: true });
-        file.modified = true;
-      } catch (error) {
-        await this.close(file).catch(() => undefined);
-        throw error;
-      }
-    }
+    if (readsOnly(flags)) inode.readOpens++;
+    const file = new OpenFile(inode, flags, handle, context.path, appending.turns);
+    file.created = created;
     return file;
   }
 
-  async #giveUp(mdt: MetadataTarget, inode: Inode, result: OpenResult): Promise<void> {
-    if (result.openHandle === 0n) return;
-    const { mbo_atime: atime, mbo_mtime: mtime, mbo_ctime: ctime, mbo_mode: mode } = inode.body;
-    const what = {
-      fid: inode.fid,
-      openHandle: result.openHandle,
-      mode,
-      atime,
-      mtime,
-      ctime,
-      modified: false,
-    };
-    await close(mdt, what, this.#session.who);
+  /** What the flags ask for once a file is open. */
+  async #prepared(file: OpenFile, context: WalkContext): Promise<OpenFile> {
+    if (!truncates(file.flags) || file.created || !isRegular(file.inode.body.mbo_mode)) return file;
+    try {
+      await this.truncate(file.inode, 0, context, { fromOpen: true });
+      file.modified = true;
+      return file;
+    } catch (error) {
+      await this.close(file).catch(() => undefined);
+      throw error;
+    }
   }
 
-  /** Gives the handle back, with the times and, where it is certain, the size. */
+  /** Gives the handle back when nobody else uses it, with the times and, where it is certain, the size. */
   async close(file: OpenFile): Promise<void> {
     await file.idle();
-    const { inode, openHandle } = file;
+    const { inode, handle } = file;
     const appending = this.#appending.get(inode.key);
     if (appending !== undefined && --appending.users === 0) this.#appending.delete(inode.key);
-    this.#walker.cache.unpin(inode);
-    if (openHandle === 0n) return;
+    const last = this.#handles.release(handle);
+    handle.readAt = Math.max(handle.readAt, file.readAt);
+    try {
+      if (last)
+        await this.#closeHandle(handle, {
+          modified: file.modified,
+          context: { syscall: 'close', path: file.path },
+        });
+    } finally {
+      this.#walker.cache.unpin(inode);
+    }
+  }
+
+  async #closeHandle(
+    handle: MdtHandle,
+    how: { modified?: boolean; context?: { syscall: string; path: string } },
+  ): Promise<void> {
+    if (handle.cookie === 0n) return;
+    const { inode } = handle;
     const { body } = inode;
     const merged = this.#knownAttributes(inode);
     const later = (a: bigint, b: number): bigint => (BigInt(b) > a ? BigInt(b) : a);
     const what = {
       fid: inode.fid,
-      openHandle,
+      openHandle: handle.cookie,
       mode: body.mbo_mode,
-      atime: later(body.mbo_atime, file.readAt),
+      atime: later(body.mbo_atime, handle.readAt),
       mtime: later(body.mbo_mtime, (merged?.mtimeMs ?? 0) / 1000),
       ctime: later(body.mbo_ctime, (merged?.ctimeMs ?? 0) / 1000),
       ...(merged !== undefined && { size: { bytes: BigInt(merged.size), blocks: BigInt(merged.blocks) } }),
-      modified: file.modified,
+      modified: how.modified === true,
     };
     try {
-      await close(inode.mdt, what, this.#session.who, { context: { syscall: 'close', path: file.path } });
+      const context = how.context === undefined ? {} : { context: how.context };
+      await close(inode.mdt, what, this.#session.who, context);
     } catch (error) {
       // The server was restarted or evicted us: it has no handle any more, which is what was wanted.
       if ((error as LustreError).code !== 'ESTALE') throw error;
     }
-    if (file.modified) inode.expire();
   }
 
   /** Attributes that need no request: all objects are under locks of ours. */
@@ -301,7 +355,8 @@ export class Files {
     if (isDirectory(inode.body.mbo_mode)) throw errnoError(Errno.EISDIR, options(context).context);
     if (!isRegular(inode.body.mbo_mode)) throw errnoError(Errno.EINVAL, options(context).context);
     const override = how.override === true || how.fromOpen === true;
-    const what = { fid: inode.fid, size: BigInt(size), fromOpen: how.fromOpen === true, override };
+    const cancels = await earlyCancels(inode.mdt, inode, InodeBit.MDS_INODELOCK_UPDATE);
+    const what = { fid: inode.fid, size: BigInt(size), fromOpen: how.fromOpen === true, override, cancels };
     await setattr(inode.mdt, what, this.#session.who, options(context));
     inode.expire();
     const layout = await this.layout(inode, context);
@@ -312,6 +367,7 @@ export class Files {
     const { mode, uid, gid, atimeMs, mtimeMs } = changes;
     const wire = (ms: number): bigint => BigInt(Math.floor(ms / 1000));
     const type = inode.body.mbo_mode & ~0o7777;
+    const permission = mode !== undefined || uid !== undefined || gid !== undefined;
     const { who } = this.#session;
     const what = {
       fid: inode.fid,
@@ -322,6 +378,7 @@ export class Files {
       ...(atimeMs !== undefined && { atime: wire(atimeMs) }),
       ...(mtimeMs !== undefined && { mtime: wire(mtimeMs) }),
       group: supplementaryGroup(who, gid ?? inode.body.mbo_gid),
+      cancels: await earlyCancels(inode.mdt, inode, permission ? CHANGES_PERMISSION : CHANGES_TIMES),
     };
     await setattr(inode.mdt, what, who, options(context));
     inode.expire();

@@ -54,6 +54,11 @@ export const isSync = (flags: number): boolean => (flags & O_SYNC) === O_SYNC;
 export const noFollow = (flags: number): boolean => (flags & O_NOFOLLOW) !== 0;
 export const creates = (flags: number): boolean => (flags & O_CREAT) !== 0;
 
+/** Neither writes, makes nor cuts: the open of such a file has no effect of its own. */
+export const readsOnly = (flags: number): boolean =>
+  !canWrite(flags) && (flags & (O_CREAT | O_TRUNC | O_EXCL | O_SYNC)) === 0;
+export const wantsDirectory = (flags: number): boolean => (flags & O_DIRECTORY) !== 0;
+
 /** The open flags of the request. */
 export function openFlags(flags: number): bigint {
   let open = 0n;

@@ -6,8 +6,11 @@ import { decodeLayout } from '../layout/layout-ea.ts';
 import { decodeStriping, describeLayout, encodeStriping } from '../layout/striping.ts';
 import { reportClientLocks } from '../ldlm/client-report.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
+import { InodeBit } from '../wire/ldlm-constants.ts';
 import { isDirectory, isRegular } from './attributes.ts';
-import { type OpenDirectory, openDirectory } from './directories.ts';
+import { type DirectoryReader, type OpenDirectory, openDirectory } from './directories.ts';
+import { DirectoryPageCache } from './directory-pages.ts';
+import { earlyCancels } from './early-cancels.ts';
 import type {
   AttributeChanges,
   Attributes,
@@ -29,15 +32,18 @@ import { Files } from './files.ts';
 import { fid2path } from './mdc/fid2path.ts';
 import { getLayoutEa } from './mdc/getattr.ts';
 import { setattr } from './mdc/reint-setattr.ts';
-import { getxattr, listxattr, setxattr } from './mdc/xattr.ts';
+import { setxattr } from './mdc/xattr.ts';
 import { NamespaceOperations } from './namespace-operations.ts';
 import type { OpenFile } from './open-file.ts';
 import { options, PathWalker, type WalkContext } from './path-walk.ts';
 import { permits } from './permission.ts';
 import { mdtOf, type Session } from './session.ts';
 import { targetSpaces, totalSpace } from './space.ts';
+import { XattrCache } from './xattrs.ts';
 
 const S_IFDIR = 0o040000;
+/** What a server takes back of everybody when an extended attribute changes (guide 11 §9). */
+const XATTR_CHANGES = InodeBit.MDS_INODELOCK_UPDATE | InodeBit.MDS_INODELOCK_XATTR;
 /** How long servers may take at unmount to take open files back, milliseconds. */
 const CLOSE_MS = 10_000;
 
@@ -46,6 +52,8 @@ export class InlineEngine implements Engine {
   readonly #walker: PathWalker;
   readonly #files: Files;
   readonly #fileLocks: FileLocks;
+  readonly #reader: DirectoryReader;
+  readonly #xattrs: XattrCache;
   readonly #namespace: NamespaceOperations;
   readonly #open = new Map<number, OpenFile>();
   readonly #directories = new Map<number, OpenDirectory>();
@@ -63,6 +71,8 @@ export class InlineEngine implements Engine {
     this.#walker = new PathWalker(session);
     this.#files = new Files(session, this.#walker);
     this.#fileLocks = new FileLocks(session);
+    this.#reader = { session, walker: this.#walker, pages: new DirectoryPageCache() };
+    this.#xattrs = new XattrCache(session, this.#walker);
     this.#namespace = new NamespaceOperations(session, this.#walker);
   }
 
@@ -152,7 +162,7 @@ export class InlineEngine implements Engine {
   access(path: string, mode: number, operation?: number): Promise<void> {
     return this.#run('access', path, operation, async (context) => {
       const inode = await this.#walker.resolve(path, true, mode === 0 ? 'lookup' : 'getattr', context);
-      if (mode !== 0 && !permits(inode.body, this.#session.who, mode))
+      if (mode !== 0 && !permits(inode, this.#session.who, mode))
         throw errnoError(Errno.EACCES, options(context).context);
     });
   }
@@ -342,7 +352,7 @@ export class InlineEngine implements Engine {
   opendir(path: string, operation?: number): Promise<number> {
     return this.#run('opendir', path, operation, async (context) => {
       const flags = constants.O_RDONLY | constants.O_DIRECTORY;
-      const directory = await openDirectory(this.#session, this.#files, flags, context);
+      const directory = await openDirectory(this.#reader, this.#files, flags, context);
       const handle = this.#nextHandle++;
       this.#directories.set(handle, directory);
       return handle;
@@ -363,6 +373,8 @@ export class InlineEngine implements Engine {
       const inode = await this.#walker.resolve(path, true, 'lookup', context);
       const { mbo_mode: mode } = inode.body;
       if (!isRegular(mode) && !isDirectory(mode)) return undefined;
+      if (isRegular(mode) && inode.layoutLocked)
+        return inode.layout === undefined ? undefined : describeLayout(inode.layout);
       const ea = await getLayoutEa(inode.mdt, inode.fid, this.#session.who, options(context)).catch(noData);
       if (ea === undefined || ea.length === 0) return undefined;
       return isDirectory(mode) ? decodeStriping(ea) : describeLayout(decodeLayout(ea));
@@ -388,14 +400,14 @@ export class InlineEngine implements Engine {
   getxattr(path: string, name: string, follow: boolean, operation?: number): Promise<Uint8Array> {
     return this.#run('getxattr', path, operation, async (context) => {
       const inode = await this.#walker.resolve(path, follow, 'lookup', context);
-      return getxattr(inode.mdt, inode.fid, name, this.#session.who, options(context));
+      return this.#xattrs.get(inode, name, context);
     });
   }
 
   listxattr(path: string, follow: boolean, operation?: number): Promise<string[]> {
     return this.#run('listxattr', path, operation, async (context) => {
       const inode = await this.#walker.resolve(path, follow, 'lookup', context);
-      const names = await listxattr(inode.mdt, inode.fid, this.#session.who, options(context));
+      const names = await this.#xattrs.list(inode, context);
       return this.#session.who.uid === 0 ? names : names.filter((name) => !name.startsWith('trusted.'));
     });
   }
@@ -410,7 +422,9 @@ export class InlineEngine implements Engine {
   ): Promise<void> {
     return this.#run(value === undefined ? 'removexattr' : 'setxattr', path, operation, async (context) => {
       const inode = await this.#walker.resolve(path, follow, 'lookup', context);
-      await setxattr(inode.mdt, { fid: inode.fid, name, value, flags }, this.#session.who, options(context));
+      const cancels = await earlyCancels(inode.mdt, inode, XATTR_CHANGES);
+      const what = { fid: inode.fid, name, value, flags, cancels };
+      await setxattr(inode.mdt, what, this.#session.who, options(context));
       inode.expire();
     });
   }

@@ -1,6 +1,7 @@
 /**
  * What the client knows of objects and names (guide 10 §1). Nothing here is trusted for its own sake: each piece carries
- * the lock under which it was learned, and counts only while that lock is granted.
+ * the lock under which it was learned, and counts only while that lock is granted and has the bits that protect it. So a
+ * blocking AST drops exactly what it must, at the moment it comes.
  */
 import { type Fid, fidKey, formatFid } from '../fid/fid.ts';
 import { decodeLayout, type Raid0Layout } from '../layout/layout-ea.ts';
@@ -15,6 +16,8 @@ import type { MetadataTarget } from './mdc/target.ts';
 const INODES_MAX = 10_000;
 const NAMES_MAX = 20_000;
 
+const { MDS_INODELOCK_UPDATE, MDS_INODELOCK_LOOKUP, MDS_INODELOCK_PERM, MDS_INODELOCK_LAYOUT } = InodeBit;
+
 /** What a reply said about an object. */
 export interface Learned {
   readonly body: MdtBody;
@@ -23,21 +26,32 @@ export interface Learned {
   readonly lock: ClientLock | undefined;
 }
 
-export const isValid = (lock: ClientLock | undefined): boolean => lock?.state === 'GRANTED';
+/** True while a lock of ours protects all of these inode bits. */
+export function holds(lock: ClientLock | undefined, bits: number): boolean {
+  if (lock === undefined || lock.state !== 'GRANTED') return false;
+  return ((lock.policy.inodeBits ?? 0n) & BigInt(bits)) === BigInt(bits);
+}
 
-const bitsOf = (lock: ClientLock | undefined): bigint => lock?.policy.inodeBits ?? 0n;
-const covers = (lock: ClientLock | undefined, bits: number): boolean =>
-  (bitsOf(lock) & BigInt(bits)) === BigInt(bits);
+const holdsPermission = (lock: ClientLock | undefined): boolean =>
+  holds(lock, MDS_INODELOCK_LOOKUP) || holds(lock, MDS_INODELOCK_PERM);
 
 export class Inode {
   readonly fid: Fid;
   readonly key: string;
   readonly mdt: MetadataTarget;
   body: MdtBody;
-  hasAcl = false;
+  /** Access ACL in the form of its extended attribute; empty where the mode says it all. */
+  acl: Uint8Array = new Uint8Array(0);
   /** Where a symlink leads. */
   target: string | undefined;
-  #attributesLock: ClientLock | undefined;
+  /** How often it was opened for reading only since it became known. */
+  readOpens = 0;
+  /** All extended attributes, by name, with the lock that protects them. */
+  xattrs: { readonly lock: ClientLock; readonly values: ReadonlyMap<string, Uint8Array> } | undefined;
+  /** Names that were not found in this directory and could not be remembered for want of a lock. */
+  misses = 0;
+  #begun = 0;
+  #updateLock: ClientLock | undefined;
   #permissionLock: ClientLock | undefined;
   #layoutLock: ClientLock | undefined;
   #layout: Raid0Layout | Error | undefined;
@@ -50,19 +64,31 @@ export class Inode {
     this.body = body;
   }
 
-  /** Takes over what a reply said. */
-  learn({ body, ea, acl, lock }: Learned): void {
-    this.body = body;
-    this.hasAcl = body.mbo_aclsize > 0 && acl.length > 0;
-    const { MDS_INODELOCK_UPDATE, MDS_INODELOCK_LOOKUP, MDS_INODELOCK_PERM, MDS_INODELOCK_LAYOUT } = InodeBit;
-    const permission = covers(lock, MDS_INODELOCK_LOOKUP) || covers(lock, MDS_INODELOCK_PERM);
-    this.#permissionLock = permission ? lock : undefined;
-    this.#attributesLock = permission && covers(lock, MDS_INODELOCK_UPDATE) ? lock : undefined;
-    if (isRegular(body.mbo_mode)) this.learnLayout(ea, covers(lock, MDS_INODELOCK_LAYOUT) ? lock : undefined);
+  /**
+   * Takes over what a reply said. `begun`: when its request was made (InodeCache.begin). Replies may overtake each other:
+   * what a lock protects is never replaced by what a reply without one says, nor the newer of two by the older.
+   */
+  learn({ body, ea, acl, lock }: Learned, begun: number): void {
+    const update = holds(lock, MDS_INODELOCK_UPDATE);
+    const permission = holdsPermission(lock);
+    const known = this.attributesValid;
+    const accept = (update && permission) || (!known && begun >= this.#begun);
+    if (accept) {
+      this.body = body;
+      this.acl = body.mbo_aclsize > 0 ? acl.slice() : new Uint8Array(0);
+      this.#begun = Math.max(begun, this.#begun);
+    }
+    if (accept || known) {
+      if (update) this.#updateLock = lock;
+      if (permission) this.#permissionLock = lock;
+    }
+    if (isRegular(body.mbo_mode)) this.#learnLayout(ea, lock, accept);
   }
 
-  learnLayout(ea: Uint8Array, lock: ClientLock | undefined): void {
-    this.#layoutLock = lock;
+  #learnLayout(ea: Uint8Array, lock: ClientLock | undefined, accept: boolean): void {
+    const locked = holds(lock, MDS_INODELOCK_LAYOUT);
+    if (!locked && (!accept || holds(this.#layoutLock, MDS_INODELOCK_LAYOUT))) return;
+    this.#layoutLock = locked ? lock : undefined;
     this.#layoutLearned = true;
     try {
       this.#layout = ea.length === 0 ? undefined : decodeLayout(ea);
@@ -73,17 +99,29 @@ export class Inode {
 
   /** All attributes are current. */
   get attributesValid(): boolean {
-    return isValid(this.#attributesLock);
+    return holds(this.#updateLock, MDS_INODELOCK_UPDATE) && this.permissionsValid;
   }
 
-  /** Mode and owner are current. */
+  /** Mode, owner and ACL are current. */
   get permissionsValid(): boolean {
-    return isValid(this.#permissionLock);
+    return holdsPermission(this.#permissionLock);
+  }
+
+  /** The lock that protects a directory's names, while there is one. */
+  get updateLock(): ClientLock | undefined {
+    return holds(this.#updateLock, MDS_INODELOCK_UPDATE) ? this.#updateLock : undefined;
   }
 
   /** The layout may be used: its lock is still there, or the server gave none that could be taken back. */
   get layoutValid(): boolean {
-    return this.#layoutLearned && (this.#layoutLock === undefined || isValid(this.#layoutLock));
+    return (
+      this.#layoutLearned && (this.#layoutLock === undefined || holds(this.#layoutLock, MDS_INODELOCK_LAYOUT))
+    );
+  }
+
+  /** The layout cannot have changed. */
+  get layoutLocked(): boolean {
+    return this.#layoutLearned && holds(this.#layoutLock, MDS_INODELOCK_LAYOUT);
   }
 
   /** Undefined where the file has no objects. Throws what was wrong with the layout. */
@@ -97,22 +135,34 @@ export class Inode {
 
   /** Forgets that attributes are current: after our own change of them. */
   expire(): void {
-    this.#attributesLock = undefined;
+    this.#updateLock = undefined;
   }
+}
+
+/** A name: the object that it leads to under LOOKUP of that object, or nothing under UPDATE of the directory. */
+interface Name {
+  readonly inode: Inode | undefined;
+  readonly lock: ClientLock;
 }
 
 export class InodeCache {
   readonly #inodes = new Map<string, Inode>();
   /** Objects in use: there is never a second Inode of one of them, whatever is forgotten. */
   readonly #pinned = new Map<string, { readonly inode: Inode; users: number }>();
-  readonly #names = new Map<string, { readonly inode: Inode; readonly lock: ClientLock }>();
+  readonly #names = new Map<string, Name>();
+  #requests = 0;
+
+  /** Call before a request whose reply will be learned: says which of two is the later one. */
+  begin(): number {
+    return ++this.#requests;
+  }
 
   /** The object of a reply; makes it known or brings it up to date. Throws EPROTO for a body without type. */
-  learn(mdt: MetadataTarget, learned: Learned): Inode {
+  learn(mdt: MetadataTarget, learned: Learned, begun: number): Inode {
     checkBody(learned.body, mdt.name);
     const key = fidKey(learned.body.mbo_fid1);
     const inode = this.#pinned.get(key)?.inode ?? this.#inodes.get(key) ?? new Inode(mdt, learned.body);
-    inode.learn(learned);
+    inode.learn(learned, begun);
     this.#touch(this.#inodes, key, inode, INODES_MAX);
     return inode;
   }
@@ -136,24 +186,31 @@ export class InodeCache {
 
   /** Remembers that a name leads to an object, as long as the lock on the object says so. */
   name(parent: Inode, name: string, inode: Inode, lock: ClientLock | undefined): void {
-    const key = `${parent.key}/${name}`;
-    if (lock !== undefined && covers(lock, InodeBit.MDS_INODELOCK_LOOKUP))
-      this.#touch(this.#names, key, { inode, lock }, NAMES_MAX);
-    else this.#names.delete(key);
+    if (lock !== undefined && holds(lock, MDS_INODELOCK_LOOKUP))
+      this.#touch(this.#names, nameKey(parent, name), { inode, lock }, NAMES_MAX);
+    else this.forgetName(parent, name);
   }
 
-  /** What a name leads to, if that is certain. */
-  lookup(parent: Inode, name: string): Inode | undefined {
-    const key = `${parent.key}/${name}`;
+  /** Remembers that a name is not there: `lock` protected the directory before it was asked, and still does. */
+  noName(parent: Inode, name: string, lock: ClientLock | undefined): void {
+    if (lock !== undefined && holds(lock, MDS_INODELOCK_UPDATE))
+      this.#touch(this.#names, nameKey(parent, name), { inode: undefined, lock }, NAMES_MAX);
+    else this.forgetName(parent, name);
+  }
+
+  /** What a name leads to, null for nothing; undefined when that is not certain. */
+  lookup(parent: Inode, name: string): Inode | null | undefined {
+    const key = nameKey(parent, name);
     const entry = this.#names.get(key);
     if (entry === undefined) return undefined;
-    if (isValid(entry.lock)) return entry.inode;
+    if (holds(entry.lock, entry.inode === undefined ? MDS_INODELOCK_UPDATE : MDS_INODELOCK_LOOKUP))
+      return entry.inode ?? null;
     this.#names.delete(key);
     return undefined;
   }
 
   forgetName(parent: Inode, name: string): void {
-    this.#names.delete(`${parent.key}/${name}`);
+    this.#names.delete(nameKey(parent, name));
   }
 
   /** After ESTALE, or an eviction. */
@@ -171,3 +228,5 @@ export class InodeCache {
     }
   }
 }
+
+const nameKey = (parent: Inode, name: string): string => `${parent.key}/${name}`;

@@ -1,17 +1,14 @@
 /** Changes of the namespace (guide 09 §6): make, link, rename, remove. Locks of ours that they conflict with go back with them. */
 import { ZERO_FID } from '../fid/fid.ts';
-import { fidResource } from '../fid/resource.ts';
 import { Errno, errnoError, type LustreError } from '../runtime/errors.ts';
-import { ConnectFlag } from '../wire/connection-constants.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
 import { isDirectory } from './attributes.ts';
-import type { Inode } from './inodes.ts';
+import { earlyCancels } from './early-cancels.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
 import { create } from './mdc/reint-create.ts';
 import { link } from './mdc/reint-link.ts';
 import { rename } from './mdc/reint-rename.ts';
 import { unlink } from './mdc/reint-unlink.ts';
-import type { MetadataTarget } from './mdc/target.ts';
 import { options, type PathWalker, type WalkContext } from './path-walk.ts';
 import type { Session } from './session.ts';
 
@@ -25,17 +22,6 @@ export interface NewObject {
   readonly rdev?: number;
   /** Where a symlink leads. */
   readonly target?: string;
-}
-
-/** Our own locks on an object that have any of these bits; they are given back with the request (guide 08 §5.3). */
-export async function earlyCancels(
-  mdt: MetadataTarget,
-  inode: Inode | undefined,
-  bits: number,
-): Promise<bigint[]> {
-  if (inode === undefined || inode.mdt !== mdt) return [];
-  if ((mdt.granted.ocd_connect_flags & ConnectFlag.OBD_CONNECT_CANCELSET) === 0n) return [];
-  return mdt.locks.takeConflicting(fidResource(inode.fid), BigInt(bits));
 }
 
 export class NamespaceOperations {
@@ -101,7 +87,7 @@ export class NamespaceOperations {
     const { who } = this.#session;
     if (!isDirectory(parent.body.mbo_mode)) throw errnoError(Errno.ENOTDIR, options(context).context);
     // What the name led to, if that is known: a hint for the server, and locks to give back.
-    const child = this.#walker.cache.lookup(parent, name);
+    const child = this.#walker.cache.lookup(parent, name) ?? undefined;
     if (place.directory && !directory) {
       const found = child ?? (await this.#walker.child(parent, name, 'lookup', context));
       if (found === undefined) throw errnoError(Errno.ENOENT, options(context).context);
@@ -136,7 +122,7 @@ export class NamespaceOperations {
       throw errnoError(Errno.ENOTDIR, { ...options(fromContext).context, dest: context.path });
     const { who } = this.#session;
     const { mdt } = to.parent;
-    const over = this.#walker.cache.lookup(to.parent, to.name);
+    const over = this.#walker.cache.lookup(to.parent, to.name) ?? undefined;
     const request = {
       from: from.parent.fid,
       oldName: from.name,

@@ -2,6 +2,7 @@
 
 import { appends, canRead, canWrite } from './flags.ts';
 import type { Inode } from './inodes.ts';
+import type { MdtHandle } from './open-handles.ts';
 
 /** Runs one after the other; a failure does not stop the next. */
 export class Turns {
@@ -18,9 +19,11 @@ export class OpenFile {
   readonly inode: Inode;
   /** node:fs flags. */
   readonly flags: number;
-  /** The MDT's handle; 0n where it gave none. */
-  readonly openHandle: bigint;
+  /** The MDT's handle, perhaps shared with other opens. */
+  readonly handle: MdtHandle;
   readonly path: string;
+  /** This open made the file. */
+  created = false;
   /** Bytes were written or cut through this handle. */
   modified = false;
   /** Seconds of the last read; 0 when there was none. */
@@ -29,10 +32,10 @@ export class OpenFile {
   readonly appending: Turns;
   readonly #pending = new Set<Promise<unknown>>();
 
-  constructor(inode: Inode, flags: number, openHandle: bigint, path: string, appending: Turns) {
+  constructor(inode: Inode, flags: number, handle: MdtHandle, path: string, appending: Turns) {
     this.inode = inode;
     this.flags = flags;
-    this.openHandle = openHandle;
+    this.handle = handle;
     this.path = path;
     this.appending = appending;
   }

@@ -93,6 +93,7 @@ export class PathWalker {
 
   /** Attributes by FID, with a lock. */
   async refresh(mdt: MetadataTarget, fid: Inode['fid'], context: WalkContext): Promise<Inode> {
+    const begun = this.cache.begin();
     const found = await lookup(
       mdt,
       { parent: fid, child: fid, intent: 'getattr' },
@@ -100,7 +101,7 @@ export class PathWalker {
       options(context),
     );
     if (found === undefined) throw this.#error(Errno.ESTALE, context);
-    return this.#keep(mdt, found);
+    return this.#keep(mdt, found, begun);
   }
 
   /** Current attributes of a known object. */
@@ -108,9 +109,9 @@ export class PathWalker {
     return inode.attributesValid ? inode : this.refresh(inode.mdt, inode.fid, context);
   }
 
-  #keep(mdt: MetadataTarget, found: LookupResult): Inode {
+  #keep(mdt: MetadataTarget, found: LookupResult, begun: number): Inode {
     try {
-      return this.cache.learn(mdt, found);
+      return this.cache.learn(mdt, found, begun);
     } finally {
       if (found.lock !== undefined) mdt.locks.release(found.lock);
     }
@@ -124,37 +125,56 @@ export class PathWalker {
     context: WalkContext,
   ): Promise<Inode | undefined> {
     if (!isDirectory(parent.body.mbo_mode)) throw this.#error(Errno.ENOTDIR, context);
-    const cached = this.#cached(parent, name, context);
+    const cached = this.known(parent, name, context);
+    if (cached === null) return undefined;
     if (cached !== undefined) return freshness === 'lookup' ? cached : this.current(cached, context);
+    // A name that is not there can be remembered only under the directory's lock: one is asked for at the second miss.
+    if (parent.misses > 0 && parent.updateLock === undefined)
+      await this.refresh(parent.mdt, parent.fid, context);
+    const guard = parent.updateLock;
     const { who } = this.#session;
     const group = supplementaryGroup(who, parent.body.mbo_gid);
+    const begun = this.cache.begin();
     const found = await lookup(
       parent.mdt,
       { parent: parent.fid, name, intent: freshness, group },
       who,
       options(context),
     );
-    if (found === undefined) return undefined;
-    if ((found.body.mbo_valid & MdValid.OBD_MD_MDS) !== 0n) return this.#remote(parent, found, context);
-    const inode = this.#keep(parent.mdt, found);
+    if (found === undefined) {
+      parent.misses = guard === undefined ? 1 : 0;
+      this.cache.noName(parent, name, guard);
+      return undefined;
+    }
+    if ((found.body.mbo_valid & MdValid.OBD_MD_MDS) !== 0n) return this.#remote(parent, name, found, context);
+    const inode = this.#keep(parent.mdt, found, begun);
     this.cache.name(parent, name, inode, found.lock);
     return inode;
   }
 
-  /** A name from the cache; the client then has to check the permission that a server would have checked. */
-  #cached(parent: Inode, name: string, context: WalkContext): Inode | undefined {
+  /**
+   * What the cache says of a name; null: it is not there. The client then has to check the permission that a server
+   * would have checked.
+   */
+  known(parent: Inode, name: string, context: WalkContext): Inode | null | undefined {
     const cached = this.cache.lookup(parent, name);
     if (cached === undefined || this.#session.who.uid === 0) return cached;
-    if (parent.hasAcl || !parent.permissionsValid) return undefined;
-    if (!permits(parent.body, this.#session.who, X_OK)) throw this.#error(Errno.EACCES, context);
+    if (!parent.permissionsValid) return undefined;
+    if (!permits(parent, this.#session.who, X_OK)) throw this.#error(Errno.EACCES, context);
     return cached;
   }
 
-  /** The object lives on another MDT than its name (guide 10 §6). */
-  async #remote(parent: Inode, found: LookupResult, context: WalkContext): Promise<Inode> {
-    const fid = found.body.mbo_fid1;
+  /** The object lives on another MDT than its name: one lock protects the name, another the object (guide 10 §6). */
+  async #remote(parent: Inode, name: string, found: LookupResult, context: WalkContext): Promise<Inode> {
     if (found.lock !== undefined) parent.mdt.locks.release(found.lock);
+    const inode = await this.#crossReference(found.body.mbo_fid1, context);
+    this.cache.name(parent, name, inode, found.lock);
+    return inode;
+  }
+
+  async #crossReference(fid: Inode['fid'], context: WalkContext): Promise<Inode> {
     const mdt = await mdtOf(this.#session, fid);
+    const begun = this.cache.begin();
     const second = await lookup(
       mdt,
       { parent: fid, child: fid, crossReference: true, intent: 'getattr' },
@@ -168,7 +188,7 @@ export class PathWalker {
         { ...context, target: mdt.name },
         -71,
       );
-    return this.#keep(mdt, second);
+    return this.#keep(mdt, second, begun);
   }
 
   /** Where a symlink leads. */

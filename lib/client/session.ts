@@ -5,6 +5,7 @@ import type { Endpoint } from '../lnet/network.ts';
 import { LustreError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Counters } from './engine.ts';
+import type { LockHooks } from './lock-hooks.ts';
 import type { Credentials } from './mdc/credentials.ts';
 import type { MetadataTarget } from './mdc/target.ts';
 import type { ObjectTarget, Owner } from './osc/target.ts';
@@ -21,6 +22,8 @@ export interface Session {
   /** What other clients are told of who holds a file lock. */
   readonly processId: number;
   readonly owner: Owner;
+  /** Set by the caches that live under locks. */
+  readonly lockHooks: LockHooks;
   counters(): Counters;
   /** Gives all locks back, disconnects from all targets, closes the endpoint. */
   close(): Promise<void>;

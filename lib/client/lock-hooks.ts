@@ -1,0 +1,17 @@
+/**
+ * Where locks meet what they protect: the namespaces are made when a target is connected, the caches that live under
+ * their locks later. A cache names itself here, and is told of each lock that goes.
+ */
+import type { ClientLock } from '../ldlm/client-lock.ts';
+
+export interface LockHook {
+  /** The lock is on its way back: resolves when what it protects is written and dropped. `target`: index of MDT or OST. */
+  cancelling(target: number, lock: ClientLock): Promise<void> | void;
+  /** The server has forgotten us: what it protected is void. */
+  lost(target: number, lock: ClientLock): void;
+}
+
+export class LockHooks {
+  mdt: LockHook | undefined;
+  ost: LockHook | undefined;
+}
