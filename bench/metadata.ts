@@ -25,11 +25,11 @@ async function ours(count: number): Promise<Timed> {
   const seconds = {} as Record<Phase, number>;
   const rpcs = {} as Record<Phase, number>;
   const timed = async (phase: Phase, work: () => Promise<void>): Promise<void> => {
-    const before = sent(filesystem);
+    const before = await sent(filesystem);
     const at = performance.now();
     await work();
     seconds[phase] = (performance.now() - at) / 1000;
-    rpcs[phase] = (sent(filesystem) - before) / count;
+    rpcs[phase] = ((await sent(filesystem)) - before) / count;
   };
   const each = async (work: (path: string) => Promise<unknown>): Promise<void> => {
     let next = 0;
@@ -48,8 +48,8 @@ async function ours(count: number): Promise<Timed> {
   return { seconds, rpcs };
 }
 
-function sent(filesystem: Filesystem): number {
-  return Object.values(filesystem.counters().rpcs).reduce((sum, n) => sum + n, 0);
+async function sent(filesystem: Filesystem): Promise<number> {
+  return Object.values((await filesystem.counters()).rpcs).reduce((sum, n) => sum + n, 0);
 }
 
 /** The same with libnfs against nfs-ganesha; undefined where they are not installed. */

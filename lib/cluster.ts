@@ -28,6 +28,8 @@ export interface ClusterOptions {
   readonly port?: number;
   /** Run the servers in this process instead of one of their own. */
   readonly inProcess?: boolean;
+  /** How long a client has to give a lock back that another wants before it is evicted, milliseconds; default 100000. */
+  readonly lockTimeoutMs?: number;
   readonly log?: Logger;
 }
 
@@ -64,6 +66,7 @@ interface Settings {
   readonly nid: string;
   readonly port: number;
   readonly osts: number;
+  readonly lockTimeoutMs: number | undefined;
   readonly log: Logger | undefined;
 }
 
@@ -72,11 +75,18 @@ const STOP_MS = 15_000;
 
 /** Starts a file system and resolves when it can be mounted. Rejects with what the servers could not do. */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
-  const { fsname = 'lustre', nid = '127.0.0.1@tcp', osts = 2, log, inProcess = false } = options;
+  const {
+    fsname = 'lustre',
+    nid = '127.0.0.1@tcp',
+    osts = 2,
+    log,
+    lockTimeoutMs,
+    inProcess = false,
+  } = options;
   const temporary = options.dir === undefined;
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'node-lustre-')));
   const port = options.port ?? (await freePort(nidHost(nid)));
-  const settings: Settings = { dir, fsname, nid, port, osts, log };
+  const settings: Settings = { dir, fsname, nid, port, osts, lockTimeoutMs, log };
   const cleanUp = async (): Promise<void> => {
     if (temporary && options.keep !== true) await rm(dir, { recursive: true, force: true });
   };
@@ -158,8 +168,12 @@ class RunningCluster implements Cluster {
 }
 
 async function startHere(settings: Settings): Promise<Servers> {
-  const { log, ...where } = settings;
-  const node: ServerNode = await serve({ ...where, ...(log !== undefined && { log }) });
+  const { log, lockTimeoutMs, ...where } = settings;
+  const node: ServerNode = await serve({
+    ...where,
+    ...(lockTimeoutMs !== undefined && { lockTimeoutMs }),
+    ...(log !== undefined && { log }),
+  });
   return {
     pid: process.pid,
     stop: () => node.stop(),
@@ -185,7 +199,7 @@ async function startChild(settings: Settings): Promise<Servers> {
   const main = useBuilt
     ? [built]
     : ['--import', 'tsx', fileURLToPath(new URL('./cli/main.ts', import.meta.url))];
-  const { dir, fsname, nid, port, osts, log } = settings;
+  const { dir, fsname, nid, port, osts, lockTimeoutMs, log } = settings;
   const flags = [
     '--dir',
     dir,
@@ -198,6 +212,7 @@ async function startChild(settings: Settings): Promise<Servers> {
     '--osts',
     `${osts}`,
     '--json',
+    ...(lockTimeoutMs === undefined ? [] : ['--lock-timeout', `${lockTimeoutMs / 1000}`]),
   ];
   const level = log === undefined || log.level === 'silent' ? [] : ['--log', log.level];
   const child = spawn(process.execPath, [...main, 'serve', ...flags, ...level], {

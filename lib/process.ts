@@ -1,8 +1,11 @@
 /** Clients and servers with this process's own clock, random source and network. */
-import type { Filesystem } from './client/filesystem.ts';
+import { Filesystem } from './client/filesystem.ts';
 import { type EngineOptions, mountFilesystem } from './client/mount.ts';
+import { formatMountSpec, parseMountSpec } from './client/mount-spec.ts';
 import { chooseOwnNid } from './client/own-nid.ts';
+import { startWorkerEngine } from './client/worker-engine.ts';
 import { type ControlSocket, controlPath, listenControl } from './control-socket.ts';
+import { startEngineThread } from './engine-thread.ts';
 import type { ReportOptions } from './ldlm/lock-report.ts';
 import { createNativeNetwork } from './lnet/native-network.ts';
 import type { Network, PingResult } from './lnet/network.ts';
@@ -37,9 +40,13 @@ export interface MountOptions {
   readonly log?: Logger;
   /** A Unix socket to make, at which `lustre locks` looks into this mount; default none. */
   readonly control?: string;
-  /** Where the engine runs: `inline`, in the caller's thread. */
-  readonly engine?: 'inline';
-  /** For tests: another clock and network, of the simulator. */
+  /**
+   * Where the engine runs. `worker` (default): in a thread of its own, so that locks are given back, pings answered and data
+   * written while the program computes. `inline`: in the caller's thread, the shortest path for a program that never
+   * blocks its event loop for long.
+   */
+  readonly engine?: 'worker' | 'inline';
+  /** For tests: another clock and network, of the simulator. They cannot cross to a thread: the engine is inline. */
   readonly runtime?: Runtime;
   readonly network?: Network;
 }
@@ -49,35 +56,9 @@ export interface MountOptions {
  * ETIMEDOUT when no MGS answers, ENOENT for a file system that it does not know.
  */
 export async function mount(spec: string, options: MountOptions = {}): Promise<Filesystem> {
-  const {
-    uid,
-    gid,
-    groups,
-    umask,
-    log,
-    control,
-    engine: _engine,
-    runtime: given,
-    network,
-    ...rest
-  } = options;
-  const runtime = given ?? nodeRuntime(log);
-  const engineOptions: EngineOptions = {
-    ...rest,
-    runtime,
-    network: network ?? createNativeNetwork(runtime),
-    credentials: {
-      uid: uid ?? process.getuid?.() ?? 0,
-      gid: gid ?? process.getgid?.() ?? 0,
-      groups: groups ?? process.getgroups?.() ?? [],
-      umask: umask ?? process.umask(),
-    },
-    processId: process.pid,
-    ...(given === undefined && { onActivity: keepAlive() }),
-    onUnmount: () => socket?.close(),
-  };
+  const { control } = options;
   let socket: ControlSocket | undefined;
-  const filesystem = await mountFilesystem(spec, engineOptions);
+  const filesystem = await mountEngine(spec, options, () => socket?.close());
   try {
     if (control !== undefined)
       socket = await listenControl(control, { locks: (asked) => filesystem.locks(reportOptions(asked)) });
@@ -86,6 +67,39 @@ export async function mount(spec: string, options: MountOptions = {}): Promise<F
     throw error;
   }
   return filesystem;
+}
+
+/** In a thread of its own, unless the caller wants it in his or gave what cannot cross. */
+async function mountEngine(
+  spec: string,
+  options: MountOptions,
+  onUnmount: () => void | Promise<void>,
+): Promise<Filesystem> {
+  const { uid, gid, groups, umask, log, control: _, engine, runtime: given, network, ...rest } = options;
+  const plain = {
+    ...rest,
+    credentials: {
+      uid: uid ?? process.getuid?.() ?? 0,
+      gid: gid ?? process.getgid?.() ?? 0,
+      groups: groups ?? process.getgroups?.() ?? [],
+      umask: umask ?? process.umask(),
+    },
+    processId: process.pid,
+  };
+  if (engine !== 'inline' && given === undefined && network === undefined) {
+    const text = formatMountSpec(parseMountSpec(spec));
+    const remote = await startWorkerEngine((listener) => startEngineThread(text, plain, log, listener));
+    return new Filesystem(remote, text, onUnmount);
+  }
+  const runtime = given ?? nodeRuntime(log);
+  const engineOptions: EngineOptions = {
+    ...plain,
+    runtime,
+    network: network ?? createNativeNetwork(runtime),
+    ...(given === undefined && { onActivity: keepAlive() }),
+    onUnmount,
+  };
+  return mountFilesystem(spec, engineOptions);
 }
 
 /** As a question over a control socket gives them. */
@@ -111,6 +125,8 @@ export interface ServeOptions {
   readonly osts: number;
   readonly listen?: string;
   readonly nidMap?: Readonly<Record<string, string>>;
+  /** How long a client has to give a lock back that another wants before it is evicted, milliseconds; default 100000. */
+  readonly lockTimeoutMs?: number;
   readonly log?: Logger;
 }
 

@@ -1,7 +1,9 @@
-// The addon's door. No globals: every environment (main thread, workers) has its own classes and endpoints.
+// The addon's door. Every environment (main thread, workers) has its own classes and endpoints; all that they
+// share is the memory that one lends another.
 #include <napi.h>
 
 #include "endpoint_binding.h"
+#include "lending_binding.h"
 #ifdef LUSTRE_WITH_STORAGE
 #include "storage_binding.h"
 #endif
@@ -10,6 +12,7 @@ namespace {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   lustre::InitEndpoint(env, exports);
+  lustre::InitLending(env, exports);
 #ifdef LUSTRE_WITH_STORAGE
   lustre::InitStorage(env, exports);
 #endif

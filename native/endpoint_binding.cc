@@ -108,7 +108,7 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint> {
   void release(const Napi::CallbackInfo& info);
   Napi::Value allocate(const Napi::CallbackInfo& info);
   Napi::Value checksum(const Napi::CallbackInfo& info);
-  void attend(const Napi::CallbackInfo& info);
+  Napi::Value attend(const Napi::CallbackInfo& info);
   Napi::Value takeNotices(const Napi::CallbackInfo& info);
   Napi::Value counters(const Napi::CallbackInfo& info);
   void hold(const Napi::CallbackInfo& info);
@@ -359,9 +359,17 @@ Napi::Value NativeEndpoint::checksum(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), ChecksumOf(static_cast<ChecksumType>(type), pieces));
 }
 
-void NativeEndpoint::attend(const Napi::CallbackInfo&) {
-  if (endpoint_ == nullptr) return;
-  for (const MemoryId id : endpoint_->attend()) pins_[id].Reset();
+// The numbers of the memory that the network has let go of.
+Napi::Value NativeEndpoint::attend(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Array numbers = Napi::Array::New(env);
+  if (endpoint_ == nullptr) return numbers;
+  std::uint32_t index = 0;
+  for (const MemoryId id : endpoint_->attend()) {
+    pins_[id].Reset();
+    numbers.Set(index++, Napi::Number::New(env, id));
+  }
+  return numbers;
 }
 
 Napi::Value NativeEndpoint::takeNotices(const Napi::CallbackInfo& info) {

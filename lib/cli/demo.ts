@@ -111,14 +111,14 @@ async function run(
     for (const t of trees) await hashLocal(t, sums);
     await phase('read back', (progress) => compare(filesystem, trees, sums, progress));
     await filesystem.sync();
-    count(rpcs, filesystem);
+    await count(rpcs, filesystem);
     say(options, `every byte and name agrees; killing the servers (SIGKILL) and starting them again`);
     await cluster.kill();
   }
   await cluster.restart();
   await using filesystem = await cluster.mount();
   await phase('read again', (progress) => compare(filesystem, trees, sums, progress));
-  count(rpcs, filesystem);
+  await count(rpcs, filesystem);
   return { phases, rpcs };
 }
 
@@ -183,8 +183,8 @@ function differs(path: string, want: string, have: string): LustreError {
   );
 }
 
-function count(rpcs: Record<string, number>, filesystem: Filesystem): void {
-  for (const [opcode, n] of Object.entries(filesystem.counters().rpcs))
+async function count(rpcs: Record<string, number>, filesystem: Filesystem): Promise<void> {
+  for (const [opcode, n] of Object.entries((await filesystem.counters()).rpcs))
     rpcs[opcode] = (rpcs[opcode] ?? 0) + n;
 }
 

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { serve } from '../index.ts';
 import { printJson } from './output.ts';
-import { addOutputOptions, logger, parseCount, parseNidMap, parsePort } from './session.ts';
+import { addOutputOptions, logger, parseCount, parseNidMap, parsePort, parseSeconds } from './session.ts';
 
 interface ServeOptions {
   readonly dir: string;
@@ -10,6 +10,7 @@ interface ServeOptions {
   readonly nid: string;
   readonly port: number;
   readonly osts: number;
+  readonly lockTimeout?: number;
   readonly listen?: string;
   readonly nidMap?: Record<string, string>;
   readonly json?: boolean;
@@ -24,6 +25,7 @@ export function serveCommand(): Command {
     .option('--nid <nid>', "the servers' NID", '127.0.0.1@tcp')
     .option('--port <n>', 'TCP port', parsePort, 988)
     .option('--osts <n>', 'object storage targets', parseCount, 2)
+    .option('--lock-timeout <s>', 'seconds until a client that keeps a lock is evicted (100)', parseSeconds)
     .option('--listen <host:port>', 'listen here instead of at the NID (tunnels, containers)')
     .option('--nid-map <NID=HOST:PORT>', 'reach NID at another address (repeatable)', parseNidMap)
     .addHelpText(
@@ -31,7 +33,8 @@ export function serveCommand(): Command {
       '\nExample:\n  lustre serve --dir /srv/lab --fsname lab --nid 127.0.0.1@tcp --port 9988 --osts 2',
     )
     .action(async (options: ServeOptions) => {
-      const { json, log, ...where } = options;
+      const { json, log, lockTimeout, ...rest } = options;
+      const where = { ...rest, ...(lockTimeout !== undefined && { lockTimeoutMs: lockTimeout * 1000 }) };
       const node = await serve({ ...where, log: logger(log ?? 'info') });
       const stopped = new Promise<void>((resolve) => {
         for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());

@@ -49,6 +49,12 @@ export function parseCount(text: string): number {
   return n;
 }
 
+export function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0 && seconds <= 86_400)) throw new InvalidArgumentError('seconds, more than 0');
+  return seconds;
+}
+
 /** Repeatable on the command line, comma-separated in the environment. */
 export function parseNidMap(text: string, previous: Record<string, string> = {}): Record<string, string> {
   const map = { ...previous };

@@ -109,7 +109,7 @@ export interface Counters {
 
 export interface Engine {
   unmount(): Promise<void>;
-  counters(): Counters;
+  counters(): Promise<Counters>;
   abort(operation: number): void;
   /** The locks of this client, by target. */
   locks(options: ReportOptions): Promise<LockReport[]>;

@@ -89,8 +89,8 @@ export class Filesystem {
     await this.unmount();
   }
 
-  /** Requests by opcode and data errors since the mount. */
-  counters(): Counters {
+  /** Requests by opcode and data errors since the mount; after unmount, until then. */
+  counters(): Promise<Counters> {
     return this.#engine.counters();
   }
 

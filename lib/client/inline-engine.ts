@@ -110,7 +110,7 @@ export class InlineEngine implements Engine {
     }
   }
 
-  counters(): Counters {
+  async counters(): Promise<Counters> {
     return this.#session.counters();
   }
 

@@ -60,8 +60,8 @@ export interface NativeEndpoint {
   allocate(bytes: number): ArrayBuffer;
   /** `type` as in obd_cksum_types. -1 for segments that are not in live memory. */
   checksum(type: number): number;
-  /** To be called after a drain that found ControlWord.ATTENTION set. */
-  attend(): void;
+  /** To be called after a drain that found ControlWord.ATTENTION set. The numbers of released memory that is free now. */
+  attend(): number[];
   takeNotices(): Notice[];
   counters(): Record<
     | 'sendMessages'

@@ -4,6 +4,7 @@
  */
 import { errnoError, errnoName, LustreError } from '../runtime/errors.ts';
 import type { Logger, Runtime } from '../runtime/runtime.ts';
+import { type BorrowedMemory, loanOf } from './lent-memory.ts';
 import {
   ControlWord,
   EVENT_UNLINKED,
@@ -85,6 +86,8 @@ export class NativeLnetEndpoint implements Endpoint {
   readonly #bitsByNid = new Map<Nid, bigint>([[NID_ANY, nidToBits(NID_ANY)]]);
   readonly #lastErrors = new Map<Nid, Error>();
   readonly #peerDown: ((nid: Nid, reason: Error) => void)[] = [];
+  /** Pinned memory that another thread has lent, by its number. */
+  readonly #lent = new Map<number, BorrowedMemory>();
   /** PUTs and GETs under way: they keep the process alive. */
   #underWay = 0;
   #held = false;
@@ -179,6 +182,11 @@ export class NativeLnetEndpoint implements Endpoint {
     if (this.#finished) throw this.#shutDown('pin');
     const number = this.#native.pin(bytes);
     if (number < 0) throw this.#shutDown('pin');
+    const loan = loanOf(buffer);
+    if (loan !== undefined) {
+      loan.use();
+      this.#lent.set(number, loan);
+    }
     return new PinnedMemory(this, bytes, number, (memory) => this.#release(memory));
   }
 
@@ -299,7 +307,19 @@ export class NativeLnetEndpoint implements Endpoint {
   #release(memory: number): void {
     if (this.#finished) return;
     this.#native.release(memory);
-    if (this.#ring[ControlWord.ATTENTION] !== 0) this.#native.attend();
+    if (this.#ring[ControlWord.ATTENTION] !== 0) this.#attend();
+  }
+
+  /** Lets go of memory that the network has let go of. */
+  #attend(): void {
+    for (const number of this.#native.attend()) this.#unlend(number);
+  }
+
+  #unlend(number: number): void {
+    const loan = this.#lent.get(number);
+    if (loan === undefined) return;
+    this.#lent.delete(number);
+    loan.unuse();
   }
 
   #checkOpen(what: string): void {
@@ -332,14 +352,14 @@ export class NativeLnetEndpoint implements Endpoint {
     let read = ring[ControlWord.READ]!;
     for (let handled = 0; ; handled++) {
       if (read === Atomics.load(ring, ControlWord.WRITE)) {
-        if (ring[ControlWord.ATTENTION] !== 0) this.#native.attend();
+        if (ring[ControlWord.ATTENTION] !== 0) this.#attend();
         Atomics.store(ring, ControlWord.SLEEPING, 1);
         // Between the last look and falling asleep something may have come, and nobody would wake us for it.
         if (read === Atomics.load(ring, ControlWord.WRITE)) break;
         Atomics.store(ring, ControlWord.SLEEPING, 0);
       }
       if (handled >= BATCH_MAX) {
-        if (ring[ControlWord.ATTENTION] !== 0) this.#native.attend();
+        if (ring[ControlWord.ATTENTION] !== 0) this.#attend();
         setImmediate(() => this.#drain());
         break;
       }
@@ -430,6 +450,7 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#finished = true;
     this.#lastCounters = this.#native.counters();
     this.#native.finish();
+    for (const number of [...this.#lent.keys()]) this.#unlend(number);
     this.#closed?.();
   }
 

@@ -42,6 +42,8 @@ export interface ServerNodeOptions {
   readonly mgs?: boolean;
   /** Default true. */
   readonly mdt?: boolean;
+  /** How long a client has to give a lock back that another wants before it is evicted, milliseconds; default 100000. */
+  readonly lockTimeoutMs?: number;
   /** NIDs of the MGS when it is another node's. */
   readonly mgsNids?: readonly Nid[];
 }
@@ -221,6 +223,7 @@ class StartingNode {
       index,
       objects,
       store,
+      ...this.#lockTimeout(),
     });
     this.#later(ost.name, () => ost.stop());
     targets.add(ost);
@@ -237,11 +240,17 @@ class StartingNode {
       store,
       fsname: this.#options.fsname,
       statfs: () => storage.statfs('mdt0000'),
+      ...this.#lockTimeout(),
     });
     this.#later(mdt.name, () => mdt.stop());
     targets.add(mdt);
     this.#later(mdt.name, () => targets.remove(mdt.name));
     return mdt;
+  }
+
+  #lockTimeout(): { lockTimeoutMs?: number } {
+    const { lockTimeoutMs } = this.#options;
+    return lockTimeoutMs === undefined ? {} : { lockTimeoutMs };
   }
 
   /** Registers all targets, the MDT first, and has the MDT told of OSTs by its log from now on. */

@@ -150,7 +150,7 @@ describe('bytes that arrive damaged', () => {
         left.reads = 2;
         expect((await fs.readFile('/f')).equals(bytes)).toBe(true);
         expect(left).toEqual({ reads: 0, writes: 0 });
-        expect(fs.counters()).toMatchObject({ checksumErrors: 4, resends: 4 });
+        expect(await fs.counters()).toMatchObject({ checksumErrors: 4, resends: 4 });
       },
       { wrap: damaging(left) },
     );

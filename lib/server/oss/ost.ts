@@ -42,6 +42,8 @@ export interface OstOptions {
   readonly objects: ObjectStore;
   /** With OST_TABLES. The caller closes it, and `objects`, after `stop`. */
   readonly store: KeyValueStore;
+  /** How long a client has to give a lock back that another wants, milliseconds; default 100000. */
+  readonly lockTimeoutMs?: number;
   /** Bytes of bulk in work at a time; default 64 MiB. */
   readonly bulkMemory?: number;
 }
@@ -72,7 +74,12 @@ export async function createOst(options: OstOptions): Promise<Ost> {
     index,
     runtime,
     store: objects,
-    locks: new ServerNamespace({ name, runtime, lvb: (resource) => objectLvb(objects, { index }, resource) }),
+    locks: new ServerNamespace({
+      name,
+      runtime,
+      lvb: (resource) => objectLvb(objects, { index }, resource),
+      ...(options.lockTimeoutMs !== undefined && { timeoutMs: options.lockTimeoutMs }),
+    }),
     grants: new Grants(),
     commits: await CommitLog.open({ runtime, store, objects, clients }),
     space: await SpaceGauge.open(runtime, objects),

@@ -1,0 +1,138 @@
+/** Starts the thread of an engine (design: "Threads"): a worker of this process that runs engine-worker.ts. */
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { SessionOptions } from './client/connect.ts';
+import type { EngineSettings, FromEngine, ToEngine } from './client/engine-calls.ts';
+import type { EngineListener, EngineThread } from './client/worker-engine.ts';
+import { replyChannel, requestChannel } from './rpc/rpc-counters.ts';
+import { errorValue } from './runtime/error-values.ts';
+import { LustreError } from './runtime/errors.ts';
+import type { Logger } from './runtime/runtime.ts';
+
+/** What the program in the thread is given. */
+export interface EngineWorkerData {
+  readonly spec: string;
+  readonly options: Omit<SessionOptions, 'runtime' | 'network'>;
+  readonly settings: EngineSettings;
+  /** News that this side has not taken in yet; a program that computes takes in none. */
+  readonly backlog: Int32Array;
+}
+
+const channels = { request: requestChannel, reply: replyChannel } as const;
+
+/** Collects what is sent until the code that runs has returned, then hands it on in one piece. */
+export class Outbox<T> {
+  readonly #post: (messages: readonly T[]) => void;
+  #messages: T[] = [];
+
+  constructor(post: (messages: readonly T[]) => void) {
+    this.#post = post;
+  }
+
+  send(message: T): void {
+    if (this.#messages.push(message) === 1) process.nextTick(() => this.flush());
+  }
+
+  flush(): void {
+    const messages = this.#messages;
+    this.#messages = [];
+    if (messages.length > 0) this.#post(messages);
+  }
+}
+
+/** Runs `spec` in a thread. `log` gets what the engine logs; its level counts, also when it changes. */
+export function startEngineThread(
+  spec: string,
+  options: EngineWorkerData['options'],
+  log: Logger | undefined,
+  listener: EngineListener,
+): EngineThread {
+  const settings = (): EngineSettings => ({
+    logLevel: log?.level ?? 'silent',
+    traced: Object.values(channels).some((channel) => channel.hasSubscribers),
+  });
+  let current = settings();
+  const backlog = new Int32Array(new SharedArrayBuffer(4));
+  const workerData: EngineWorkerData = { spec, options, settings: current, backlog };
+  const worker = startWorker(workerData);
+  // Alive only while it is held.
+  worker.unref();
+  const outbox = new Outbox<ToEngine>((messages) => {
+    try {
+      worker.postMessage(messages);
+    } catch {
+      for (const message of messages) postOne(message);
+    }
+  });
+  /** Values that no thread can be given (functions, symbols) fail their own call only. */
+  const postOne = (message: ToEngine): void => {
+    try {
+      worker.postMessage([message]);
+    } catch (cause) {
+      if (message[0] !== 'call') throw cause;
+      const error = new LustreError('ERR_INVALID_ARG_TYPE', 'an argument is no plain value', {
+        syscall: message[2],
+        cause,
+      });
+      listener.onMessage(['failed', message[1], errorValue(error)]);
+    }
+  };
+  let failure: Error | undefined;
+  worker.on('error', (error) => {
+    failure = error;
+  });
+  const exited = new Promise<void>((resolve) => {
+    worker.once('exit', (code) => {
+      listener.onExit(failure ?? new Error(`exit code ${code}`));
+      resolve();
+    });
+  });
+  worker.on('message', (messages: readonly FromEngine[]) => {
+    for (const message of messages) {
+      if (message[0] === 'log') {
+        Atomics.sub(backlog, 0, 1);
+        if (log !== undefined) logLine(log, message[1]);
+      } else if (message[0] === 'trace') {
+        Atomics.sub(backlog, 0, 1);
+        channels[message[1]].publish(message[2]);
+      } else {
+        listener.onMessage(message);
+      }
+    }
+  });
+  return {
+    send(message) {
+      const now = settings();
+      if (now.logLevel !== current.logLevel || now.traced !== current.traced) {
+        current = now;
+        outbox.send(['settings', now]);
+      }
+      outbox.send(message);
+    },
+    hold: (busy) => (busy ? worker.ref() : worker.unref()),
+    async stop() {
+      worker.ref();
+      await worker.terminate();
+      await exited;
+    },
+  };
+}
+
+/** A line of the engine's log, on the caller's own logger: with its bindings, serializers and destination. */
+function logLine(log: Logger, line: string): void {
+  const { level, msg, ...fields } = JSON.parse(line) as { level: number; msg?: string };
+  const name = log.levels.labels[level] ?? 'info';
+  const write = log[name as 'info'];
+  write.call(log, fields, msg);
+}
+
+/** The built program, or its source by way of tsx where nothing is built. */
+function startWorker(workerData: EngineWorkerData): Worker {
+  // The program's own preloads and flags are not for this thread.
+  const settings = { name: 'lustre-engine', workerData, execArgv: [] };
+  const program = new URL(`./engine-worker${extname(import.meta.url)}`, import.meta.url);
+  if (program.pathname.endsWith('.js')) return new Worker(program, settings);
+  const tsx = import.meta.resolve('tsx/esm/api');
+  const start = `import('${tsx}').then(({ register }) => { register(); return import('${program}'); });`;
+  return new Worker(start, { ...settings, eval: true });
+}

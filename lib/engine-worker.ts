@@ -1,0 +1,86 @@
+/** The program of an engine's thread (design: "Threads"): mounts with a clock and a network of its own, then runs calls. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { pino } from 'pino';
+import { connectSession } from './client/connect.ts';
+import type { FromEngine, ToEngine } from './client/engine-calls.ts';
+import { EngineHost } from './client/engine-host.ts';
+import { InlineEngine } from './client/inline-engine.ts';
+import { type EngineWorkerData, Outbox } from './engine-thread.ts';
+import { createNativeNetwork } from './lnet/native-network.ts';
+import { type RpcTrace, replyChannel, requestChannel } from './rpc/rpc-counters.ts';
+import { errorValue } from './runtime/error-values.ts';
+import { nodeRuntime } from './runtime/runtime.ts';
+
+/** Log lines and traces that may wait for a program that computes; what exceeds it is dropped and counted. */
+const BACKLOG_MAX = 10_000;
+
+const { spec, options, settings, backlog } = workerData as EngineWorkerData;
+const port = parentPort!;
+const outbox = new Outbox<FromEngine>((messages) => port.postMessage(messages));
+let dropped = 0;
+
+function tell(message: FromEngine): void {
+  if (Atomics.load(backlog, 0) >= BACKLOG_MAX) {
+    dropped++;
+    return;
+  }
+  Atomics.add(backlog, 0, 1);
+  outbox.send(message);
+  if (dropped === 0) return;
+  const lost = dropped;
+  dropped = 0;
+  log.warn(`${lost} log lines or traces were dropped: the program took none in`);
+}
+
+const log = pino(
+  { level: settings.logLevel, base: null, timestamp: false },
+  { write: (line: string) => tell(['log', line]) },
+);
+const onRequest = (trace: unknown): void => tell(['trace', 'request', trace as RpcTrace]);
+const onReply = (trace: unknown): void => tell(['trace', 'reply', trace as RpcTrace]);
+
+let traced = false;
+function apply({ logLevel, traced: wanted }: typeof settings): void {
+  log.level = logLevel;
+  if (wanted === traced) return;
+  traced = wanted;
+  if (traced) {
+    requestChannel.subscribe(onRequest);
+    replyChannel.subscribe(onReply);
+  } else {
+    requestChannel.unsubscribe(onRequest);
+    replyChannel.unsubscribe(onReply);
+  }
+}
+
+function receive(host: EngineHost, message: ToEngine): void {
+  switch (message[0]) {
+    case 'call':
+      void host.call(message[1], message[2], message[3]);
+      break;
+    case 'abort':
+      host.abort(message[1]);
+      break;
+    case 'settings':
+      apply(message[1]);
+      break;
+    case 'unmount':
+      void host.unmount();
+      break;
+  }
+}
+
+apply(settings);
+// Keeps the thread alive: endpoints and timers do not.
+port.ref();
+try {
+  const runtime = nodeRuntime(log);
+  const session = await connectSession(spec, { ...options, runtime, network: createNativeNetwork(runtime) });
+  const host = new EngineHost(new InlineEngine(session), (message) => outbox.send(message));
+  port.on('message', (messages: readonly ToEngine[]) => {
+    for (const message of messages) receive(host, message);
+  });
+  outbox.send(['mounted']);
+} catch (error) {
+  outbox.send(['ended', undefined, errorValue(error)]);
+}
