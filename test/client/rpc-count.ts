@@ -2,10 +2,10 @@
 import type { Filesystem } from '../../lib/client/filesystem.ts';
 
 export async function rpcsOf(fs: Filesystem, work: () => Promise<unknown>): Promise<Record<string, number>> {
-  const before = { ...fs.counters().rpcs };
+  const before = { ...(await fs.counters()).rpcs };
   await work();
   const spent: Record<string, number> = {};
-  for (const [opcode, count] of Object.entries(fs.counters().rpcs)) {
+  for (const [opcode, count] of Object.entries((await fs.counters()).rpcs)) {
     const more = count - (before[opcode] ?? 0);
     if (more > 0 && opcode !== 'OBD_PING') spent[opcode] = more;
   }
