@@ -74,7 +74,7 @@ int Endpoint::put(const Operation& operation, std::uint64_t& object) {
     return start(md, operation, header, object);
   }();
   lock.unlock();
-  if (toFlush != nullptr) flush(toFlush, true);
+  flushOrDefer(toFlush, operation.later);
   return 0;
 }
 
@@ -89,8 +89,22 @@ int Endpoint::get(const Operation& operation, std::uint64_t& object) {
   header.handle = {config_.interfaceCookie, md->object};
   const ConnectionPtr toFlush = start(md, operation, header, object);
   lock.unlock();
-  if (toFlush != nullptr) flush(toFlush, true);
+  flushOrDefer(toFlush, operation.later);
   return 0;
+}
+
+void Endpoint::flushOrDefer(ConnectionPtr c, bool later) {
+  if (c == nullptr) return;
+  if (!later) {
+    flush(c, true);
+  } else if (std::find(sendLater_.begin(), sendLater_.end(), c) == sendLater_.end()) {
+    sendLater_.push_back(std::move(c));
+  }
+}
+
+void Endpoint::sendLater() {
+  for (const ConnectionPtr& c : sendLater_) flush(c, true);
+  sendLater_.clear();
 }
 
 Endpoint::ConnectionPtr Endpoint::start(Md* md, const Operation& operation, MessageHeader& header,

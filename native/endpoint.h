@@ -78,6 +78,7 @@ struct Operation {
   bool autoUnlink = false;
   bool before = false;
   bool ack = false;
+  bool later = false;  // what is sent waits for sendLater(), so that one call writes many messages
   const SegmentRef* segments = nullptr;
   std::size_t segmentCount = 0;
 };
@@ -104,6 +105,8 @@ class Endpoint {
   int put(const Operation& operation, std::uint64_t& object);
   int get(const Operation& operation, std::uint64_t& object);
   void unlink(std::uint64_t object);
+  // Sends what operations with `later` have queued.
+  void sendLater();
   int setLazyPortal(std::uint32_t portal);
 
   MemoryId addMemory(std::uint8_t* bytes, std::size_t length);
@@ -177,6 +180,7 @@ class Endpoint {
   void submitResponse(TxMessage* message);
   void wantFlush(const ConnectionPtr& c);
   void flush(const ConnectionPtr& c, bool ownerThread);
+  void flushOrDefer(ConnectionPtr c, bool later);
   void flushPending(Peer& peer);
   void failPending(Peer& peer, int error);
 
@@ -251,6 +255,7 @@ class Endpoint {
   Counters counters_;
   std::atomic<bool> threadWoken_ = false;
   std::atomic<std::thread::id> ioThread_;
+  std::vector<ConnectionPtr> sendLater_;  // the owner's thread only
 
   // ---- I/O thread only
   int epoll_ = -1;

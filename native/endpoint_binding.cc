@@ -51,6 +51,7 @@ static_assert(sizeof(SegmentRef) == 12 && offsetof(Scratch, segments) == 80);
 constexpr std::uint32_t kFlagAutoUnlink = 1;
 constexpr std::uint32_t kFlagBefore = 2;
 constexpr std::uint32_t kFlagAck = 4;
+constexpr std::uint32_t kFlagLater = 8;
 
 std::size_t pageRound(std::size_t bytes) {
   const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
@@ -103,6 +104,7 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint> {
   Napi::Value put(const Napi::CallbackInfo& info);
   Napi::Value get(const Napi::CallbackInfo& info);
   void unlink(const Napi::CallbackInfo& info);
+  void sendLater(const Napi::CallbackInfo& info);
   Napi::Value setLazyPortal(const Napi::CallbackInfo& info);
   Napi::Value pin(const Napi::CallbackInfo& info);
   void release(const Napi::CallbackInfo& info);
@@ -134,6 +136,7 @@ Napi::Function NativeEndpoint::define(Napi::Env env) {
                          InstanceMethod<&NativeEndpoint::put>("put"),
                          InstanceMethod<&NativeEndpoint::get>("get"),
                          InstanceMethod<&NativeEndpoint::unlink>("unlink"),
+                         InstanceMethod<&NativeEndpoint::sendLater>("sendLater"),
                          InstanceMethod<&NativeEndpoint::setLazyPortal>("setLazyPortal"),
                          InstanceMethod<&NativeEndpoint::pin>("pin"),
                          InstanceMethod<&NativeEndpoint::release>("release"),
@@ -283,6 +286,7 @@ Operation NativeEndpoint::operation() const {
   op.autoUnlink = (scratch_->flags & kFlagAutoUnlink) != 0;
   op.before = (scratch_->flags & kFlagBefore) != 0;
   op.ack = (scratch_->flags & kFlagAck) != 0;
+  op.later = (scratch_->flags & kFlagLater) != 0;
   op.segments = scratch_->segments;
   op.segmentCount = scratch_->segmentCount;
   return op;
@@ -316,6 +320,10 @@ Napi::Value NativeEndpoint::get(const Napi::CallbackInfo& info) {
 
 void NativeEndpoint::unlink(const Napi::CallbackInfo&) {
   if (endpoint_ != nullptr) endpoint_->unlink(scratch_->object);
+}
+
+void NativeEndpoint::sendLater(const Napi::CallbackInfo&) {
+  if (endpoint_ != nullptr) endpoint_->sendLater();
 }
 
 Napi::Value NativeEndpoint::setLazyPortal(const Napi::CallbackInfo& info) {

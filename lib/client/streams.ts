@@ -4,6 +4,10 @@ import type { FileHandle, StreamOptions } from './file-handle.ts';
 
 /** Large pieces: each is at least one whole RPC. */
 const HIGH_WATER_MARK = 4 << 20;
+/** The first read of a file, which for most files is the only one; its buffers are kept, at most so many. */
+const FIRST_READ = 1 << 20;
+const SPARE_MAX = 16;
+const spare: Buffer[] = [];
 /** Pieces of a write stream that go in one write. */
 const MERGE_MAX = 64;
 
@@ -11,7 +15,8 @@ export class LustreReadStream extends Readable {
   readonly #file: FileHandle;
   readonly #autoClose: boolean;
   #at: number;
-  readonly #end: number;
+  /** Of the last byte wanted. */
+  #end: number;
   bytesRead = 0;
 
   constructor(file: FileHandle, options: StreamOptions) {
@@ -29,18 +34,25 @@ export class LustreReadStream extends Readable {
   }
 
   override _read(size: number): void {
-    const want = Math.min(Math.max(size, 65536), this.#end - this.#at + 1);
+    const most = this.bytesRead === 0 ? Math.min(size, FIRST_READ) : size;
+    const want = Math.min(Math.max(most, 65536), this.#end - this.#at + 1);
     if (want <= 0) {
       this.push(null);
       return;
     }
-    // A fresh buffer each time: what was pushed belongs to the consumer.
-    const buffer = Buffer.allocUnsafeSlow(want);
+    const kept = want === FIRST_READ ? (spare.pop() ?? Buffer.allocUnsafeSlow(want)) : undefined;
+    const buffer = kept ?? Buffer.allocUnsafeSlow(want);
     this.#file.read(buffer, { position: this.#at }).then(
       ({ bytesRead }) => {
         this.#at += bytesRead;
         this.bytesRead += bytesRead;
-        this.push(bytesRead === 0 ? null : buffer.subarray(0, bytesRead));
+        // Only at the end of the file are there fewer bytes than were asked for.
+        if (bytesRead < want) this.#end = this.#at - 1;
+        // What is pushed belongs to the consumer: little is copied, and the buffer used again.
+        const whole = kept === undefined || bytesRead > FIRST_READ / 2;
+        const piece = whole ? buffer.subarray(0, bytesRead) : Buffer.from(buffer.subarray(0, bytesRead));
+        if (!whole && spare.length < SPARE_MAX) spare.push(kept);
+        this.push(bytesRead === 0 ? null : piece);
       },
       (error: Error) => this.destroy(error),
     );

@@ -55,7 +55,7 @@ export interface ImportView {
     generation: number,
     options: CallOptions,
     resend: boolean,
-    context: ErrorContext,
+    context: () => ErrorContext,
   ): Promise<void> | undefined;
   started(transmission: Transmission): void;
   ended(transmission: Transmission): void;
@@ -99,6 +99,8 @@ class ImportCall<F extends Format> {
   #sentAt = 0;
   #transmission: Transmission | undefined;
   #memory: Memory | undefined;
+  /** For errors; most calls need none. */
+  readonly #where = (): ErrorContext => this.#context();
 
   constructor(view: ImportView, format: F, request: RequestInputs<F>, options: CallOptions) {
     this.#view = view;
@@ -156,7 +158,7 @@ class ImportCall<F extends Format> {
     for (;;) {
       this.#options.signal?.throwIfAborted();
       for (;;) {
-        const wait = this.#view.ready(this.#generation, this.#options, this.#resend, this.#context());
+        const wait = this.#view.ready(this.#generation, this.#options, this.#resend, this.#where);
         if (wait === undefined) break;
         await wait;
         this.#options.signal?.throwIfAborted();

@@ -368,19 +368,19 @@ export class Import implements Caller {
     generation: number,
     options: CallOptions,
     resend: boolean,
-    context: ErrorContext,
+    context: () => ErrorContext,
   ): Promise<void> | undefined {
     const { state } = this;
     if (generation !== this.#generation)
       throw errnoError(Errno.EIO, {
-        ...context,
+        ...context(),
         hint: 'The server evicted this client; what it had is void',
       });
     if (state === 'FULL') return undefined;
-    if (state === 'CLOSED') throw this.#closedError(context);
+    if (state === 'CLOSED') throw this.#closedError(context());
     if (state === 'NEW')
-      throw errnoError(Errno.ENOTCONN, { ...context, hint: 'Call connect() before the first request' });
-    if (options.noDelay === true) throw errnoError(Errno.EAGAIN, context);
+      throw errnoError(Errno.ENOTCONN, { ...context(), hint: 'Call connect() before the first request' });
+    if (options.noDelay === true) throw errnoError(Errno.EAGAIN, context());
     const woken = this.#waiting.wait(resend, options.signal);
     if (state === 'IDLE') this.#dispatch('connect');
     return woken;

@@ -42,10 +42,15 @@ export class Slots {
     if (slot > this.#count) return;
     const next = this.#waiting.shift();
     if (next !== undefined) next(slot);
-    else {
-      this.#free.push(slot);
-      this.#free.sort((a, b) => b - a);
-    }
+    else this.#putBack(slot);
+  }
+
+  /** Where it belongs, so that the lowest is the last. */
+  #putBack(slot: number): void {
+    let at = this.#free.length;
+    this.#free.push(slot);
+    for (; at > 0 && this.#free[at - 1]! < slot; at--) this.#free[at] = this.#free[at - 1]!;
+    this.#free[at] = slot;
   }
 
   /** After a connect that granted another number. Slots in use above it end when they are given back. */

@@ -52,6 +52,8 @@ export interface NativeEndpoint {
   put(): number;
   get(): number;
   unlink(): void;
+  /** Sends what was queued by operations with ScratchFlag.LATER. */
+  sendLater(): void;
   setLazyPortal(portal: number): number;
   /** Keeps the buffer alive until `release` and the last operation on it. The memory's number, or -1. */
   pin(bytes: Uint8Array): number;
@@ -145,7 +147,7 @@ export const ScratchWord = {
   SEGMENTS: 20,
 } as const;
 
-export const ScratchFlag = { AUTO_UNLINK: 1, BEFORE: 2, ACK: 4 } as const;
+export const ScratchFlag = { AUTO_UNLINK: 1, BEFORE: 2, ACK: 4, LATER: 8 } as const;
 export const THRESHOLD_INFINITE = 0xffff_ffff;
 export const PID_ANY = 0xffff_ffff;
 export const SEGMENTS_MAX = 256;

@@ -4,6 +4,7 @@
  */
 import { errnoError, errnoName, LustreError } from '../runtime/errors.ts';
 import type { Logger, Runtime } from '../runtime/runtime.ts';
+import { KnownNids } from './known-nids.ts';
 import { type BorrowedMemory, loanOf } from './lent-memory.ts';
 import {
   ControlWord,
@@ -22,6 +23,8 @@ import {
   SEGMENTS_MAX,
   THRESHOLD_INFINITE,
 } from './native-addon.ts';
+import { NativeHandle } from './native-handle.ts';
+import { PinnedMemory } from './native-memory.ts';
 import type {
   ChecksumName,
   Endpoint,
@@ -38,35 +41,17 @@ import type {
   PutOptions,
   Segment,
 } from './network.ts';
-import { LNET_PID_LUSTRE, NID_ANY, type Nid, nidFromBits, nidToBits, parseNid } from './nid.ts';
+import { LNET_PID_LUSTRE, NID_ANY, type Nid, nidFromBits, parseNid } from './nid.ts';
 import { ping } from './ping.ts';
 
 /** Events handled before the event loop has its turn again. */
 const BATCH_MAX = 512;
+/** Messages that wait for each other to be sent by one system call: few, so that the peer has work meanwhile. */
+const SENDS_MAX = 8;
 /** NIDs remembered in both forms; peers choose the ones that come in, so there is an end. */
 const NID_CACHE_MAX = 4096;
 const eventNames: readonly LnetEventType[] = ['put', 'get', 'send', 'ack', 'reply', 'unlink'];
 const checksumTypes: Record<ChecksumName, number> = { crc32: 1, adler32: 2, crc32c: 4 };
-
-class PinnedMemory implements Memory {
-  readonly bytes: Uint8Array;
-  readonly number: number;
-  readonly endpoint: object;
-  #release: ((memory: number) => void) | undefined;
-
-  constructor(endpoint: object, bytes: Uint8Array, number: number, release: (memory: number) => void) {
-    this.endpoint = endpoint;
-    this.bytes = bytes;
-    this.number = number;
-    this.#release = release;
-  }
-
-  release(): void {
-    const release = this.#release;
-    this.#release = undefined;
-    release?.(this.number);
-  }
-}
 
 export class NativeLnetEndpoint implements Endpoint {
   readonly nid: Nid;
@@ -76,14 +61,17 @@ export class NativeLnetEndpoint implements Endpoint {
   readonly #runtime: Runtime;
   readonly #log: Logger;
   readonly #ring: Int32Array;
+  /** The same memory, for the 64-bit words of events. */
+  readonly #ringBig: BigUint64Array;
   readonly #mask: number;
   readonly #big: BigUint64Array;
   readonly #words: Uint32Array;
   readonly #handlers: (LnetHandler | undefined)[] = [];
   readonly #generations: number[] = [];
   readonly #freeSlots: number[] = [];
-  readonly #nidByBits = new Map<bigint, Nid>();
-  readonly #bitsByNid = new Map<Nid, bigint>([[NID_ANY, nidToBits(NID_ANY)]]);
+  /** By slot: a PUT or GET, which keeps the process alive. */
+  readonly #sending: boolean[] = [];
+  readonly #nids = new KnownNids(NID_CACHE_MAX);
   readonly #lastErrors = new Map<Nid, Error>();
   readonly #peerDown: ((nid: Nid, reason: Error) => void)[] = [];
   /** Pinned memory that another thread has lent, by its number. */
@@ -91,8 +79,14 @@ export class NativeLnetEndpoint implements Endpoint {
   /** PUTs and GETs under way: they keep the process alive. */
   #underWay = 0;
   #held = false;
-  #drainPlanned = false;
+  #planned = false;
   #microtasks = 0;
+  /** Something was sent in this turn: what follows it goes together. */
+  #bursting = false;
+  /** Messages queued and not yet given to the sockets. */
+  #unsent = 0;
+  readonly #catchUp = (): void => this.#settle();
+  readonly #unlink = (low: number, high: number): void => this.#unlinkObject(low, high);
   #closing: Promise<void> | undefined;
   #closed: (() => void) | undefined;
   #finished = false;
@@ -106,6 +100,7 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#log = runtime.log.child({ nid });
     this.#native = new addon.NativeEndpoint(options, () => this.#drain());
     this.#ring = new Int32Array(this.#native.ring);
+    this.#ringBig = new BigUint64Array(this.#native.ring);
     this.#mask = options.ringEntries - 1;
     this.#big = new BigUint64Array(this.#native.scratch, 0, 5);
     this.#words = new Uint32Array(this.#native.scratch);
@@ -127,7 +122,7 @@ export class NativeLnetEndpoint implements Endpoint {
       (entry.autoUnlink ? ScratchFlag.AUTO_UNLINK : 0) |
       (entry.position === 'before' ? ScratchFlag.BEFORE : 0);
     this.#writeSegments(entry.segments);
-    const slot = this.#claim(handler);
+    const slot = this.#claim(handler, false);
     return this.#started(slot, this.#native.attach(), 'attach', entry.peer.nid);
   }
 
@@ -139,9 +134,9 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#words[ScratchWord.PORTAL] = options.portal;
     this.#words[ScratchWord.OFFSET] = options.offset ?? 0;
     this.#words[ScratchWord.OPTIONS] = 0;
-    this.#words[ScratchWord.FLAGS] = options.ack === true ? ScratchFlag.ACK : 0;
+    this.#words[ScratchWord.FLAGS] = this.#when() | (options.ack === true ? ScratchFlag.ACK : 0);
     this.#writeSegments(options.segments);
-    const slot = this.#claim(this.#counted(handler));
+    const slot = this.#claim(handler, true);
     return this.#sent(slot, this.#native.put(), 'put', options.peer.nid);
   }
 
@@ -152,9 +147,9 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#words[ScratchWord.PORTAL] = options.portal;
     this.#words[ScratchWord.OFFSET] = options.offset ?? 0;
     this.#words[ScratchWord.OPTIONS] = 0;
-    this.#words[ScratchWord.FLAGS] = 0;
+    this.#words[ScratchWord.FLAGS] = this.#when();
     this.#writeSegments(options.segments);
-    const slot = this.#claim(this.#counted(handler));
+    const slot = this.#claim(handler, true);
     return this.#sent(slot, this.#native.get(), 'get', options.peer.nid);
   }
 
@@ -217,6 +212,7 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#closing ??= new Promise((resolve) => {
       this.#closed = resolve;
       this.#native.hold();
+      this.#send();
       this.#native.beginClose();
     });
     return this.#closing;
@@ -225,7 +221,7 @@ export class NativeLnetEndpoint implements Endpoint {
   // ---- operations
 
   #writePeer(peer: ProcessId, defaultPid: number): void {
-    this.#big[ScratchBig.PEER] = this.#bitsOf(peer.nid);
+    this.#big[ScratchBig.PEER] = this.#nids.bitsOf(peer.nid);
     this.#words[ScratchWord.PEER_PID] = peer.pid ?? defaultPid;
   }
 
@@ -254,9 +250,10 @@ export class NativeLnetEndpoint implements Endpoint {
     }
   }
 
-  #claim(handler: LnetHandler): number {
+  #claim(handler: LnetHandler, sending: boolean): number {
     const slot = this.#freeSlots.pop() ?? this.#handlers.length;
     this.#handlers[slot] = handler;
+    this.#sending[slot] = sending;
     const generation = ((this.#generations[slot] ?? 0) + 1) >>> 0;
     this.#generations[slot] = generation;
     this.#words[ScratchWord.HANDLER] = slot;
@@ -277,31 +274,28 @@ export class NativeLnetEndpoint implements Endpoint {
     }
     const low = this.#words[ScratchWord.OBJECT_LOW]!;
     const high = this.#words[ScratchWord.OBJECT_HIGH]!;
-    this.#planDrain();
-    return {
-      unlink: () => {
-        if (this.#finished) return;
-        this.#words[ScratchWord.OBJECT_LOW] = low;
-        this.#words[ScratchWord.OBJECT_HIGH] = high;
-        this.#native.unlink();
-        this.#planDrain();
-      },
-    };
+    this.#plan();
+    return new NativeHandle(this.#unlink, low, high);
+  }
+
+  #unlinkObject(low: number, high: number): void {
+    if (this.#finished) return;
+    this.#words[ScratchWord.OBJECT_LOW] = low;
+    this.#words[ScratchWord.OBJECT_HIGH] = high;
+    this.#native.unlink();
+    this.#plan();
   }
 
   #sent(slot: number, status: number, what: string, nid: Nid): MdHandle {
-    if (status === 0 && this.#underWay++ === 0 && !this.#held) {
-      this.#held = true;
-      this.#native.hold();
+    if (status === 0) {
+      if (this.#bursting && ++this.#unsent >= SENDS_MAX) this.#send();
+      this.#bursting = true;
+      if (this.#underWay++ === 0 && !this.#held) {
+        this.#held = true;
+        this.#native.hold();
+      }
     }
     return this.#started(slot, status, what, nid);
-  }
-
-  #counted(handler: LnetHandler): LnetHandler {
-    return (event) => {
-      if (event.unlinked) this.#underWay--;
-      handler(event);
-    };
   }
 
   #release(memory: number): void {
@@ -332,17 +326,34 @@ export class NativeLnetEndpoint implements Endpoint {
 
   // ---- completions
 
-  /** Events that an operation completed on this very thread wake nobody: a microtask sees to them. */
-  #planDrain(): void {
-    if (this.#drainPlanned || this.#finished) return;
-    if (this.#ring[ControlWord.WRITE] === this.#ring[ControlWord.READ]) return;
-    this.#drainPlanned = true;
-    const drain = () => {
-      this.#drainPlanned = false;
-      this.#drain();
-    };
-    if (++this.#microtasks % BATCH_MAX === 0) setImmediate(drain);
-    else queueMicrotask(drain);
+  /** The first message of a turn goes at once. */
+  #when(): number {
+    return this.#bursting ? ScratchFlag.LATER : 0;
+  }
+
+  /** Messages that were queued, and events that an operation completed on this very thread (they wake nobody), are seen to
+   * when what runs now and what follows from it at once has said all that it has to say. */
+  #plan(): void {
+    if (this.#planned || this.#finished) return;
+    if (!this.#bursting && this.#ring[ControlWord.WRITE] === this.#ring[ControlWord.READ]) return;
+    this.#planned = true;
+    // Not queueMicrotask, which makes an AsyncResource each time.
+    if (++this.#microtasks % BATCH_MAX === 0) setImmediate(this.#catchUp);
+    else void resolved.then(this.#catchUp);
+  }
+
+  #settle(): void {
+    this.#planned = false;
+    this.#bursting = false;
+    if (this.#finished) return;
+    this.#send();
+    if (this.#ring[ControlWord.WRITE] !== this.#ring[ControlWord.READ]) this.#drain();
+  }
+
+  #send(): void {
+    if (this.#unsent === 0) return;
+    this.#unsent = 0;
+    this.#native.sendLater();
   }
 
   #drain(): void {
@@ -391,7 +402,10 @@ export class NativeLnetEndpoint implements Endpoint {
     const event = this.#readEvent(at, eventNames[type]!);
     Atomics.store(ring, ControlWord.READ, next);
     if (handler === undefined || !current) return;
-    if (event.unlinked) this.#free(slot);
+    if (event.unlinked) {
+      if (this.#sending[slot] === true) this.#underWay--;
+      this.#free(slot);
+    }
     try {
       handler(event);
     } catch (error) {
@@ -404,18 +418,19 @@ export class NativeLnetEndpoint implements Endpoint {
     return {
       type,
       status: ring[at + EventWord.STATUS]!,
-      initiator: {
-        nid: this.#nidOf(ring[at + EventWord.INITIATOR_LOW]!, ring[at + EventWord.INITIATOR_HIGH]!),
-        pid: ring[at + EventWord.INITIATOR_PID]! >>> 0,
-      },
+      initiator: { nid: this.#initiatorAt(at), pid: ring[at + EventWord.INITIATOR_PID]! >>> 0 },
       target: this.nid,
-      matchBits: join64(ring[at + EventWord.MATCH_BITS_LOW]!, ring[at + EventWord.MATCH_BITS_HIGH]!),
-      hdrData: join64(ring[at + EventWord.HDR_DATA_LOW]!, ring[at + EventWord.HDR_DATA_HIGH]!),
+      matchBits: this.#ringBig[(at + EventWord.MATCH_BITS_LOW) >> 1]!,
+      hdrData: this.#ringBig[(at + EventWord.HDR_DATA_LOW) >> 1]!,
       offset: ring[at + EventWord.OFFSET]! >>> 0,
       rlength: ring[at + EventWord.RLENGTH]! >>> 0,
       mlength: ring[at + EventWord.MLENGTH]! >>> 0,
       unlinked: (ring[at + EventWord.TYPE]! & EVENT_UNLINKED) !== 0,
     };
+  }
+
+  #initiatorAt(at: number): Nid {
+    return this.#nids.nidOf(this.#ringBig[(at + EventWord.INITIATOR_LOW) >> 1]!);
   }
 
   #onNotice(notice: Notice): void {
@@ -453,31 +468,6 @@ export class NativeLnetEndpoint implements Endpoint {
     for (const number of [...this.#lent.keys()]) this.#unlend(number);
     this.#closed?.();
   }
-
-  // ---- NIDs
-
-  #bitsOf(nid: Nid): bigint {
-    let bits = this.#bitsByNid.get(nid);
-    if (bits === undefined) {
-      bits = nidToBits(nid);
-      if (this.#bitsByNid.size >= NID_CACHE_MAX) this.#bitsByNid.clear();
-      this.#bitsByNid.set(nid, bits);
-    }
-    return bits;
-  }
-
-  #nidOf(low: number, high: number): Nid {
-    const bits = join64(low, high);
-    let nid = this.#nidByBits.get(bits);
-    if (nid === undefined) {
-      nid = nidFromBits(bits);
-      if (this.#nidByBits.size >= NID_CACHE_MAX) this.#nidByBits.clear();
-      this.#nidByBits.set(bits, nid);
-    }
-    return nid;
-  }
 }
 
-function join64(low: number, high: number): bigint {
-  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
-}
+const resolved = Promise.resolve();

@@ -2,7 +2,7 @@
  * What every layer is handed instead of the clock, the timers, the random source and the log, so that sim/
  * can run the same code in virtual time from a seed. Only cli/ and index.ts make a real one.
  */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 import { type Logger, pino } from 'pino';
 
 export type { Logger };
@@ -53,7 +53,24 @@ export function nodeRuntime(log: Logger = pino({ level: 'silent' })): Runtime {
       timer.unref();
       return { cancel: () => clearTimeout(timer) };
     },
-    random: (n) => randomBytes(n),
+    random: pooledRandom,
     log,
   };
+}
+
+const POOL = 4096;
+const pool = new Uint8Array(POOL);
+let taken = POOL;
+
+/** Few bytes at a time come out of a pool, since each call of the generator costs microseconds; none is given twice. */
+function pooledRandom(n: number): Uint8Array {
+  if (n > POOL / 8) return randomBytes(n);
+  if (taken + n > POOL) {
+    randomFillSync(pool);
+    taken = 0;
+  }
+  const bytes = pool.slice(taken, taken + n);
+  pool.fill(0, taken, taken + n);
+  taken += n;
+  return bytes;
 }

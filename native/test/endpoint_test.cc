@@ -66,6 +66,34 @@ TEST_CASE("many PUTs and GETs both ways at once, a small ring, every event once"
   other.join();
 }
 
+TEST_CASE("messages for later wait for sendLater, and go by one call") {
+  Node b(kNidB);
+  Node a(kNidA, {{kNidB, b.address(kNidB)}});
+  std::vector<std::uint8_t> sink(4096);
+  const SegmentRef into{b.endpoint->addMemory(sink.data(), sink.size()), 0, 4096};
+  Operation entry = b.operation(kNidAny, 1, &into, 1);
+  entry.options = option::kPut;
+  std::uint64_t object = 0;
+  REQUIRE(b.endpoint->attach(entry, object) == 0);
+  std::vector<std::uint8_t> bytes(64, 7);
+  const SegmentRef from{a.endpoint->addMemory(bytes.data(), bytes.size()), 0, 64};
+  Operation first = a.operation(kNidB, 2, &from, 1);
+  first.ack = true;
+  REQUIRE(a.endpoint->put(first, object) == 0);
+  REQUIRE(a.until([&] { return a.ended(2); }));
+  const auto calls = a.endpoint->counters().sendMessages.load();
+  for (std::uint32_t i = 0; i < 5; ++i) {
+    Operation op = a.operation(kNidB, 10 + i, &from, 1);
+    op.later = true;
+    REQUIRE(a.endpoint->put(op, object) == 0);
+  }
+  CHECK(a.endpoint->counters().sendMessages.load() == calls);
+  a.endpoint->sendLater();
+  REQUIRE(a.until([&] { return a.ended(14); }));
+  CHECK(a.endpoint->counters().sendMessages.load() == calls + 5);
+  REQUIRE(b.until([&] { return b.count(1) == 6; }));
+}
+
 TEST_CASE("a kernel's conversation from a raw socket: HELLO, ping, PUT with cookie, keepalive") {
   Node a(kNidA);
   std::vector<std::uint8_t> sink(1 << 20);
