@@ -1,0 +1,84 @@
+/** Two requests for the same purpose, field by field: ours and the kernel client's. */
+import { fieldsOf } from '../../lib/cli/decode/values.ts';
+import { MEANT, NOT_ASKED } from './differences.ts';
+import { purposeText } from './recording.ts';
+import { handlesOf, type Match, type ReplayPeer } from './replay-peer.ts';
+
+/** A field in which ours differs. */
+export interface Difference {
+  readonly purpose: string;
+  readonly operation: string;
+  readonly field: string;
+  readonly ours: string;
+  readonly theirs: string;
+}
+
+/** Chosen by each client for itself: mapped, or not to be compared at all. */
+const OWN = new RegExp(
+  [
+    // Which of its requests this is, and where its answer goes.
+    '^ptlrpc_body\\.pb_(mbits|last_xid|last_seen|tag|uid|gid|jobid|conn_cnt|transno|slv|limit|timeout)$',
+    // The connection of a callback, the client's name.
+    '^(conn|cluuid|conn_handle)$',
+    '^dlm_req\\.lock_handle$',
+  ].join('|'),
+);
+/** Seconds that virtual time may be away from the recording's. */
+const CLOCK = 60n;
+
+export function differencesOf(match: Match): Difference[] {
+  const { exchange, request, purpose } = match;
+  if (match.again) return [];
+  const ours = shape(match.request, match.portal);
+  const theirs = shape(exchange.request, exchange.header.portal);
+  const found: Difference[] = [];
+  const differ = (field: string, a: string, b: string): void => {
+    found.push({ purpose: purposeText(purpose), operation: purpose.operation, field, ours: a, theirs: b });
+  };
+  for (const field of new Set([...ours.keys(), ...theirs.keys()])) {
+    const [a = 'absent', b = 'absent'] = [ours.get(field), theirs.get(field)];
+    if (a !== b && !OWN.test(field) && !sameTime(field, a, b)) differ(field, a, b);
+  }
+  const [a, b] = [handlesOf(request).length, handlesOf(exchange.request).length];
+  if (a !== b) differ('handles', String(a), String(b));
+  const [sent, fetched] = [match.bulk, exchange.gets.map(({ bytes }) => bytes)];
+  if (!sent.every((bytes, i) => Buffer.compare(bytes, fetched[i] ?? new Uint8Array(0)) === 0))
+    differ('bulk', `${sent.length} pieces`, 'other bytes');
+  return found;
+}
+
+function shape(request: Match['request'], portal: number): Map<string, string> {
+  const { message } = request;
+  return new Map([
+    ['portal', String(portal)],
+    ['lm_flags', String(message.flags)],
+    ['lm_repsize', String(message.repsize)],
+    ['lm_secflvr', message.secflvr.toString(16)],
+    ['buffers', message.buffers.map((buffer) => buffer.length).join(' ')],
+    ...fieldsOf(request.values),
+  ]);
+}
+
+/** Times are those of the step, give or take what virtual time is off. */
+function sameTime(field: string, a: string, b: string): boolean {
+  if (!/(time|_fid_time)$/.test(field)) return false;
+  const [x, y] = [a, b].map((text) => (/^(0x[\da-f]+|\d+)/.exec(text) ?? ['0'])[0]).map(BigInt);
+  const away = x! - y!;
+  return x! > 0n && y! > 0n && away < CLOCK && away > -CLOCK;
+}
+
+/** Fields in which our requests differ from the kernel's without a row in the table that says why. */
+export function unexplainedDifferences(peer: ReplayPeer): string[] {
+  return peer.matches
+    .flatMap(differencesOf)
+    .filter(({ operation, field }) => !MEANT.some((m) => m.operation.test(operation) && m.field.test(field)))
+    .map(({ purpose, field, ours, theirs }) => `${purpose}: ${field} is ${ours}, the kernel's ${theirs}`);
+}
+
+/** Requests of the kernel client that ours does without, without a row in the table that says why. */
+export function unexplainedOmissions(peer: ReplayPeer): string[] {
+  return peer
+    .unused()
+    .map(({ frame, purpose }) => `${purposeText(purpose)} (frame ${frame})`)
+    .filter((text) => !NOT_ASKED.some(({ purpose }) => purpose.test(text)));
+}

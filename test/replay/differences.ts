@@ -1,0 +1,162 @@
+/** Where our client differs from a 2.17 kernel client on purpose, and why: what is not in these tables fails the test. */
+
+/** Fields of requests that both send. */
+export interface Meant {
+  readonly operation: RegExp;
+  readonly field: RegExp;
+  readonly why: string;
+}
+
+/** Requests that only the kernel client sends. */
+export interface NotAsked {
+  readonly purpose: RegExp;
+  readonly why: string;
+}
+
+export const MEANT: readonly Meant[] = [
+  {
+    operation: /./,
+    field: /^ptlrpc_body\.pb_(status|flags)$/,
+    why: "a kernel puts the asking process's id into pb_status and says with a flag that uid and gid are filled in; servers use them for job statistics only",
+  },
+  {
+    operation: /./,
+    field: /^lm_repsize$/,
+    why: 'room for replies is each client’s own choice; a reply that is longer is asked for again',
+  },
+  {
+    operation: /_CONNECT$/,
+    field: /^connect_data\./,
+    why: 'we ask for the features that we have: lib/client/connect-flags.ts names the others; a kernel asks an OST with what is left in the structure from the MDT',
+  },
+  {
+    operation: /^LLOG_ORIGIN_HANDLE_CREATE/,
+    field: /^mdt_body\.mbo_(capability|suppgid)$/,
+    why: 'whose capabilities these are is of no interest to the MGS: it reads the log’s name',
+  },
+  {
+    operation: /^LDLM_ENQUEUE (getattr|lookup|open)|^MDS_GETATTR/,
+    field: /(mbo|cr)_suppgid2?$/,
+    why: 'a kernel names group 0 for root without asking whether it helps; root needs none',
+  },
+  {
+    operation: /^MDS_REINT create/,
+    field: /^(buffers|eadata|rec_reint\.cr_(bias|flags_h))$/,
+    why: 'a default layout of directories is not inherited',
+  },
+  {
+    operation: /creat|create/,
+    field: /^rec_reint\.cr_fid2$/,
+    why: 'FIDs are each client’s own: ours has used one more or less of its sequence',
+  },
+  {
+    operation: /^(MDS_REINT|LDLM_ENQUEUE open)/,
+    field: /^(handles|buffers|dlm_req\.lock_count)$/,
+    why: 'which locks a request conflicts with depends on what was cached before it',
+  },
+  {
+    operation: /^MDS_REINT unlink/,
+    field: /^rec_reint\.ul_fid2$/,
+    why: 'the removed object is a hint to the server: ours removes a name without looking it up first',
+  },
+  {
+    operation: /^MDS_REINT rename/,
+    field: /^portal$/,
+    why: 'portal 13 is for clients that were granted data on MDT (guide 09 §1.1), which we do not ask for',
+  },
+  {
+    operation: /^LDLM_ENQUEUE (getattr|lookup|open)/,
+    field:
+      /^(ldlm_intent\.opc|name|buffers|mdt_body\.mbo_fid2|rec_reint\.cr_(fid2|flags_[lh]|mode)|dlm_req\.lock_desc\.l_policy_data\..*)$/,
+    why: 'stand-ins: a kernel opens by FID what it has cached, and asks for attributes where ours only passes through',
+  },
+  {
+    operation: /^MDS_GETATTR$/,
+    field: /^(portal|buffers|name|ptlrpc_body\.pb_opc|mdt_body\.mbo_(fid1|eadatasize))$/,
+    why: 'a layout is asked of the file by FID; `lfs getstripe` opens the directory and asks by name',
+  },
+  {
+    operation: /^LDLM_ENQUEUE$/,
+    field: /^dlm_req\.(lock_flags|lock_desc\.l_policy_data\..*)$/,
+    why: 'ours locks the bytes that it reads, for the server to extend; a kernel asks for all with NO_EXPANSION unset after a glimpse',
+  },
+  {
+    operation: /^OST_(READ|WRITE)/,
+    field: /^ost_body\.oa\.o_(valid|mode|flags|nlink|blocks|grant|[mc]time)$/,
+    why: 'no checksums here, as the servers of the recordings took T10 for the default; dirty and granted bytes are a cache’s own; OSTs take the times of a read from o_atime alone',
+  },
+  {
+    operation: /^OST_(READ|WRITE)/,
+    field: /^(niobuf_remote\..*|buffers|short_io|bulk)$/,
+    why: 'kernels read and write whole pages of their cache, ours the bytes that were asked for',
+  },
+  {
+    operation: /^MDS_READPAGE/,
+    field: /^mdt_body\.mbo_nlink$/,
+    why: 'ours asks for little first: most directories are short',
+  },
+  {
+    operation: /^MDS_CLOSE/,
+    field: /^(rec_reint\.sa_(valid|size|blocks|bias|atime)|mdt_epoch\.mio_open_handle)$/,
+    why: 'sizes at close are a hint (LSOM): each tells what it knows; a directory has none to tell',
+  },
+];
+
+export const NOT_ASKED: readonly NotAsked[] = [
+  {
+    purpose: /config lab 2 |MGS_CONFIG_READ/,
+    why: 'the imperative recovery table is not followed',
+  },
+  {
+    purpose: /MDS_STATFS/,
+    why: 'a kernel looks at the MDTs’ space when it mounts, for the placement of directories',
+  },
+  {
+    purpose: /MDS_GETATTR {2}\[0x200000007:0x1:0x0\]/,
+    why: 'the root’s attributes are asked when somebody wants them, with a lock',
+  },
+  {
+    purpose: /FLD_QUERY/,
+    why: 'which MDT gave a FID’s name is known; ours asks when an object is elsewhere',
+  },
+  {
+    purpose: /LDLM_ENQUEUE (getattr|lookup|open)/,
+    why: 'a path’s directories are passed through without their attributes, and a name that goes is not looked up',
+  },
+  {
+    purpose: /LDLM_ENQUEUE {2}\[.*PR 0-end/,
+    why: 'a kernel asks for the size before it writes; ours only where the size matters',
+  },
+  {
+    purpose: /OST_SYNC/,
+    why: 'what was written when the file was closed is on its way to the disk: `sync` was not called here',
+  },
+  {
+    purpose: /LDLM_ENQUEUE getxattr/,
+    why: 'a kernel asks for security.capability before writing, ours for attributes that programs want',
+  },
+  {
+    purpose: /OST_(READ|WRITE)/,
+    why: 'a page that is written in part is read first, and leaves the cache as one: ours writes the bytes through',
+  },
+  {
+    purpose: /LDLM_ENQUEUE open|MDS_CLOSE/,
+    why: '`lfs` and the shell open files and directories that ours has no need to open',
+  },
+  {
+    purpose: /MDS_GETATTR {2}\[0x200000403:0x4:0x0\]/,
+    why: 'a symlink’s target never changes: it is remembered',
+  },
+  {
+    purpose: /MDS_BATCH/,
+    why: 'a kernel reads ahead the attributes of a directory’s entries',
+  },
+  {
+    purpose: /0x240000402:0x| d50$| d50 /,
+    why: 'the fifty files of d50 lie on MDT1, where our mkdir would not put them',
+  },
+  {
+    purpose: /OST_GETATTR|OST_SETATTR/,
+    why: 'sizes and times go with locks',
+  },
+];

@@ -1,0 +1,28 @@
+/**
+ * Our client does what the notes of the captures document, against the kernel servers' recorded replies: with the documented
+ * results, and with the kernel client's requests but for what `differences.ts` explains.
+ */
+import { describe, expect, it } from 'vitest';
+import { capture } from '../cli/captures.ts';
+import { unexplainedDifferences, unexplainedOmissions } from './comparison.ts';
+import { type Replay, replay } from './replay.ts';
+import { mountAndSpace } from './scripts/01-mount.ts';
+import { namespace } from './scripts/02-namespace.ts';
+
+const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>])[] = [
+  ['01-mount-df-umount', mountAndSpace],
+  ['02-namespace', namespace],
+];
+
+describe('replayed captures', () => {
+  for (const [name, script] of scripts) {
+    it.skipIf(capture(name) === '')(name, async () => {
+      const peer = await replay(capture(name), script);
+      expect(unexplainedDifferences(peer)).toEqual([]);
+      expect(unexplainedOmissions(peer)).toEqual([]);
+      expect(peer.callbackStatus.filter(({ status }) => status !== 0)).toEqual([]);
+      const kept = [...peer.granted].filter((handle) => !peer.cancelled.has(handle));
+      expect(kept).toEqual([]);
+    });
+  }
+});

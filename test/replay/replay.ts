@@ -1,0 +1,76 @@
+/** Our client against a recording: virtual time, the clock set to the recording's, a step at a time. */
+
+import { connectSession } from '../../lib/client/connect.ts';
+import { Filesystem } from '../../lib/client/filesystem.ts';
+import { InlineEngine } from '../../lib/client/inline-engine.ts';
+import type { Session } from '../../lib/client/session.ts';
+import { createSimulation } from '../../lib/sim/simulation.ts';
+import { type Recording, readRecording, type Step } from './recording.ts';
+import { ReplayPeer } from './replay-peer.ts';
+
+export interface Replay {
+  readonly recording: Recording;
+  readonly peer: ReplayPeer;
+  readonly session: Session;
+  readonly filesystem: Filesystem;
+  /** Goes on to the step whose command begins so (the `nth` of them), and does what it documents. */
+  step<T>(command: string, work: () => Promise<T>): Promise<T>;
+  /** What the notes do between many steps: gives all locks back. */
+  dropLocks(): Promise<void>;
+}
+
+/** Mounts at the step that mounts, runs `work`, unmounts. */
+export async function replay(path: string, work: (replay: Replay) => Promise<void>): Promise<ReplayPeer> {
+  const recording = await readRecording(path);
+  const sim = createSimulation({ seed: 1 });
+  const endpoint = await sim.network.open({ nid: recording.server });
+  const peer = new ReplayPeer(recording, endpoint);
+  const play = (async () => {
+    let offset = 0;
+    let at = -1;
+    const enter = (command: string): Step => {
+      const next = recording.steps.findIndex((step, i) => i > at && step.command.includes(command));
+      if (next < 0) throw new Error(`${recording.name} has no step '${command}' behind step ${at}`);
+      at = next;
+      const step = recording.steps[next]!;
+      offset = step.time + 1000 - sim.runtime.now();
+      peer.enter(step);
+      return step;
+    };
+    const { runtime } = sim;
+    const clocked = {
+      now: () => runtime.now(),
+      wallTime: () => Math.floor(runtime.now() + offset),
+      after: (ms: number, fire: () => void) => runtime.after(ms, fire),
+      random: (n: number) => runtime.random(n),
+      log: runtime.log,
+    };
+    enter('mount -t lustre');
+    const session = await connectSession(`${recording.server}:/lab`, {
+      runtime: clocked,
+      network: sim.network,
+      nid: recording.client,
+      checksums: false,
+    });
+    const filesystem = new Filesystem(new InlineEngine(session), 'replayed');
+    await work({
+      recording,
+      peer,
+      session,
+      filesystem,
+      step: async (command, doIt) => {
+        enter(command);
+        return doIt();
+      },
+      dropLocks: async () => {
+        for (const target of [...session.mdts.values(), ...session.osts.values()])
+          await Promise.all(target.locks.locks.map((lock) => target.locks.cancel(lock)));
+      },
+    });
+    if (recording.steps.slice(at + 1).some((step) => step.command.includes('umount'))) enter('umount');
+    await filesystem.unmount();
+    await endpoint.close();
+    return peer;
+  })();
+  return sim.run(Promise.race([play, peer.broken]), { limitMs: 600_000 });
+}
