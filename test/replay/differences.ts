@@ -71,6 +71,11 @@ export const MEANT: readonly Meant[] = [
     why: 'stand-ins: a kernel opens by FID what it has cached, and asks for attributes where ours only passes through',
   },
   {
+    operation: /^LDLM_ENQUEUE getattr/,
+    field: /^(mdt_body\.mbo_fid1|dlm_req\.lock_desc\.l_resource\.lr_name\.name)$/,
+    why: 'attributes by FID: a kernel names the directory that it came through, too, ours the object alone, as a kernel does at the root',
+  },
+  {
     operation: /^MDS_GETATTR$/,
     field: /^(portal|buffers|name|ptlrpc_body\.pb_opc|mdt_body\.mbo_(fid1|eadatasize))$/,
     why: 'a layout is asked of the file by FID; `lfs getstripe` opens the directory and asks by name',

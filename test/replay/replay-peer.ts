@@ -46,9 +46,9 @@ const WRITES = /^OST_(WRITE|SYNC|PUNCH)/;
 /** Requests whose replies have the same format: ours asks by FID where `lfs` asks by name in an open directory; passes
  * through where the kernel wants the attributes, too, and the other way round. */
 const STAND_INS = new Map([
-  ['MDS_GETATTR', 'MDS_GETATTR_NAME'],
-  ['LDLM_ENQUEUE lookup', 'LDLM_ENQUEUE getattr'],
-  ['LDLM_ENQUEUE getattr', 'LDLM_ENQUEUE lookup'],
+  ['MDS_GETATTR', ['MDS_GETATTR_NAME']],
+  ['LDLM_ENQUEUE lookup', ['LDLM_ENQUEUE getattr']],
+  ['LDLM_ENQUEUE getattr', ['LDLM_ENQUEUE getattr', 'LDLM_ENQUEUE lookup']],
 ]);
 const UNSCRIPTED: readonly number[] = [Opcode.LDLM_CANCEL, Opcode.OBD_PING];
 
@@ -232,12 +232,11 @@ export class ReplayPeer {
 
   /** Another request of the kernel's that tells of the same object in a reply of the same format. */
   #standIn(purpose: Purpose, now: readonly Exchange[]): Exchange | undefined {
-    const other = STAND_INS.get(purpose.operation);
-    if (other === undefined) return undefined;
+    const others = STAND_INS.get(purpose.operation) ?? [];
     return now.find(
       ({ purpose: { target, operation, objects }, reply }) =>
         target === purpose.target &&
-        operation === other &&
+        others.includes(operation) &&
         reply?.rpc !== undefined &&
         (objects === purpose.objects || purposeOfOurs(reply.rpc, target).objects === purpose.objects),
     );
