@@ -153,6 +153,10 @@ export const NOT_ASKED: readonly NotAsked[] = [
     why: 'a symlink’s target never changes: it is remembered',
   },
   {
+    purpose: /MDS_GETATTR_NAME/,
+    why: 'a layout that a lock of ours protects is known; `lfs getstripe` always asks',
+  },
+  {
     purpose: /MDS_BATCH/,
     why: 'a kernel reads ahead the attributes of a directory’s entries',
   },
