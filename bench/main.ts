@@ -5,6 +5,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, release } from 'node:os';
 import Table from 'cli-table3';
+import { benchEngine } from './engine.ts';
 import { benchFile } from './file.ts';
 import { benchLnetStream } from './lnet-stream.ts';
 import type { Row } from './measure.ts';
@@ -16,6 +17,7 @@ const quick = process.env.BENCH_QUICK !== undefined;
 const benches: Record<string, () => Promise<Row[]>> = {
   'lnet-stream': () => benchLnetStream(quick ? 1 : 5, quick ? 200 : 4000),
   rpc: () => benchRpc(quick ? 1 : 5, quick ? 500 : 20_000),
+  engine: () => (quick ? benchEngine(1, 200, 32) : benchEngine(3, 20_000, 1024)),
   file: () => benchFile(quick ? 1 : 3, quick ? 64 : 1024),
   metadata: () => benchMetadata(quick ? 1 : 3, quick ? 200 : 10_000),
 };
