@@ -1,8 +1,8 @@
 /** Attributes of an object out of an mdt_body, merged with what the data objects say (guide 11 §1 to §3). */
 import { type Fid, formatFid } from '../fid/fid.ts';
 import { inodeNumber } from '../fid/inode.ts';
-import type { Raid0Layout } from '../layout/layout-ea.ts';
-import { fileSize } from '../layout/raid0.ts';
+import { type FileLayout, isFileReleased } from '../layout/file-layout.ts';
+import type { FileMap } from '../layout/file-map.ts';
 import { ProtocolError } from '../runtime/errors.ts';
 import { MdValid } from '../wire/mds-constants.ts';
 import type { MdtBody } from '../wire/mds-structs.ts';
@@ -35,29 +35,28 @@ export function checkBody(body: MdtBody, target: string): void {
 }
 
 /** True when the MDT's own size counts: no data objects, or it is not a regular file. */
-export function sizeIsFromMdt(body: MdtBody, layout: Raid0Layout | undefined): boolean {
+export function sizeIsFromMdt(body: MdtBody, layout: FileLayout | undefined): boolean {
   if (!isRegular(body.mbo_mode) || layout === undefined) return true;
-  return (body.mbo_valid & MdValid.OBD_MD_FLSIZE) !== 0n || layout.released;
+  return (
+    (body.mbo_valid & MdValid.OBD_MD_FLSIZE) !== 0n ||
+    isFileReleased(layout) ||
+    layout.components.length === 0
+  );
 }
 
 const ms = (seconds: bigint | number): number => Number(seconds) * 1000;
 
-/** `objects`: the attributes of the data objects in stripe order, where the size is theirs to say. */
+/** `objects`: the attributes of the map's objects in order, where the size is theirs to say. */
 export function mergeAttributes(
   fid: Fid,
   body: MdtBody,
-  layout: Raid0Layout | undefined,
+  map: FileMap | undefined,
   objects: readonly ObjectAttributes[] | undefined,
 ): Attributes {
   const newest = (mdt: bigint, of: (o: ObjectAttributes) => number): number =>
     (objects ?? []).reduce((time, object) => Math.max(time, of(object)), Number(mdt));
-  const data = layout !== undefined && objects !== undefined;
-  const size = data
-    ? fileSize(
-        layout,
-        objects.map((o) => o.size),
-      )
-    : Number(body.mbo_size);
+  const data = map !== undefined && objects !== undefined;
+  const size = data ? map.fileSize(objects.map((o) => o.size)) : Number(body.mbo_size);
   const blocks = data ? objects.reduce((sum, o) => sum + o.blocks, 0) : Number(body.mbo_blocks);
   const hasSize = (body.mbo_valid & MdValid.OBD_MD_FLSIZE) !== 0n;
   const ctime = newest(body.mbo_ctime, (o) => o.ctime);

@@ -25,13 +25,18 @@ const GRANT_ASKED = 128 * MIB;
 const OST_BRW_ASKED = 64 * MIB;
 
 /**
- * Not asked of an MDT: GRANT, GRANT_SHRINK, GRANT_PARAM, SRVLOCK, SHORTIO, CKSUM, DOM_LVB, ASYNC_DISCARD (data on MDT);
- * DIR_STRIPE, DIR_MIGRATE, CRUSH, DMV_IMP_INHERIT (striped directories); FLR, PCC, PCCRO, ARCHIVE_ID_ARRAY (mirrors,
- * archives); ENCRYPT..., FILE_SECCTX, SELINUX_POLICY; BATCH_RPC; LOCK_CONVERT; READDIR_OPEN, ATOMIC_OPEN_LOCK;
+ * Not asked of an MDT: GRANT_SHRINK, ASYNC_DISCARD (no cache of data on the MDT); DIR_STRIPE, DIR_MIGRATE, CRUSH,
+ * DMV_IMP_INHERIT (striped directories); PCC, PCCRO, ARCHIVE_ID_ARRAY (archives); ENCRYPT..., FILE_SECCTX, SELINUX_POLICY; BATCH_RPC; LOCK_CONVERT; READDIR_OPEN, ATOMIC_OPEN_LOCK;
  * LARGE_ACL; GETATTR_PFID; LFSCK; PINGLESS, MDS_CAPA, OSS_CAPA, which servers do not grant.
  */
-export const MDT_ASK: ConnectGrant = {
+export function mdtAsk(checksum: ChecksumName | undefined): ConnectGrant {
+  return { ...MDT_ASK, ocd_cksum_types: checksumTypesAsked(checksum) };
+}
+
+const MDT_ASK: ConnectGrant = {
   ocd_connect_flags: flags([
+    'OBD_CONNECT_GRANT',
+    'OBD_CONNECT_SRVLOCK',
     'OBD_CONNECT_VERSION',
     'OBD_CONNECT_ACL',
     'OBD_CONNECT_XATTR',
@@ -41,6 +46,7 @@ export const MDT_ASK: ConnectGrant = {
     'OBD_CONNECT_BRW_SIZE',
     'OBD_CONNECT_CANCELSET',
     'OBD_CONNECT_AT',
+    'OBD_CONNECT_CKSUM',
     'OBD_CONNECT_FID',
     'OBD_CONNECT_VBR',
     'OBD_CONNECT_LOV_V3',
@@ -51,7 +57,9 @@ export const MDT_ASK: ConnectGrant = {
     'OBD_CONNECT_JOBSTATS',
     'OBD_CONNECT_UMASK',
     'OBD_CONNECT_EINPROGRESS',
+    'OBD_CONNECT_GRANT_PARAM',
     'OBD_CONNECT_LVB_TYPE',
+    'OBD_CONNECT_SHORTIO',
     'OBD_CONNECT_DISP_STRIPE',
     'OBD_CONNECT_OPEN_BY_FID',
     'OBD_CONNECT_MULTIMODRPCS',
@@ -62,15 +70,19 @@ export const MDT_ASK: ConnectGrant = {
   ]),
   ocd_connect_flags2: flags2([
     'OBD_CONNECT2_SUM_STATFS',
+    'OBD_CONNECT2_FLR',
     'OBD_CONNECT2_OVERSTRIPING',
     'OBD_CONNECT2_INC_XID',
     'OBD_CONNECT2_LSOM',
     'OBD_CONNECT2_LSEEK',
+    'OBD_CONNECT2_DOM_LVB',
     'OBD_CONNECT2_REP_MBITS',
   ]),
   ocd_version: VERSION,
   ocd_brw_size: MIB,
-  ocd_ibits_known: BigInt(InodeBit.MDS_INODELOCK_FULL & ~InodeBit.MDS_INODELOCK_DOM),
+  ocd_grant: GRANT_ASKED,
+  ocd_grant_blkbits: PAGE_BITS,
+  ocd_ibits_known: BigInt(InodeBit.MDS_INODELOCK_FULL),
 };
 
 /** Not asked of an OST: LRU_RESIZE, GRANT_SHRINK (no cache that would have to shrink), LOCKAHEAD, ENCRYPT, LFSCK, PINGLESS. */

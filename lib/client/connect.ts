@@ -8,6 +8,7 @@ import { Import } from '../connection/import.ts';
 import type { ConnectGrant } from '../connection/target.ts';
 import { LocationClient } from '../fid/location-client.ts';
 import { SequenceClient } from '../fid/sequence-client.ts';
+import type { ClientLock } from '../ldlm/client-lock.ts';
 import { ClientNamespace } from '../ldlm/client-namespace.ts';
 import { LockCallbacks } from '../ldlm/lock-callbacks.ts';
 import type { ChecksumName, Endpoint, Network } from '../lnet/network.ts';
@@ -16,9 +17,10 @@ import { PtlRpc } from '../rpc/ptlrpc.ts';
 import type { Caller } from '../rpc/rpc.ts';
 import { LustreError } from '../runtime/errors.ts';
 import { type Runtime, withLog } from '../runtime/runtime.ts';
-import { MDT_ASK, ostAsk } from './connect-flags.ts';
+import { Portal } from '../wire/opcodes.ts';
+import { mdtAsk, ostAsk } from './connect-flags.ts';
 import type { Counters } from './engine.ts';
-import { resourceKey } from './extent-locks.ts';
+import { resourceKey } from './file-objects.ts';
 import { LockHooks } from './lock-hooks.ts';
 import type { Credentials } from './mdc/credentials.ts';
 import { getRoot } from './mdc/get-root.ts';
@@ -185,16 +187,20 @@ class Connector {
   }
 
   async #connectMdt(target: TargetConfig): Promise<MetadataTarget> {
-    const imp = this.#import(target, 'mdt', MDT_ASK);
     const { index } = target;
+    const { checksums } = this.#options;
+    const imp = this.#import(target, 'mdt', mdtAsk(checksums === false ? undefined : checksums));
+    const known = new KnownObjects();
     const locks = new ClientNamespace({
       name: target.name,
       runtime: this.#runtime,
       import: imp,
       onBlocking: (lock) => this.#hooks.mdt?.cancelling(index, lock),
       onLost: (lock) => this.#hooks.mdt?.lost(index, lock),
+      onGlimpse: (lock) => lvbOf(known, lock),
     });
     this.#register({ import: imp, locks });
+    const data = this.#dataTarget(target, imp, locks, known, Portal.MDS_IO_PORTAL);
     const fids = new SequenceClient(imp, this.#runtime);
     // A create of the lost generation may have used any FID of the sequence.
     imp.onEvicted(() => fids.drop());
@@ -207,6 +213,7 @@ class Connector {
       },
       caller: imp,
       locks,
+      data,
       fids,
       runtime: this.#runtime,
       get granted() {
@@ -225,19 +232,35 @@ class Connector {
       name: target.name,
       runtime: this.#runtime,
       import: imp,
-      onGlimpse: (lock) => {
-        const attributes = known.get(resourceKey(lock.resource));
-        return attributes === undefined ? undefined : encodeLvb(attributes);
-      },
+      onGlimpse: (lock) => lvbOf(known, lock),
       onBlocking: (lock) => this.#hooks.ost?.cancelling(target.index, lock),
       onLost: (lock) => this.#hooks.ost?.lost(target.index, lock),
     });
     this.#register({ import: imp, locks });
+    this.#osts.set(target.index, this.#dataTarget(target, imp, locks, known, Portal.OST_IO_PORTAL));
+    await imp.connect(this.#patience()).catch((error: unknown) => {
+      this.#runtime.log.error(
+        { target: target.name, err: error },
+        'OST is not connected; its files will wait',
+      );
+    });
+  }
+
+  /** What holds data: an OST, or an MDT for files that keep theirs there. */
+  #dataTarget(
+    { index, name }: TargetConfig,
+    imp: Import,
+    locks: ClientNamespace,
+    known: KnownObjects,
+    ioPortal: number,
+  ): ObjectTarget {
+    const { checksums } = this.#options;
+    const wanted = checksums === false ? undefined : checksums;
     const grant = new GrantLedger(grantWish(this.#inFlight));
     imp.onReconnected(() => grant.connected(imp.granted));
-    this.#osts.set(target.index, {
-      index: target.index,
-      name: target.name,
+    return {
+      index,
+      name,
       get nid() {
         return imp.nid;
       },
@@ -254,15 +277,10 @@ class Connector {
       get checksum() {
         return checksums === false ? undefined : chooseChecksum(imp.granted, wanted);
       },
+      ioPortal,
       counters: { checksumErrors: 0, resends: 0 },
       lastCommitted: () => imp.lastCommitted,
-    });
-    await imp.connect(this.#patience()).catch((error: unknown) => {
-      this.#runtime.log.error(
-        { target: target.name, err: error },
-        'OST is not connected; its files will wait',
-      );
-    });
+    };
   }
 
   #patience(): { timeoutMs?: number } {
@@ -282,7 +300,8 @@ class Connector {
     const rpcs: Record<string, number> = {};
     for (const [opcode, counters] of Object.entries(this.#ptlrpc.counters.client))
       rpcs[opcode] = counters.requests;
-    const osts = [...this.#osts.values()].map((ost) => ost.counters);
+    const mdts = [...this.#mdts.values()].map((mdt) => mdt.data.counters);
+    const osts = [...[...this.#osts.values()].map((ost) => ost.counters), ...mdts];
     return {
       rpcs,
       checksumErrors: osts.reduce((sum, c) => sum + c.checksumErrors, 0),
@@ -327,6 +346,11 @@ class Connector {
     await Promise.race([all, enough]);
     stop();
   }
+}
+
+function lvbOf(known: KnownObjects, lock: ClientLock): Uint8Array | undefined {
+  const attributes = known.get(resourceKey(lock.resource));
+  return attributes === undefined ? undefined : encodeLvb(attributes);
 }
 
 /** Grant for twice the RPCs that may be under way. */

@@ -2,7 +2,7 @@
  * What this client has written and servers may not have committed yet (guide 12 §13). A commit covers all transactions
  * before it, so one sync of the newest object of an OST is mostly enough for all of that OST.
  */
-import type { Stripe } from './extent-locks.ts';
+import type { Stripe } from './file-objects.ts';
 import { sync } from './osc/sync.ts';
 import type { ObjectTarget, StripeObject } from './osc/target.ts';
 import type { RequestOptions } from './request-options.ts';

@@ -6,7 +6,8 @@
  * Paths are absolute or relative to the mounted root. Rejections are LustreErrors with Node codes, `syscall` and `path`.
  * An `operation` is a number that the caller chose; `abort` of it makes the call reject with ABORT_ERR.
  */
-import type { Layout, StripingOptions } from '../layout/striping.ts';
+import type { Layout } from '../layout/description.ts';
+import type { StripingOptions } from '../layout/striping.ts';
 import type { LockEntry, LockReport, ReportOptions, ResourceReport } from '../ldlm/lock-report.ts';
 
 export type { Layout, LockEntry, LockReport, ReportOptions, ResourceReport, StripingOptions };

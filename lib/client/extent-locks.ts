@@ -2,54 +2,26 @@
  * Extent locks and sizes of a file's objects (guide 08 §3.3, §7; guide 12 §11, §12). Locks of several objects are taken in
  * stripe order, as all clients do it, so that none waits for another in a circle.
  */
-import { ostResource } from '../fid/resource.ts';
-import type { Raid0Layout } from '../layout/layout-ea.ts';
 import type { ClientLock } from '../ldlm/client-lock.ts';
 import { errnoError } from '../runtime/errors.ts';
-import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
+import { InodeBit, LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
+import type { Stripe } from './file-objects.ts';
 import { decodeLvb, type ObjectAttributes } from './osc/known-objects.ts';
-import { EOF, type ObjectTarget, type StripeObject } from './osc/target.ts';
+import { EOF } from './osc/target.ts';
 import type { RequestOptions } from './request-options.ts';
-import { ostOf, type Session } from './session.ts';
 
 const PAGE = 4096;
 const { LCK_PR, LCK_PW } = LockMode;
-
-/** An object of a file with its target. */
-export interface Stripe {
-  readonly object: StripeObject;
-  readonly ost: ObjectTarget;
-  /** For KnownObjects. */
-  readonly key: string;
-}
+const WHOLE_OBJECT = { type: LockType.LDLM_EXTENT, policy: { extent: { start: 0n, end: EOF } } } as const;
+const WHOLE_ON_MDT = {
+  type: LockType.LDLM_IBITS,
+  policy: { inodeBits: BigInt(InodeBit.MDS_INODELOCK_DOM) },
+} as const;
 
 /** A lock in use, until released. */
 export interface HeldLock {
   readonly stripe: Stripe;
   readonly lock: ClientLock;
-}
-
-export function stripesOf(session: Session, layout: Raid0Layout): Stripe[] {
-  return layout.objects.map(({ fid, ostIndex }, stripe) => ({
-    object: {
-      fid,
-      parent: layout.fid,
-      stripe,
-      stripeSize: layout.stripeSize,
-      stripeCount: layout.stripeCount,
-    },
-    ost: ostOf(session, ostIndex),
-    key: objectKey(fid),
-  }));
-}
-
-/** The name of an object among those known. */
-export function objectKey(fid: StripeObject['fid']): string {
-  return resourceKey(ostResource(fid));
-}
-
-export function resourceKey(resource: readonly bigint[]): string {
-  return `${resource[0]?.toString(36)}.${resource[1]?.toString(36)}`;
 }
 
 /** Locks bytes `[start, end)` of an object, `end` Infinity for all that follows: a cached lock, or one from the server. */
@@ -60,21 +32,21 @@ export async function lockExtent(
   end: number,
   options: RequestOptions & { discard?: boolean } = {},
 ): Promise<HeldLock> {
-  const { ost, key } = stripe;
-  const resource = ostResource(stripe.object.fid);
+  const { ost, key, resource, onMdt } = stripe;
   const extent = {
     start: BigInt(start - (start % PAGE)),
     end: end === Number.POSITIVE_INFINITY ? EOF : BigInt(Math.ceil(end / PAGE) * PAGE - 1),
   };
+  const { type, policy } = onMdt ? WHOLE_ON_MDT : { type: LockType.LDLM_EXTENT, policy: { extent } };
   const modes = mode === 'read' ? LCK_PR | LCK_PW : LCK_PW;
-  const cached = ost.locks.match(resource, LockType.LDLM_EXTENT, modes, { extent });
+  const cached = ost.locks.match(resource, type, modes, policy);
   if (cached !== undefined) return { stripe, lock: cached };
   const { discard, ...rest } = options;
   const { lock, lvb, status } = await ost.locks.enqueue({
     resource,
-    type: LockType.LDLM_EXTENT,
+    type,
     mode: mode === 'read' ? LCK_PR : LCK_PW,
-    policy: { extent },
+    policy,
     flags: discard === true ? LockFlag.LDLM_FL_AST_DISCARD_DATA : 0,
     ...rest,
   });
@@ -113,14 +85,13 @@ export async function lockAll(
 /** Size, times and blocks of an object as they are now: known under a lock of ours, else asked of the server and, through
  * it, of whoever writes. */
 export async function glimpse(stripe: Stripe, options: RequestOptions = {}): Promise<ObjectAttributes> {
-  const { ost, key } = stripe;
+  const { ost, key, resource, onMdt } = stripe;
   const current = ost.known.current(key);
   if (current !== undefined) return current;
   const { lock, reply, lvb, status } = await ost.locks.enqueue({
-    resource: ostResource(stripe.object.fid),
-    type: LockType.LDLM_EXTENT,
+    resource,
     mode: LCK_PR,
-    policy: { extent: { start: 0n, end: EOF } },
+    ...(onMdt ? WHOLE_ON_MDT : WHOLE_OBJECT),
     flags: LockFlag.LDLM_FL_HAS_INTENT,
     ...options,
   });

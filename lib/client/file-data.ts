@@ -2,18 +2,11 @@
  * Data of regular files (guide 11 §5, guide 12): reads and writes go straight between the caller's memory and the
  * objects, under extent locks. There is no data cache yet: a write resolves when the servers have it.
  */
-import type { Raid0Layout } from '../layout/layout-ea.ts';
-import { fileSize, type ObjectRun, objectRuns, objectSizeAt } from '../layout/raid0.ts';
+import type { ObjectRun } from '../layout/raid0.ts';
 import { Errno, errnoError } from '../runtime/errors.ts';
-import {
-  glimpse,
-  type HeldLock,
-  lockAll,
-  lockExtent,
-  type Stripe,
-  stripesOf,
-  unlock,
-} from './extent-locks.ts';
+import { glimpse, type HeldLock, lockAll, lockExtent, unlock } from './extent-locks.ts';
+import type { LayoutInUse } from './file-layouts.ts';
+import type { FileObjects, Stripe } from './file-objects.ts';
 import { cutRun, type Part, rpcSize } from './osc/brw.ts';
 import type { ObjectAttributes } from './osc/known-objects.ts';
 import { punch } from './osc/punch.ts';
@@ -31,17 +24,16 @@ const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
 const seconds = (session: Session): number => Math.floor(session.runtime.wallTime() / 1000);
 /** Attributes of all objects of a file, as they are now. */
 export function objectAttributes(
-  session: Session,
-  layout: Raid0Layout,
+  { stripes }: FileObjects,
   options: RequestOptions = {},
 ): Promise<ObjectAttributes[]> {
-  return Promise.all(stripesOf(session, layout).map((stripe) => glimpse(stripe, options)));
+  return Promise.all(stripes.map((stripe) => glimpse(stripe, options)));
 }
 
 /** Reads from `position` into the buffers; resolves with the bytes that the file has there. */
 export async function readFile(
   session: Session,
-  layout: Raid0Layout,
+  file: LayoutInUse,
   buffers: readonly Uint8Array[],
   position: number,
   options: RequestOptions = {},
@@ -51,15 +43,13 @@ export async function readFile(
   try {
     if (memory.length === 0) return 0;
     if (position + memory.length > OFFSET_MAX) throw errnoError(Errno.EFBIG, options.context);
-    const stripes = stripesOf(session, layout);
-    await lockRuns(held, stripes, objectRuns(layout, position, memory.length), 'read', options);
-    const count = await bytesAt(layout, stripes, held, position, memory.length, options);
+    const locks = await lockRuns(held, file, file.map.runs(position, memory.length), 'read', options);
+    file.check();
+    const count = await bytesAt(file, held, position, memory.length, options);
     if (count === 0) return 0;
-    await settle(
-      objectRuns(layout, position, count).map((run) =>
-        readRun(session, memory, lockOf(held, run), run, options),
-      ),
-    );
+    const runs = file.map.runs(position, count);
+    if (runs.reduce((sum, run) => sum + run.length, 0) < count) memory.zero(0, count);
+    await settle(runs.map((run) => readRun(session, memory, lockOf(locks, run), run, options)));
     return count;
   } finally {
     unlock(held);
@@ -70,30 +60,34 @@ export async function readFile(
 /** How many of `length` bytes from `position` are in the file. Only where an object ends before what is wanted of it are
  * the others asked: the file ends where the last of them does. */
 async function bytesAt(
-  layout: Raid0Layout,
-  stripes: readonly Stripe[],
+  { map, stripes }: FileObjects,
   held: readonly HeldLock[],
   position: number,
   length: number,
   options: RequestOptions,
 ): Promise<number> {
-  const whole = objectRuns(layout, position, length).every((run) => {
-    const { stripe } = lockOf(held, run);
-    return run.objectOffset + run.length <= (stripe.ost.known.get(stripe.key)?.size ?? 0);
-  });
+  const runs = map.runs(position, length);
+  const inObjects = runs.reduce((sum, run) => sum + run.length, 0);
+  const whole =
+    inObjects === length &&
+    runs.every((run) => run.objectOffset + run.length <= sizeOf(stripes[run.stripe]!));
   if (whole) return length;
   const objects = await Promise.all(stripes.map((stripe) => glimpse(stripe, options)));
   const sizes = objects.map((object, i) => {
     const stripe = stripes[i]!;
-    return Math.max(object.size, held.some((h) => h.stripe.key === stripe.key) ? sizeOf(stripe) : 0);
+    return Math.max(object.size, held.some((h) => h.stripe === stripe) ? sizeOf(stripe) : 0);
   });
-  return Math.min(Math.max(fileSize(layout, sizes) - position, 0), length);
+  return Math.min(Math.max(map.fileSize(sizes) - position, 0), length);
 }
 
 const sizeOf = (stripe: Stripe): number => stripe.ost.known.get(stripe.key)?.size ?? 0;
 
-function lockOf(held: readonly HeldLock[], run: ObjectRun): HeldLock {
-  const lock = held.find(({ stripe }) => stripe.object.stripe === run.stripe);
+/** Locks by the run's object and offset; a mirror may have an object in several ranges. */
+type RunLocks = ReadonlyMap<string, HeldLock>;
+const runKey = (run: ObjectRun): string => `${run.stripe}/${run.objectOffset}`;
+
+function lockOf(locks: RunLocks, run: ObjectRun): HeldLock {
+  const lock = locks.get(runKey(run));
   if (lock === undefined) throw errnoError(Errno.EIO, { syscall: 'lock' });
   return lock;
 }
@@ -101,15 +95,19 @@ function lockOf(held: readonly HeldLock[], run: ObjectRun): HeldLock {
 /** Locks what each run covers, in stripe order. */
 async function lockRuns(
   held: HeldLock[],
-  stripes: readonly Stripe[],
+  { stripes }: FileObjects,
   runs: readonly ObjectRun[],
   mode: 'read' | 'write',
   options: RequestOptions,
-): Promise<void> {
+): Promise<RunLocks> {
+  const locks = new Map<string, HeldLock>();
   for (const run of [...runs].sort((a, b) => a.stripe - b.stripe)) {
     const stripe = stripes[run.stripe]!;
-    held.push(await lockExtent(stripe, mode, run.objectOffset, run.objectOffset + run.length, options));
+    const lock = await lockExtent(stripe, mode, run.objectOffset, run.objectOffset + run.length, options);
+    held.push(lock);
+    locks.set(runKey(run), lock);
   }
+  return locks;
 }
 
 /** Pieces of a run as segments of the caller's memory. */
@@ -162,28 +160,35 @@ function zeroRest(part: Part, count: number): void {
   }
 }
 
-/** Writes the buffers at `position`, or at the end of the file. Resolves with the position where they begin. */
+export interface WriteOptions extends RequestOptions {
+  /** Locks that are held already, on whole objects, by index. */
+  readonly locked?: readonly HeldLock[];
+  readonly onWritten?: (stripe: Stripe, transno: bigint) => void;
+}
+
+/** Writes the buffers at `position`, where the map has objects for all of them. */
 export async function writeFile(
   session: Session,
-  layout: Raid0Layout,
+  file: LayoutInUse,
   buffers: readonly Uint8Array[],
-  position: number | 'end',
-  options: RequestOptions & { onWritten?: (stripe: Stripe, transno: bigint) => void } = {},
-): Promise<number> {
+  position: number,
+  options: WriteOptions = {},
+): Promise<void> {
   const memory = new RangeMemory(session.endpoint, buffers);
   const held: HeldLock[] = [];
   try {
-    const stripes = stripesOf(session, layout);
-    if (position === 'end') held.push(...(await lockAll(stripes, 'write', options)));
-    const at = position === 'end' ? fileSize(layout, stripes.map(sizeOf)) : position;
-    if (at + memory.length > OFFSET_MAX) throw errnoError(Errno.EFBIG, options.context);
-    if (memory.length === 0) return at;
-    const runs = objectRuns(layout, at, memory.length);
-    if (position !== 'end') await lockRuns(held, stripes, runs, 'write', options);
+    if (position + memory.length > OFFSET_MAX) throw errnoError(Errno.EFBIG, options.context);
+    if (memory.length === 0) return;
+    const runs = file.map.runs(position, memory.length);
+    if (runs.reduce((sum, run) => sum + run.length, 0) < memory.length)
+      throw errnoError(Errno.ENODATA, options.context);
+    const { locked } = options;
+    const locks = locked ? undefined : await lockRuns(held, file, runs, 'write', options);
+    file.check();
     const time = seconds(session);
     await settle(
       runs.flatMap((run) => {
-        const { stripe, lock } = lockOf(held, run);
+        const { stripe, lock } = locks === undefined ? locked![run.stripe]! : lockOf(locks, run);
         const { object, ost, key } = stripe;
         return cutRun(run.objectOffset, segmentsOf(memory, run), rpcSize(ost.granted)).map(async (part) => {
           const request = {
@@ -195,31 +200,40 @@ export async function writeFile(
           };
           const { oa, transno } = await write(ost, request, options);
           ost.known.wrote(key, part.offset + part.length, time, Number(oa.o_blocks));
-          options.onWritten?.(stripe, transno);
+          if (!stripe.onMdt) options.onWritten?.(stripe, transno);
         });
       }),
     );
-    return at;
   } finally {
     unlock(held);
     memory.release();
   }
 }
 
+/** The end of the file, with all of its objects locked until `unlock`: where an append begins. */
+export async function lockEnd(
+  { map, stripes }: FileObjects,
+  options: RequestOptions = {},
+): Promise<{ readonly size: number; readonly locks: readonly HeldLock[]; unlock(): void }> {
+  const locks = await lockAll(stripes, 'write', options);
+  return { size: map.fileSize(stripes.map(sizeOf)), locks, unlock: () => unlock(locks) };
+}
+
 /** Cuts or grows all objects to what a file of `size` bytes has in them. The MDT has been told before (guide 11 §4). */
 export async function truncateFile(
   session: Session,
-  layout: Raid0Layout,
+  file: LayoutInUse,
   size: number,
   options: RequestOptions = {},
 ): Promise<void> {
-  const stripes = stripesOf(session, layout);
-  const held = await lockAll(stripes, 'write', { ...options, discard: size === 0 });
+  const cuts = file.map.cuts(size).map(({ index, size: cut }) => ({ stripe: file.stripes[index]!, cut }));
+  const touched = cuts.map(({ stripe }) => stripe);
+  const held = await lockAll(touched, 'write', { ...options, discard: size === 0 });
   try {
+    file.check();
     const time = seconds(session);
     await settle(
-      stripes.map(async ({ object, ost, key }) => {
-        const cut = objectSizeAt(layout, object.stripe, size);
+      cuts.map(async ({ stripe: { object, ost, key }, cut }) => {
         const oa = await punch(ost, object, cut, BigInt(time), session.owner, options);
         ost.known.truncated(key, cut, time, Number(oa.o_blocks));
       }),
@@ -231,12 +245,12 @@ export async function truncateFile(
 
 /** Times on all objects. Into the past other clients must first have written what they hold (guide 11 §3). */
 export async function setObjectTimes(
-  session: Session,
-  layout: Raid0Layout,
+  file: FileObjects,
   times: ObjectTimes,
   options: RequestOptions = {},
 ): Promise<void> {
-  const stripes = stripesOf(session, layout);
+  // Data on the MDT have the file's own times.
+  const stripes = file.stripes.filter(({ onMdt }) => !onMdt);
   const past = [times.atime, times.mtime].some((time) => time !== undefined && time < times.ctime);
   const held = past ? await lockAll(stripes, 'write', options) : [];
   try {
@@ -251,13 +265,10 @@ export async function setObjectTimes(
   }
 }
 
-/** Makes the data of a file durable. */
-export async function syncFile(
-  session: Session,
-  layout: Raid0Layout,
-  options: RequestOptions = {},
-): Promise<void> {
-  await settle(stripesOf(session, layout).map(({ object, ost }) => sync(ost, object, options)));
+/** Makes the data of a file durable that OSTs have. */
+export async function syncFile({ stripes }: FileObjects, options: RequestOptions = {}): Promise<void> {
+  const onOsts = stripes.filter(({ onMdt }) => !onMdt);
+  await settle(onOsts.map(({ object, ost }) => sync(ost, object, options)));
 }
 
 /** Waits for all, then throws the first failure: memory may be released only when nothing uses it any more. */

@@ -1,6 +1,7 @@
 /** Opening, closing and changing files: MDT and OSTs in the order that the protocol wants (guide 11 §4, §6). */
 import { ZERO_FID } from '../fid/fid.ts';
-import type { Raid0Layout } from '../layout/layout-ea.ts';
+import { type FileLayout, unusable } from '../layout/file-layout.ts';
+import { FileMap, mirrorOrder } from '../layout/file-map.ts';
 import { encodeStriping, hasStriping, type StripingOptions } from '../layout/striping.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
@@ -9,8 +10,8 @@ import { isDirectory, isRegular, isSymlink, mergeAttributes, sizeIsFromMdt } fro
 import { DirtyObjects } from './dirty-objects.ts';
 import { earlyCancels } from './early-cancels.ts';
 import type { AttributeChanges, Attributes } from './engine.ts';
-import { stripesOf } from './extent-locks.ts';
 import {
+  lockEnd,
   objectAttributes,
   readFile,
   setObjectTimes,
@@ -18,6 +19,8 @@ import {
   truncateFile,
   writeFile,
 } from './file-data.ts';
+import { FileLayouts } from './file-layouts.ts';
+import { fileObjects, type Stripe } from './file-objects.ts';
 import { creates, isSync, noFollow, openFlags, readsOnly, truncates, wantsDirectory } from './flags.ts';
 import type { Inode } from './inodes.ts';
 import { close } from './mdc/close.ts';
@@ -41,6 +44,7 @@ export class Files {
   readonly #walker: PathWalker;
   readonly dirty: DirtyObjects;
   readonly #handles: OpenHandles;
+  readonly layouts: FileLayouts;
   /** Turns of appends, by file, while it is open. */
   readonly #appending = new Map<string, { turns: Turns; users: number }>();
 
@@ -50,6 +54,7 @@ export class Files {
     this.dirty = new DirtyObjects(session);
     this.#handles = new OpenHandles(walker.cache, (handle) => this.#closeHandle(handle, {}));
     session.lockHooks.mdt = this.#handles;
+    this.layouts = new FileLayouts(session);
   }
 
   /** Opens, and makes what is missing when the flags say so. Follows symlinks. */
@@ -249,35 +254,27 @@ export class Files {
     if (!inode.layoutValid || !isRegular(inode.body.mbo_mode)) return undefined;
     try {
       const { layout } = inode;
-      if (layout === undefined) return undefined;
-      const objects = stripesOf(this.#session, layout).map(({ ost, key }) => ost.known.current(key));
-      if (objects.some((object) => object === undefined)) return undefined;
-      return mergeAttributes(
-        inode.fid,
-        inode.body,
-        layout,
-        objects.filter((object) => object !== undefined),
-      );
+      if (layout === undefined || unusable(layout) !== undefined) return undefined;
+      const { map, stripes } = fileObjects(this.#session, new FileMap(layout), inode);
+      const objects = stripes.map(({ ost, key }) => ost.known.current(key));
+      const known = objects.filter((object) => object !== undefined);
+      if (known.length < objects.length || known.length === 0) return undefined;
+      return mergeAttributes(inode.fid, inode.body, map, known);
     } catch {
       return undefined;
     }
   }
 
-  /** The layout as it is now; undefined where the file has no objects. */
-  async layout(inode: Inode, context: WalkContext): Promise<Raid0Layout | undefined> {
-    const current = inode.layoutValid ? inode : await this.#walker.refresh(inode.mdt, inode.fid, context);
-    return current.layout;
-  }
-
   async attributes(inode: Inode, context: WalkContext): Promise<Attributes> {
     const current = await this.#walker.current(inode, context);
     const regular = isRegular(current.body.mbo_mode);
-    const layout = regular ? await this.layout(current, context) : undefined;
-    const objects =
-      layout === undefined || sizeIsFromMdt(current.body, layout)
-        ? undefined
-        : await objectAttributes(this.#session, layout, options(context));
-    return mergeAttributes(current.fid, current.body, layout, objects);
+    const layout: FileLayout | undefined = regular ? await this.layouts.current(current, context) : undefined;
+    if (layout === undefined || sizeIsFromMdt(current.body, layout) || unusable(layout) !== undefined)
+      return mergeAttributes(current.fid, current.body, undefined, undefined);
+    return this.layouts.using(current, context, async (file) => {
+      const objects = file === undefined ? undefined : await objectAttributes(file, options(context));
+      return mergeAttributes(current.fid, current.body, file?.map, objects);
+    });
   }
 
   async read(
@@ -288,14 +285,14 @@ export class Files {
   ): Promise<number> {
     if (!file.readable) throw errnoError(Errno.EBADF, options(context).context);
     this.#checkData(file, context);
-    const layout = await this.layout(file.inode, context);
-    if (layout === undefined) return 0;
     file.readAt = Math.floor(this.#session.runtime.wallTime() / 1000);
     const { inode } = file;
     // The MDT is told at close, and tells nobody: meanwhile the time of access is what we say.
     if (BigInt(file.readAt) > inode.body.mbo_atime)
       inode.body = { ...inode.body, mbo_atime: BigInt(file.readAt) };
-    return readFile(this.#session, layout, buffers, position, options(context));
+    return this.layouts.using(inode, context, async (objects) =>
+      objects === undefined ? 0 : readFile(this.#session, objects, buffers, position, options(context)),
+    );
   }
 
   async write(
@@ -307,15 +304,11 @@ export class Files {
     if (!file.writable) throw errnoError(Errno.EBADF, options(context).context);
     this.#checkData(file, context);
     await this.#dropSetIds(file.inode, context);
-    const layout = await this.#writableLayout(file.inode, context);
     file.modified = true;
     const length = buffers.reduce((sum, bytes) => sum + bytes.length, 0);
-    const write = (at: number | 'end'): Promise<number> =>
-      writeFile(this.#session, layout, buffers, at, {
-        ...options(context),
-        onWritten: (stripe, transno) => this.dirty.add(stripe, transno),
-      });
-    await (file.append ? file.appending.run(() => write('end')) : write(position));
+    await (file.append
+      ? file.appending.run(() => this.#append(file.inode, buffers, length, context))
+      : this.#write(file.inode, buffers, position, length, context));
     if (isSync(file.flags)) await this.sync(file, true, context);
     return length;
   }
@@ -333,17 +326,56 @@ export class Files {
     }
   }
 
-  async #writableLayout(inode: Inode, context: WalkContext): Promise<Raid0Layout> {
-    const layout = await this.layout(inode, context);
-    if (layout !== undefined && !layout.released) return layout;
-    throw new LustreError(
-      layout === undefined ? 'ENODATA' : 'ENOTSUP',
-      layout === undefined
-        ? 'the file has no objects to write to'
-        : 'files released to an archive are not supported yet',
-      options(context).context,
-      layout === undefined ? -Errno.ENODATA : -Errno.EOPNOTSUPP,
+  async #write(
+    inode: Inode,
+    buffers: readonly Uint8Array[],
+    start: number,
+    length: number,
+    context: WalkContext,
+  ): Promise<void> {
+    if (!Number.isSafeInteger(start + length)) throw errnoError(Errno.EFBIG, options(context).context);
+    if (length === 0) return;
+    const need = { kind: 'write', start, end: start + length } as const;
+    await this.layouts.usingToWrite(inode, need, context, (objects) =>
+      writeFile(this.#session, objects, buffers, start, {
+        ...options(context),
+        onWritten: (stripe, transno) => this.dirty.add(stripe, transno),
+      }),
     );
+  }
+
+  /** Writes where the file ends, which nobody can change meanwhile: all of it is locked from the look at its size until the
+   * bytes are there. Objects that are missing are asked for without locks, and then it begins again. */
+  async #append(
+    inode: Inode,
+    buffers: readonly Uint8Array[],
+    length: number,
+    context: WalkContext,
+  ): Promise<void> {
+    const order = (layout: FileLayout): readonly number[] => mirrorOrder(layout, 'write');
+    const onWritten = (stripe: Stripe, transno: bigint): void => this.dirty.add(stripe, transno);
+    for (;;) {
+      const missing = await this.layouts.using(
+        inode,
+        context,
+        async (objects) => {
+          if (objects === undefined) return 0;
+          const end = await lockEnd(objects, options(context));
+          try {
+            objects.check();
+            if (objects.map.writeNeed(end.size, end.size + length) !== 'nothing') return end.size;
+            const how = { ...options(context), locked: end.locks, onWritten };
+            await writeFile(this.#session, objects, buffers, end.size, how);
+            return undefined;
+          } finally {
+            end.unlock();
+          }
+        },
+        order,
+      );
+      if (missing === undefined) return;
+      await this.layouts.prepare(inode, { kind: 'write', start: missing, end: missing + length }, context);
+    }
   }
 
   /** A write by somebody who is not root takes set-user-id and set-group-id bits away. */
@@ -368,8 +400,11 @@ export class Files {
     const what = { fid: inode.fid, size: BigInt(size), fromOpen: how.fromOpen === true, override, cancels };
     await setattr(inode.mdt, what, this.#session.who, options(context));
     inode.expire();
-    const layout = await this.layout(inode, context);
-    if (layout !== undefined) await truncateFile(this.#session, layout, size, options(context));
+    const layout = await this.layouts.current(inode, context);
+    if (layout === undefined && size === 0) return;
+    await this.layouts.usingToWrite(inode, { kind: 'truncate', size }, context, (objects) =>
+      truncateFile(this.#session, objects, size, options(context)),
+    );
   }
 
   async setattr(inode: Inode, changes: AttributeChanges, context: WalkContext): Promise<void> {
@@ -393,25 +428,32 @@ export class Files {
     inode.expire();
     if (atimeMs === undefined && mtimeMs === undefined) return;
     if (!isRegular(inode.body.mbo_mode)) return;
-    const layout = await this.layout(inode, context);
-    if (layout === undefined) return;
     const ctime = wire(this.#session.runtime.wallTime());
     const times = {
       ctime,
       ...(atimeMs !== undefined && { atime: wire(atimeMs) }),
       ...(mtimeMs !== undefined && { mtime: wire(mtimeMs) }),
     };
-    await setObjectTimes(this.#session, layout, times, options(context));
+    await this.layouts.using(inode, context, async (objects) => {
+      if (objects !== undefined) await setObjectTimes(objects, times, options(context));
+    });
   }
 
   /** Durable: the data, and unless `dataOnly` the metadata. */
   async sync(file: OpenFile, dataOnly: boolean, context: WalkContext): Promise<void> {
     const { inode } = file;
-    const layout = isRegular(inode.body.mbo_mode) ? await this.layout(inode, context) : undefined;
-    const work: Promise<void>[] = [];
-    if (!dataOnly) work.push(syncMetadata(inode.mdt, inode.fid, this.#session.who, options(context)));
-    if (layout !== undefined) work.push(syncFile(this.#session, layout, options(context)));
-    await Promise.all(work);
+    if (!isRegular(inode.body.mbo_mode)) {
+      if (!dataOnly) await syncMetadata(inode.mdt, inode.fid, this.#session.who, options(context));
+      return;
+    }
+    await this.layouts.using(inode, context, async (objects) => {
+      const work: Promise<void>[] = [];
+      const onMdt = objects?.stripes.some((stripe) => stripe.onMdt) === true;
+      if (!dataOnly || onMdt)
+        work.push(syncMetadata(inode.mdt, inode.fid, this.#session.who, options(context)));
+      if (objects !== undefined) work.push(syncFile(objects, options(context)));
+      await Promise.all(work);
+    });
   }
 
   /** All that this client has written, and all metadata. */

@@ -470,13 +470,9 @@ function owner(uid: number, gid: number): { uid?: number; gid?: number } {
 }
 
 function onlyStriping(options: StripingOptions): StripingOptions {
-  const { stripeCount, stripeSize, stripeOffset, pool } = options;
-  return {
-    ...(stripeCount !== undefined && { stripeCount }),
-    ...(stripeSize !== undefined && { stripeSize }),
-    ...(stripeOffset !== undefined && { stripeOffset }),
-    ...(pool !== undefined && { pool }),
-  };
+  const { stripeCount, stripeSize, stripeOffset, pool, osts, overstripe, components } = options;
+  const named = { stripeCount, stripeSize, stripeOffset, pool, osts, overstripe, components };
+  return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
 }
 
 const signalOnly = (options: SignalOption): SignalOption =>

@@ -2,8 +2,9 @@
 
 import { constants } from 'node:fs';
 import { formatFid, parseFid, sameFid } from '../fid/fid.ts';
+import { describeDefault, describeLayout } from '../layout/description.ts';
 import { decodeLayout } from '../layout/layout-ea.ts';
-import { decodeStriping, describeLayout, encodeStriping } from '../layout/striping.ts';
+import { encodeStriping } from '../layout/striping.ts';
 import { reportClientLocks } from '../ldlm/client-report.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
@@ -377,7 +378,7 @@ export class InlineEngine implements Engine {
         return inode.layout === undefined ? undefined : describeLayout(inode.layout);
       const ea = await getLayoutEa(inode.mdt, inode.fid, this.#session.who, options(context)).catch(noData);
       if (ea === undefined || ea.length === 0) return undefined;
-      return isDirectory(mode) ? decodeStriping(ea) : describeLayout(decodeLayout(ea));
+      return isDirectory(mode) ? describeDefault(ea) : describeLayout(decodeLayout(ea));
     });
   }
 

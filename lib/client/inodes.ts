@@ -4,7 +4,8 @@
  * blocking AST drops exactly what it must, at the moment it comes.
  */
 import { type Fid, fidKey, formatFid } from '../fid/fid.ts';
-import { decodeLayout, type Raid0Layout } from '../layout/layout-ea.ts';
+import type { FileLayout } from '../layout/file-layout.ts';
+import { decodeLayout } from '../layout/layout-ea.ts';
 import type { ClientLock } from '../ldlm/client-lock.ts';
 import { LustreError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
@@ -54,7 +55,7 @@ export class Inode {
   #updateLock: ClientLock | undefined;
   #permissionLock: ClientLock | undefined;
   #layoutLock: ClientLock | undefined;
-  #layout: Raid0Layout | Error | undefined;
+  #layout: FileLayout | Error | undefined;
   #layoutLearned = false;
 
   constructor(mdt: MetadataTarget, body: MdtBody) {
@@ -88,7 +89,12 @@ export class Inode {
   #learnLayout(ea: Uint8Array, lock: ClientLock | undefined, accept: boolean): void {
     const locked = holds(lock, MDS_INODELOCK_LAYOUT);
     if (!locked && (!accept || holds(this.#layoutLock, MDS_INODELOCK_LAYOUT))) return;
-    this.#layoutLock = locked ? lock : undefined;
+    this.takeLayout(ea, locked ? lock : undefined);
+  }
+
+  /** Takes over a layout and the lock that it came with, as newer than any before. */
+  takeLayout(ea: Uint8Array, lock: ClientLock | undefined): void {
+    this.#layoutLock = lock;
     this.#layoutLearned = true;
     try {
       this.#layout = ea.length === 0 ? undefined : decodeLayout(ea);
@@ -125,7 +131,7 @@ export class Inode {
   }
 
   /** Undefined where the file has no objects. Throws what was wrong with the layout. */
-  get layout(): Raid0Layout | undefined {
+  get layout(): FileLayout | undefined {
     if (this.#layout instanceof Error) {
       const { code, message, errno } = this.#layout as LustreError;
       throw new LustreError(code, message.replace(/^E[A-Z]+: /, ''), { fid: formatFid(this.fid) }, errno);

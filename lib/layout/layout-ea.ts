@@ -1,136 +1,313 @@
 /**
- * Layout EAs of files (guide 13 §2): v1 and v3, raid0. Always little-endian, whatever the message around them. They
- * come from servers and from other clients' setxattr, so every count and id is checked.
+ * Layout EAs (guide 13 §2, §4): v1, v3, composite and foreign. Always little-endian, whatever the message around them. They
+ * come from servers and from other clients' setxattr, so every count, offset, extent and id is checked.
  */
-import type { Fid } from '../fid/fid.ts';
+import { type Fid, ZERO_FID } from '../fid/fid.ts';
 import { fidToOstId, lmmOi, lmmOiToFid, ostIdToFid } from '../fid/ost-id.ts';
-import { LustreError, ProtocolError } from '../runtime/errors.ts';
-import { LovConstant } from '../wire/layout-constants.ts';
-import { LovMdsMdV1, LovMdsMdV3, LovOstDataV1 } from '../wire/layout-structs.ts';
-import type { StripeGeometry } from './raid0.ts';
+import { ProtocolError } from '../runtime/errors.ts';
+import { LcmeFlag, LovConstant } from '../wire/layout-constants.ts';
+import {
+  LovCompMdEntryV1,
+  LovCompMdV1,
+  LovForeignMd,
+  LovMdsMdV1,
+  LovMdsMdV3,
+  LovOstDataV1,
+} from '../wire/layout-structs.ts';
+import { checkComponents } from './component-checks.ts';
+import {
+  ALL_OSTS,
+  type FileLayout,
+  isInstantiated,
+  isOnMdt,
+  isReleased,
+  type LayoutComponent,
+  type LayoutObject,
+  TO_EOF,
+} from './file-layout.ts';
 
 const {
   LOV_MAGIC_V1,
   LOV_MAGIC_V3,
-  LOV_PATTERN_RAID0,
-  LOV_PATTERN_OVERSTRIPING,
-  LOV_PATTERN_F_MASK,
-  LOV_PATTERN_F_HOLE,
-  LOV_PATTERN_F_RELEASED,
+  LOV_MAGIC_COMP_V1,
+  LOV_MAGIC_SEL,
+  LOV_MAGIC_FOREIGN,
   LOV_V1_INSANE_STRIPE_COUNT,
+  LOV_ALL_STRIPES,
 } = LovConstant;
 
 /** Stripe sizes are multiples of this. */
 export const STRIPE_SIZE_STEP = 65536;
+const EOF = 0xffff_ffff_ffff_ffffn;
+/** The index in the place of an object that is not there yet. */
+const NO_OST = 0xffff_ffff;
 
-export interface LayoutObject {
-  readonly fid: Fid;
-  readonly ostIndex: number;
+/** What a part (v1 or v3) says by itself. */
+type Part = Pick<
+  LayoutComponent,
+  'pattern' | 'stripeSize' | 'stripeCount' | 'stripeOffset' | 'generation' | 'pool' | 'objects'
+> & { readonly fid: Fid };
+
+/** `template`: a wish or a directory's default, where zeroes stand for what is left open and no objects are listed. */
+export interface DecodeOptions {
+  readonly template?: boolean;
 }
 
-/** A plain (v1 or v3) raid0 layout. */
-export interface Raid0Layout extends StripeGeometry {
-  /** The file that it belongs to. */
-  readonly fid: Fid;
-  readonly generation: number;
-  /** '' where there is none. */
-  readonly pool: string;
-  /** In stripe order; empty when the file is released to an archive. */
-  readonly objects: readonly LayoutObject[];
-  readonly released: boolean;
-  /** Several stripes may lie on one OST. */
-  readonly overstriped: boolean;
-}
-
-/** Reads a layout EA. Throws EPROTO for a malformed one and ENOTSUP (named) for a kind that is not supported yet. */
-export function decodeLayout(ea: Uint8Array): Raid0Layout {
-  if (ea.length < LovMdsMdV1.size) throw malformed(`has ${ea.length} bytes`);
-  const magic = new DataView(ea.buffer, ea.byteOffset, ea.length).getUint32(0, true);
-  if (magic !== LOV_MAGIC_V1 && magic !== LOV_MAGIC_V3) throw unsupportedMagic(magic);
-  const v3 = magic === LOV_MAGIC_V3;
-  if (v3 && ea.length < LovMdsMdV3.size) throw malformed(`has ${ea.length} bytes`);
-  const head = v3 ? LovMdsMdV3.decode(ea) : { ...LovMdsMdV1.decode(ea), lmm_pool_name: '' };
-  const flags = (head.lmm_pattern & LOV_PATTERN_F_MASK) >>> 0;
-  checkPattern(head.lmm_pattern, flags);
-  const released = (flags & LOV_PATTERN_F_RELEASED) !== 0;
-  const count = head.lmm_stripe_count;
-  if (count === 0 || count > LOV_V1_INSANE_STRIPE_COUNT) throw malformed(`has ${count} stripes`);
-  if (head.lmm_stripe_size === 0 || head.lmm_stripe_size % STRIPE_SIZE_STEP !== 0)
-    throw malformed(`has a stripe size of ${head.lmm_stripe_size} bytes`);
-  if (head.lmm_oi.oi.oi_id === 0n) throw malformed('belongs to object 0');
+/** Reads a layout EA. Throws EPROTO that says what is wrong with a malformed one. */
+export function decodeLayout(ea: Uint8Array, { template = false }: DecodeOptions = {}): FileLayout {
+  const magic = magicOf(ea);
+  if (magic === LOV_MAGIC_COMP_V1 || magic === LOV_MAGIC_SEL) return decodeComposite(ea, template);
+  if (magic === LOV_MAGIC_FOREIGN) return decodeForeign(ea);
+  const part = decodePart(ea, { instantiated: !template, template });
+  const { fid, ...rest } = part;
   return {
-    fid: lmmOiToFid(head.lmm_oi),
-    stripeSize: head.lmm_stripe_size,
-    stripeCount: count,
-    generation: head.lmm_layout_gen,
-    pool: head.lmm_pool_name,
-    objects: released ? [] : decodeObjects(ea, v3 ? LovMdsMdV3.size : LovMdsMdV1.size, count),
-    released,
-    overstriped: (head.lmm_pattern & LOV_PATTERN_OVERSTRIPING) !== 0,
+    fid,
+    composite: false,
+    generation: part.generation,
+    flags: 0,
+    components: [
+      { id: 0, flags: template ? 0 : LcmeFlag.LCME_FL_INIT, start: 0, end: TO_EOF, timestamp: 0n, ...rest },
+    ],
   };
 }
 
-function decodeObjects(ea: Uint8Array, at: number, count: number): LayoutObject[] {
+function magicOf(ea: Uint8Array): number {
+  if (ea.length < 4) throw malformed(`has ${ea.length} bytes`);
+  return new DataView(ea.buffer, ea.byteOffset, ea.length).getUint32(0, true);
+}
+
+function decodeForeign(ea: Uint8Array): FileLayout {
+  if (ea.length < LovForeignMd.size) throw malformed(`has ${ea.length} bytes`);
+  const head = LovForeignMd.decode(ea);
+  if (head.lfm_length > ea.length - LovForeignMd.size)
+    throw malformed(`has a foreign value of ${head.lfm_length} bytes in ${ea.length}`);
+  const value = ea.slice(LovForeignMd.size, LovForeignMd.size + head.lfm_length);
+  return {
+    fid: ZERO_FID,
+    composite: false,
+    generation: 0,
+    flags: 0,
+    components: [],
+    foreign: { type: head.lfm_type, flags: head.lfm_flags, value },
+  };
+}
+
+function decodeComposite(ea: Uint8Array, template: boolean): FileLayout {
+  if (ea.length < LovCompMdV1.size) throw malformed(`has ${ea.length} bytes`);
+  const head = LovCompMdV1.decode(ea);
+  const first = LovCompMdV1.size + head.lcm_entry_count * LovCompMdEntryV1.size;
+  if (head.lcm_size > ea.length || head.lcm_size < first)
+    throw malformed(
+      `says ${head.lcm_size} bytes for ${head.lcm_entry_count} components, and has ${ea.length}`,
+    );
+  if (head.lcm_entry_count === 0) throw malformed('has no components');
+  let fid: Fid | undefined;
+  let mirror = -1;
+  const components = Array.from({ length: head.lcm_entry_count }, (_, i): LayoutComponent => {
+    const entry = LovCompMdEntryV1.decode(ea, LovCompMdV1.size + i * LovCompMdEntryV1.size);
+    const { lcme_offset: at, lcme_size: size } = entry;
+    if (at < first || at > head.lcm_size || size > head.lcm_size - at)
+      throw malformed(`has component ${i} at ${at} with ${size} bytes, in ${head.lcm_size}`);
+    const instantiated = (entry.lcme_flags & LcmeFlag.LCME_FL_INIT) !== 0;
+    const { fid: owner, ...part } = decodePart(ea.subarray(at, at + size), { instantiated, template });
+    fid ??= owner;
+    // Wishes have no ids yet: every component from 0 begins a mirror.
+    if (entry.lcme_extent.e_start === 0n) mirror++;
+    return {
+      id: template ? (Math.max(mirror, 0) << 16) >>> 0 : entry.lcme_id,
+      flags: entry.lcme_flags,
+      start: offsetOf(entry.lcme_extent.e_start),
+      end: entry.lcme_extent.e_end === EOF ? TO_EOF : offsetOf(entry.lcme_extent.e_end),
+      timestamp: entry.lcme_timestamp,
+      ...part,
+    };
+  });
+  const layout = {
+    fid: fid ?? ZERO_FID,
+    composite: true,
+    generation: head.lcm_layout_gen,
+    flags: head.lcm_flags,
+    components,
+  };
+  const wrong = checkComponents(layout, { mirrors: head.lcm_mirror_count + 1, template });
+  if (wrong !== undefined) throw malformed(wrong);
+  return layout;
+}
+
+function offsetOf(offset: bigint): number {
+  if (offset > BigInt(Number.MAX_SAFE_INTEGER))
+    throw malformed(`has a component at offset ${offset}, beyond 2^53`);
+  return Number(offset);
+}
+
+function decodePart(
+  ea: Uint8Array,
+  { instantiated, template }: { instantiated: boolean; template: boolean },
+): Part {
+  const magic = magicOf(ea);
+  const v3 = magic === LOV_MAGIC_V3 || (template && magic === LovConstant.LOV_MAGIC_SPECIFIC);
+  if (!v3 && magic !== LOV_MAGIC_V1) throw malformed(`has the magic 0x${magic.toString(16)}`);
+  const size = v3 ? LovMdsMdV3.size : LovMdsMdV1.size;
+  if (ea.length < size) throw malformed(`has a part of ${ea.length} bytes`);
+  const head = v3 ? LovMdsMdV3.decode(ea) : { ...LovMdsMdV1.decode(ea), lmm_pool_name: '' };
+  const part = {
+    fid: template ? ZERO_FID : lmmOiToFid(head.lmm_oi),
+    pattern: head.lmm_pattern >>> 0,
+    stripeSize: head.lmm_stripe_size,
+    pool: head.lmm_pool_name,
+  };
+  const count = head.lmm_stripe_count;
+  checkPart(part, count, head.lmm_oi.oi.oi_id, { instantiated, template });
+  if (!instantiated) {
+    const offset = head.lmm_layout_gen === LovConstant.LOV_OFFSET_DEFAULT ? -1 : head.lmm_layout_gen;
+    return {
+      ...part,
+      stripeCount: count === LOV_ALL_STRIPES ? ALL_OSTS : count,
+      stripeOffset: offset,
+      generation: 0,
+      objects: [],
+    };
+  }
+  const none =
+    (part.pattern & LovConstant.LOV_PATTERN_F_RELEASED) !== 0 ||
+    (part.pattern & LovConstant.LOV_PATTERN_MDT) !== 0;
+  const objects = none ? [] : decodeObjects(ea, size, count);
+  return {
+    ...part,
+    stripeCount: count,
+    stripeOffset: objects.find((o) => o !== undefined)?.ostIndex ?? -1,
+    generation: head.lmm_layout_gen,
+    objects,
+  };
+}
+
+function checkPart(
+  part: Pick<Part, 'pattern' | 'stripeSize'>,
+  count: number,
+  owner: bigint,
+  { instantiated, template }: { instantiated: boolean; template: boolean },
+): void {
+  const onMdt = (part.pattern & LovConstant.LOV_PATTERN_MDT) !== 0;
+  const open = template && part.stripeSize === 0;
+  if (!open && (part.stripeSize === 0 || part.stripeSize % STRIPE_SIZE_STEP !== 0))
+    throw malformed(`has a stripe size of ${part.stripeSize} bytes`);
+  if (instantiated) {
+    if (!onMdt && (count === 0 || count > LOV_V1_INSANE_STRIPE_COUNT))
+      throw malformed(`has ${count} stripes`);
+    if (onMdt && count !== 0) throw malformed(`has ${count} stripes on the MDT`);
+  } else if (count > LOV_V1_INSANE_STRIPE_COUNT && count < LovConstant.LOV_ALL_STRIPES_WIDE) {
+    throw malformed(`has ${count} stripes`);
+  }
+  if (!template && owner === 0n) throw malformed('belongs to object 0');
+}
+
+function decodeObjects(ea: Uint8Array, at: number, count: number): (LayoutObject | undefined)[] {
   if (ea.length < at + count * LovOstDataV1.size)
     throw malformed(`has ${count} stripes in ${ea.length} bytes`);
   return Array.from({ length: count }, (_, i) => {
     const data = LovOstDataV1.decode(ea, at + i * LovOstDataV1.size);
-    if (data.l_ost_idx > LOV_V1_INSANE_STRIPE_COUNT) throw malformed(`names OST ${data.l_ost_idx}`);
     const { oi } = data.l_ost_oi;
-    if (oi.oi_id === 0n && oi.oi_seq === 0n) throw unsupported('a layout with missing objects (F_HOLE)');
+    // Repair leaves zeroes where an object is lost; I/O there fails, the rest of the file can be used.
+    if (oi.oi_id === 0n && oi.oi_seq === 0n) return undefined;
+    if (data.l_ost_idx > LOV_V1_INSANE_STRIPE_COUNT) throw malformed(`names OST ${data.l_ost_idx}`);
     return { fid: ostIdToFid(data.l_ost_oi, data.l_ost_idx), ostIndex: data.l_ost_idx };
   });
 }
 
-function checkPattern(pattern: number, flags: number): void {
-  const base = pattern & 0xffff & ~LOV_PATTERN_OVERSTRIPING;
-  if ((flags & LOV_PATTERN_F_HOLE) !== 0) throw unsupported('a layout with missing objects (F_HOLE)');
-  if (base === LovConstant.LOV_PATTERN_MDT) throw unsupported('data on MDT');
-  if (base !== LOV_PATTERN_RAID0) throw unsupported(`the layout pattern 0x${pattern.toString(16)}`);
+/** Writes a layout EA: v1 or v3, composite, or foreign. */
+export function encodeLayout(layout: FileLayout): Uint8Array {
+  if (layout.foreign !== undefined) return encodeForeign(layout.foreign);
+  if (layout.composite) return encodeComposite(layout);
+  return encodePart(layout.fid, layout.components[0]!, { gen: layout.generation, placeholder: false });
 }
 
-/** Writes a layout EA: v1, or v3 when there is a pool. */
-export function encodeLayout(layout: Raid0Layout): Uint8Array {
-  const v3 = layout.pool !== '';
-  const head = v3 ? LovMdsMdV3 : LovMdsMdV1;
-  const objects = layout.released ? [] : layout.objects;
-  const ea = new Uint8Array(head.size + objects.length * LovOstDataV1.size);
-  const pattern =
-    (LOV_PATTERN_RAID0 |
-      (layout.overstriped ? LOV_PATTERN_OVERSTRIPING : 0) |
-      (layout.released ? LOV_PATTERN_F_RELEASED : 0)) >>>
-    0;
-  const value = {
-    lmm_pattern: pattern,
-    lmm_oi: lmmOi(layout.fid),
-    lmm_stripe_size: layout.stripeSize,
-    lmm_stripe_count: layout.stripeCount,
-    lmm_layout_gen: layout.generation,
-  };
-  if (v3) LovMdsMdV3.encodeInto(ea, 0, { ...value, lmm_magic: LOV_MAGIC_V3, lmm_pool_name: layout.pool });
-  else LovMdsMdV1.encodeInto(ea, 0, { ...value, lmm_magic: LOV_MAGIC_V1 });
-  objects.forEach((object, i) => {
-    LovOstDataV1.encodeInto(ea, head.size + i * LovOstDataV1.size, {
-      l_ost_oi: fidToOstId(object.fid),
-      l_ost_idx: object.ostIndex,
+function encodeForeign({ type, flags, value }: NonNullable<FileLayout['foreign']>): Uint8Array {
+  const ea = new Uint8Array(LovForeignMd.size + value.length);
+  LovForeignMd.encodeInto(ea, 0, {
+    lfm_magic: LOV_MAGIC_FOREIGN,
+    lfm_length: value.length,
+    lfm_type: type,
+    lfm_flags: flags,
+  });
+  ea.set(value, LovForeignMd.size);
+  return ea;
+}
+
+function encodeComposite(layout: FileLayout): Uint8Array {
+  const template = layout.fid.f_seq === 0n;
+  const parts = layout.components.map((component) =>
+    encodePart(layout.fid, component, { gen: component.generation, placeholder: !template }),
+  );
+  let at = LovCompMdV1.size + parts.length * LovCompMdEntryV1.size;
+  const places = parts.map((part) => {
+    const place = at;
+    at += part.length;
+    return place;
+  });
+  const ea = new Uint8Array(at);
+  const mirrors = new Set(layout.components.map((component) => component.id >>> 16)).size;
+  LovCompMdV1.encodeInto(ea, 0, {
+    lcm_magic: LOV_MAGIC_COMP_V1,
+    lcm_size: at,
+    lcm_layout_gen: layout.generation,
+    lcm_flags: layout.flags,
+    lcm_entry_count: parts.length,
+    lcm_mirror_count: Math.max(0, mirrors - 1),
+  });
+  layout.components.forEach((component, i) => {
+    LovCompMdEntryV1.encodeInto(ea, LovCompMdV1.size + i * LovCompMdEntryV1.size, {
+      lcme_id: template ? 0 : component.id,
+      lcme_flags: component.flags,
+      lcme_extent: {
+        e_start: BigInt(component.start),
+        e_end: component.end === TO_EOF ? EOF : BigInt(component.end),
+      },
+      lcme_offset: places[i]!,
+      lcme_size: parts[i]!.length,
+      lcme_timestamp: component.timestamp,
     });
+    ea.set(parts[i]!, places[i]!);
   });
   return ea;
 }
 
-export function unsupportedMagic(magic: number): Error {
-  const names: Record<number, string> = {
-    [LovConstant.LOV_MAGIC_COMP_V1]: 'a composite layout (PFL, mirrors)',
-    [LovConstant.LOV_MAGIC_SEL]: 'a self-extending layout',
-    [LovConstant.LOV_MAGIC_FOREIGN]: 'a foreign layout',
-    [LovConstant.LOV_MAGIC_SPECIFIC]: 'a layout with a list of OSTs',
+/** `placeholder`: kernels keep room for one object in a component that has none yet. */
+function encodePart(
+  fid: Fid,
+  component: LayoutComponent,
+  { gen, placeholder }: { gen: number; placeholder: boolean },
+): Uint8Array {
+  const v3 = component.pool !== '';
+  const head = v3 ? LovMdsMdV3 : LovMdsMdV1;
+  const instantiated = isInstantiated(component);
+  const listed = instantiated
+    ? isReleased(component)
+      ? []
+      : component.objects
+    : placeholder && !isOnMdt(component)
+      ? [undefined]
+      : [];
+  const ea = new Uint8Array(head.size + listed.length * LovOstDataV1.size);
+  const value = {
+    lmm_pattern: component.pattern,
+    lmm_oi: lmmOi(fid),
+    lmm_stripe_size: component.stripeSize,
+    lmm_stripe_count: component.stripeCount === ALL_OSTS ? LOV_ALL_STRIPES : component.stripeCount,
+    lmm_layout_gen: instantiated
+      ? gen
+      : component.stripeOffset === -1
+        ? LovConstant.LOV_OFFSET_DEFAULT
+        : component.stripeOffset,
   };
-  const name = names[magic];
-  return name === undefined ? malformed(`has the magic 0x${magic.toString(16)}`) : unsupported(name);
-}
-
-function unsupported(what: string): LustreError {
-  return new LustreError('ENOTSUP', `${what} is not supported yet`, {}, -95);
+  if (v3) LovMdsMdV3.encodeInto(ea, 0, { ...value, lmm_magic: LOV_MAGIC_V3, lmm_pool_name: component.pool });
+  else LovMdsMdV1.encodeInto(ea, 0, { ...value, lmm_magic: LOV_MAGIC_V1 });
+  listed.forEach((object, i) => {
+    LovOstDataV1.encodeInto(ea, head.size + i * LovOstDataV1.size, {
+      ...(object !== undefined && { l_ost_oi: fidToOstId(object.fid) }),
+      l_ost_idx: object?.ostIndex ?? NO_OST,
+    });
+  });
+  return ea;
 }
 
 function malformed(how: string): ProtocolError {

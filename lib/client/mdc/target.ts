@@ -5,6 +5,7 @@ import type { ClientNamespace } from '../../ldlm/client-namespace.ts';
 import type { Caller } from '../../rpc/rpc.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import type { ObdConnectData } from '../../wire/connection-structs.ts';
+import type { ObjectTarget } from '../osc/target.ts';
 
 /** The import and namespace of an MDT, as its requests need them. */
 export interface MetadataTarget {
@@ -13,6 +14,8 @@ export interface MetadataTarget {
   readonly nid: string;
   readonly caller: Caller;
   readonly locks: ClientNamespace;
+  /** For the data that this MDT keeps itself. */
+  readonly data: ObjectTarget;
   readonly fids: SequenceClient;
   readonly runtime: Runtime;
   /** What the server granted at the last connect. */

@@ -41,7 +41,9 @@ export class KnownObjects {
   current(key: string): ObjectAttributes | undefined {
     const known = this.#objects.get(key);
     if (known === undefined || known.lock.state !== 'GRANTED') return undefined;
-    const extent = known.lock.policy.extent;
+    const { extent, inodeBits } = known.lock.policy;
+    // The lock on data that an MDT keeps has no extent: it covers all.
+    if (inodeBits !== undefined) return known.attributes;
     const whole = extent !== undefined && extent.end === EOF && extent.start <= BigInt(known.attributes.size);
     return whole ? known.attributes : undefined;
   }

@@ -3,7 +3,7 @@ import { fidToOstId } from '../../fid/ost-id.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import type { StructInput } from '../../wire/struct.ts';
-import type { StripeObject } from './target.ts';
+import { EOF, type StripeObject } from './target.ts';
 
 export type ObdoInput = StructInput<typeof Obdo>;
 
@@ -24,6 +24,14 @@ export function objectObdo(object: StripeObject, valid: bigint): ObdoInput {
 export function stripeObdo(object: StripeObject, valid: bigint): ObdoInput {
   return {
     ...objectObdo(object, valid | OBD_MD_FLOSTLAYOUT),
-    o_layout: { ol_stripe_size: object.stripeSize, ol_stripe_count: object.stripeCount },
+    o_layout: {
+      ol_stripe_size: object.stripeSize,
+      ol_stripe_count: object.stripeCount,
+      ...(object.component !== undefined && {
+        ol_comp_id: object.component.id,
+        ol_comp_start: BigInt(object.component.start),
+        ol_comp_end: object.component.end === Number.POSITIVE_INFINITY ? EOF : BigInt(object.component.end),
+      }),
+    },
   };
 }

@@ -6,7 +6,7 @@ import { MdValid } from '../../wire/mds-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { stripeObdo } from './obdo.ts';
-import { EOF, type ObjectTarget, OST_IO_PORTAL, type Owner, type StripeObject } from './target.ts';
+import { EOF, type ObjectTarget, type Owner, type StripeObject } from './target.ts';
 
 export function punchRequest(
   object: StripeObject,
@@ -47,7 +47,7 @@ export async function punch(
   options: RequestOptions = {},
 ): Promise<Obdo> {
   const reply = await ost.caller.call(RQF_OST_PUNCH, punchRequest(object, size, time, owner), {
-    requestPortal: OST_IO_PORTAL,
+    requestPortal: ost.ioPortal,
     ...requestOptions(options),
   });
   return required(reply.values, 'ost_body').oa;

@@ -8,13 +8,7 @@ import { BrwFlag } from '../../wire/ost-constants.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { brwRequest, ChecksumMismatch, headOf, isShortIo, type Part, tryBrw } from './brw.ts';
 import { checksumOfFlags } from './checksum.ts';
-import {
-  type ObjectTarget,
-  OST_BULK_PORTAL,
-  OST_IO_PORTAL,
-  type Owner,
-  type StripeObject,
-} from './target.ts';
+import { type ObjectTarget, OST_BULK_PORTAL, type Owner, type StripeObject } from './target.ts';
 
 export interface Read {
   readonly object: StripeObject;
@@ -76,7 +70,7 @@ async function attempt(
     resend,
   });
   const reply = await ost.caller.call(RQF_OST_BRW_READ, request, {
-    requestPortal: OST_IO_PORTAL,
+    requestPortal: ost.ioPortal,
     ...(shortIo
       ? { replyRoom: length }
       : {

@@ -25,6 +25,8 @@ export interface ObjectTarget {
   readonly slots: Slots;
   /** Undefined: none. */
   readonly checksum: ChecksumName | undefined;
+  /** Where data requests go. */
+  readonly ioPortal: number;
   readonly counters: { checksumErrors: number; resends: number };
   /** The newest transaction that the server has made durable, as far as its replies have said. */
   lastCommitted(): bigint;
@@ -38,6 +40,10 @@ export interface StripeObject {
   readonly stripe: number;
   readonly stripeSize: number;
   readonly stripeCount: number;
+  /** The component that it belongs to, of a composite layout. */
+  readonly component?: { readonly id: number; readonly start: number; readonly end: number };
+  /** Of a mirrored file: the layout that the client goes by, so that the server can refuse one that is out of date. */
+  readonly layoutVersion?: number;
 }
 
 /** Owner ids that go with data, for the server's accounts. */

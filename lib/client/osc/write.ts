@@ -8,13 +8,7 @@ import { BrwFlag } from '../../wire/ost-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { brwRequest, ChecksumMismatch, isShortIo, type Part, tryBrw } from './brw.ts';
-import {
-  type ObjectTarget,
-  OST_BULK_PORTAL,
-  OST_IO_PORTAL,
-  type Owner,
-  type StripeObject,
-} from './target.ts';
+import { type ObjectTarget, OST_BULK_PORTAL, type Owner, type StripeObject } from './target.ts';
 
 export interface Write {
   readonly object: StripeObject;
@@ -107,7 +101,7 @@ async function attempt(
   let done = false;
   try {
     const reply = await ost.caller.call(RQF_OST_BRW_WRITE, request, {
-      requestPortal: OST_IO_PORTAL,
+      requestPortal: ost.ioPortal,
       ...(!shortIo && {
         bulk: { direction: 'source', portal: OST_BULK_PORTAL, segments, pageOffset: offset % 4096 } as const,
       }),

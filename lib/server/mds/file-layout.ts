@@ -3,8 +3,9 @@
  * in this order, each filling what the one before leaves open.
  */
 import { type Fid, ROOT_FID } from '../../fid/fid.ts';
-import { encodeLayout, type LayoutObject } from '../../layout/layout-ea.ts';
-import { decodeStriping, encodeStriping, type Layout } from '../../layout/striping.ts';
+import { type LayoutObject, plainLayout, unsupported } from '../../layout/file-layout.ts';
+import { decodeLayout, encodeLayout } from '../../layout/layout-ea.ts';
+import { encodeStriping } from '../../layout/striping.ts';
 import { errnoError } from '../../runtime/errors.ts';
 import { LovConstant } from '../../wire/layout-constants.ts';
 import { XattrName } from '../../wire/names.ts';
@@ -21,16 +22,24 @@ export interface WantedLayout {
   readonly exact: boolean;
 }
 
+/** What a lov_user_md leaves open is 0, -1 for the first OST. */
+interface Wish {
+  readonly stripeCount: number;
+  readonly stripeSize: number;
+  readonly stripeOffset: number;
+  readonly pool: string | undefined;
+}
+
 export interface DefaultLayout {
   readonly stripeCount: number;
   readonly stripeSize: number;
 }
 
 /** Reads lov_user_md from a request. Throws EINVAL for a malformed one, EOPNOTSUPP for kinds that come later. */
-export function readWish(ea: Uint8Array): Layout {
-  const layout = ((): Layout => {
+export function readWish(ea: Uint8Array): Wish {
+  const layout = ((): Wish => {
     try {
-      return decodeStriping(withoutDefinedBit(ea));
+      return decodeWish(withoutDefinedBit(ea));
     } catch (error) {
       const unsupported = (error as { errno?: number }).errno === -95;
       throw errnoError(unsupported ? 95 : 22, { syscall: 'setstripe', cause: error });
@@ -45,6 +54,14 @@ export function readWish(ea: Uint8Array): Layout {
   )
     throw errnoError(95, { syscall: 'setstripe' });
   return layout;
+}
+
+function decodeWish(ea: Uint8Array): Wish {
+  const { composite, foreign, components } = decodeLayout(ea, { template: true });
+  if (composite) throw unsupported('a composite layout');
+  if (foreign !== undefined) throw unsupported('a foreign layout');
+  const { stripeCount, stripeSize, stripeOffset, pool } = components[0]!;
+  return { stripeCount, stripeSize, stripeOffset, pool: pool === '' ? undefined : pool };
 }
 
 /** What a directory keeps as its default; undefined deletes it (count 0, size 0, any OST, no pool). */
@@ -67,11 +84,11 @@ export function wantedLayout(
   request: Uint8Array | undefined,
   fallback: DefaultLayout,
 ): WantedLayout {
-  const wishes: Layout[] = [];
+  const wishes: Wish[] = [];
   if (request !== undefined) wishes.push(readWish(request));
   for (const directory of [parent, ROOT_FID]) {
     const ea = ns.xattr(directory, XattrName.XATTR_NAME_LOV);
-    if (ea !== undefined) wishes.push(decodeStriping(ea));
+    if (ea !== undefined) wishes.push(decodeWish(ea));
   }
   return {
     stripeCount: wishes.find((w) => w.stripeCount !== 0)?.stripeCount ?? fallback.stripeCount,
@@ -83,16 +100,16 @@ export function wantedLayout(
 }
 
 export function layoutEa(file: Fid, wanted: WantedLayout, objects: readonly LayoutObject[]): Uint8Array {
-  return encodeLayout({
-    fid: file,
-    stripeSize: wanted.stripeSize,
-    stripeCount: objects.length,
-    generation: 0,
-    pool: wanted.pool,
-    objects,
-    released: false,
-    overstriped: false,
-  });
+  return encodeLayout(
+    plainLayout({
+      fid: file,
+      stripeSize: wanted.stripeSize,
+      stripeCount: objects.length,
+      generation: 0,
+      pool: wanted.pool,
+      objects,
+    }),
+  );
 }
 
 /** A replayed layout is marked as exact; the mark is not part of the magic (guide 13 §9). */

@@ -1,7 +1,7 @@
 /** Giving a file its objects, with its creation or later (guides 09 §5.1, 13 §5 and §11). */
 import type { Call } from '../../connection/target.ts';
 import { type Fid, ROOT_FID } from '../../fid/fid.ts';
-import type { LayoutObject } from '../../layout/layout-ea.ts';
+import type { LayoutObject } from '../../layout/file-layout.ts';
 import { errnoError } from '../../runtime/errors.ts';
 import type { Format } from '../../wire/format.ts';
 import { InodeBit } from '../../wire/ldlm-constants.ts';

@@ -3,7 +3,8 @@
  * by free space; never two stripes of a file on one OST.
  */
 import type { Fid } from '../../fid/fid.ts';
-import { decodeLayout, type LayoutObject } from '../../layout/layout-ea.ts';
+import type { LayoutObject } from '../../layout/file-layout.ts';
+import { decodeLayout } from '../../layout/layout-ea.ts';
 import { errnoError } from '../../runtime/errors.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import type { Transaction } from '../store/key-value-store.ts';
@@ -84,7 +85,8 @@ export class ObjectAllocator {
 
   #objectsOf(layout: Uint8Array): readonly { readonly fid: Fid; readonly ostIndex: number }[] {
     try {
-      return decodeLayout(layout).objects;
+      const objects = decodeLayout(layout).components.flatMap((component) => component.objects);
+      return objects.filter((object) => object !== undefined);
     } catch (error) {
       this.#runtime.log.error({ err: error }, 'a layout cannot be read; its objects stay');
       return [];

@@ -1,0 +1,146 @@
+/**
+ * The layout of a file in use (guide 13 §5, §7): fetched again when its lock was lost, changed before a write that needs it,
+ * and checked once the data are locked, because whoever changes a layout takes those locks first.
+ */
+import { type FileLayout, isFileReleased, unusable } from '../layout/file-layout.ts';
+import { FileMap, mirrorOrder, type WriteNeed } from '../layout/file-map.ts';
+import { Errno, errnoError, type LustreError } from '../runtime/errors.ts';
+import { type FileObjects, fileObjects } from './file-objects.ts';
+import type { Inode } from './inodes.ts';
+import { getLayoutEa } from './mdc/getattr.ts';
+import { type LayoutNeed, layout as layoutIntent } from './mdc/intent-layout.ts';
+import { options, type WalkContext } from './path-walk.ts';
+import type { Session } from './session.ts';
+
+/** A layout may change under an operation so often before that is given up. */
+const TRIES = 20;
+
+/** The layout changed while the data were being locked: the operation begins again. */
+export class LayoutChanged extends Error {}
+
+/** The objects of a file, as long as the layout is that. */
+export interface LayoutInUse extends FileObjects {
+  /** Throws LayoutChanged when it is not. Call when all locks on data are held, before they are touched. */
+  check(): void;
+}
+
+export class FileLayouts {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** The layout as it is now; undefined where the file has none. */
+  async current(inode: Inode, context: WalkContext): Promise<FileLayout | undefined> {
+    if (!inode.layoutValid) await this.#ask(inode, { kind: 'access' }, context);
+    return inode.layout;
+  }
+
+  /** Runs `work` with the objects of the file, again when the layout changes under it. Undefined where there are none. */
+  async using<T>(
+    inode: Inode,
+    context: WalkContext,
+    work: (file: LayoutInUse | undefined) => Promise<T>,
+    order?: (layout: FileLayout) => readonly number[],
+  ): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      const layout = await this.current(inode, context);
+      try {
+        return await work(layout === undefined ? undefined : this.#inUse(inode, layout, order?.(layout)));
+      } catch (error) {
+        if (!(await this.#again(inode, layout, error, tries, context))) throw error;
+      }
+    }
+  }
+
+  /** The same for a write to `[start, end)`, or a truncation: first the MDS makes what is missing. */
+  async usingToWrite<T>(
+    inode: Inode,
+    need: Exclude<LayoutNeed, { kind: 'access' }>,
+    context: WalkContext,
+    work: (file: LayoutInUse) => Promise<T>,
+  ): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      const layout = await this.prepare(inode, need, context);
+      try {
+        return await work(this.#inUse(inode, layout));
+      } catch (error) {
+        if (!(await this.#again(inode, layout, error, tries, context))) throw error;
+      }
+    }
+  }
+
+  #inUse(inode: Inode, layout: FileLayout, order?: readonly number[]): LayoutInUse {
+    const wrong = unusable(layout);
+    if (wrong !== undefined) throw wrong;
+    return {
+      ...fileObjects(this.#session, new FileMap(layout, order), inode),
+      check: () => {
+        if (!inode.layoutValid || inode.layout?.generation !== layout.generation) throw new LayoutChanged();
+      },
+    };
+  }
+
+  async #again(
+    inode: Inode,
+    layout: FileLayout | undefined,
+    error: unknown,
+    tries: number,
+    context: WalkContext,
+  ): Promise<boolean> {
+    if (error instanceof LayoutChanged) {
+      if (tries < TRIES) return true;
+      throw new LustreError(
+        'EBUSY',
+        'the layout of the file changes all the time',
+        options(context).context,
+        -16,
+      );
+    }
+    if (tries >= TRIES) return false;
+    // An OST knows a newer layout of a mirrored file than we do.
+    const outdated = (error as LustreError).code === 'ESTALE' && layout !== undefined && layout.flags !== 0;
+    if (outdated) await this.#ask(inode, { kind: 'access' }, context);
+    return outdated;
+  }
+
+  /** The layout that allows a write or a truncation: first the MDS makes what is missing. */
+  async prepare(
+    inode: Inode,
+    need: Exclude<LayoutNeed, { kind: 'access' }>,
+    context: WalkContext,
+  ): Promise<FileLayout> {
+    let layout = await this.current(inode, context);
+    for (let tries = 1; ; tries++) {
+      const wrong = layout === undefined ? undefined : unusable(layout);
+      if (wrong !== undefined) throw wrong;
+      if (layout !== undefined && isFileReleased(layout))
+        throw errnoError(Errno.EOPNOTSUPP, { ...options(context).context, hint: 'Restore the file first' });
+      const missing = layout === undefined ? 'intent' : writeNeed(layout, need);
+      if (layout !== undefined && missing === 'nothing') return layout;
+      if (missing === 'beyond' || tries > TRIES) throw errnoError(Errno.ENODATA, options(context).context);
+      layout = await this.#ask(inode, need, context);
+    }
+  }
+
+  async #ask(inode: Inode, need: LayoutNeed, context: WalkContext): Promise<FileLayout | undefined> {
+    const { mdt } = inode;
+    const { ea, lock } = await layoutIntent(mdt, inode.fid, need, options(context));
+    try {
+      const fetched = ea ?? (await getLayoutEa(mdt, inode.fid, this.#session.who, options(context)));
+      inode.takeLayout(fetched, lock);
+    } finally {
+      if (lock !== undefined) mdt.locks.release(lock);
+    }
+    return inode.layout;
+  }
+}
+
+function writeNeed(layout: FileLayout, need: Exclude<LayoutNeed, { kind: 'access' }>): WriteNeed {
+  const map = new FileMap(layout, mirrorOrder(layout, 'write'));
+  if (need.kind === 'write') return map.writeNeed(need.start, need.end);
+  // A truncation makes the mirrors stale from there on; the byte behind the end must have its object.
+  const there = map.writeNeed(need.size, need.size + 1);
+  return there === 'beyond' ? map.writeNeed(Math.max(0, need.size - 1), need.size) : there;
+}
