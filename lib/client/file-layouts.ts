@@ -4,7 +4,7 @@
  */
 import { type FileLayout, isFileReleased, unusable } from '../layout/file-layout.ts';
 import { FileMap, mirrorOrder, type WriteNeed } from '../layout/file-map.ts';
-import { Errno, errnoError, type LustreError } from '../runtime/errors.ts';
+import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { type FileObjects, fileObjects } from './file-objects.ts';
 import type { Inode } from './inodes.ts';
 import { getLayoutEa } from './mdc/getattr.ts';
