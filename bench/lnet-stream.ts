@@ -3,13 +3,16 @@
  * bare C stream with as many buffers. Each round runs the three one after the other; ratios are taken inside a round.
  */
 import { createNativeNetwork } from '../lib/lnet/native-network.ts';
-import { MdOption } from '../lib/lnet/network.ts';
+import { type Endpoint, type EndpointCounters, MdOption, type Memory } from '../lib/lnet/network.ts';
 import { nodeRuntime } from '../lib/runtime/runtime.ts';
-import { median, type Row, startBench } from './measure.ts';
+import { median, type Row, type Running, row, startBench } from './measure.ts';
 import { bareStream, has, iperf3 } from './peers.ts';
 
 const MESSAGE = 1 << 20;
-const BUFFERS = 16;
+/** What a stream costs is memory, so few buffers on both sides; fewer leave the receiver waiting for the sender's turn. */
+const BUFFERS = 4;
+/** Before the clock starts: the JavaScript of both sides is compiled, the connections are up. */
+const WARM_UP = 500;
 const PORTAL = 33;
 const sinkNid = '127.0.0.2@tcp';
 const sourceNid = '127.0.0.1@tcp';
@@ -32,25 +35,55 @@ async function sink(port: number): Promise<void> {
     );
   }
   process.stdout.write('ready\n');
-  process.stdin.on('end', () => process.exit(0)).resume();
+  // Each line asked is answered with what has been counted so far.
+  process.stdin.on('data', () => process.stdout.write(`${JSON.stringify(endpoint.counters())}\n`));
+  process.stdin.on('end', () => process.exit(0));
 }
 
-interface StreamResult {
-  readonly mbPerSecond: number;
+interface Side {
   readonly systemCalls: number;
   readonly wakeups: number;
 }
 
+interface StreamResult {
+  readonly mbPerSecond: number;
+  /** Per message. */
+  readonly sender: Side;
+  readonly receiver: Side;
+}
+
 /** Sends `messages` with BUFFERS in flight; the buffer whose message was acknowledged last goes out next. */
-async function stream(port: number, messages: number): Promise<StreamResult> {
+async function stream(port: number, messages: number, receiver: Running): Promise<StreamResult> {
   const endpoint = await createNativeNetwork(nodeRuntime()).open({ nid: sourceNid, port, accept: false });
   await endpoint.ping(sinkNid, 5000);
-  const before = endpoint.counters();
+  const buffers = Array.from({ length: BUFFERS }, () => endpoint.allocate(MESSAGE));
+  await send(endpoint, buffers, WARM_UP);
+  const counters = async (): Promise<[EndpointCounters, EndpointCounters]> => {
+    receiver.child.stdin?.write('\n');
+    return [endpoint.counters(), JSON.parse(await receiver.line()) as EndpointCounters];
+  };
+  const before = await counters();
   const started = performance.now();
-  await new Promise<void>((resolve, reject) => {
+  await send(endpoint, buffers, messages);
+  const seconds = (performance.now() - started) / 1000;
+  const after = await counters();
+  await endpoint.close();
+  const side = (from: EndpointCounters, to: EndpointCounters): Side => ({
+    systemCalls: (to.systemCalls - from.systemCalls) / messages,
+    wakeups: (to.wakeups - from.wakeups) / messages,
+  });
+  return {
+    mbPerSecond: (messages * MESSAGE) / seconds / 1e6,
+    sender: side(before[0], after[0]),
+    receiver: side(before[1], after[1]),
+  };
+}
+
+function send(endpoint: Endpoint, buffers: readonly Memory[], messages: number): Promise<void> {
+  return new Promise((resolve, reject) => {
     let sent = 0;
     let acknowledged = 0;
-    const send = (slot: number, memory: ReturnType<typeof endpoint.allocate>): void => {
+    const next = (slot: number): void => {
       if (sent === messages) return;
       sent++;
       endpoint.put(
@@ -58,27 +91,19 @@ async function stream(port: number, messages: number): Promise<StreamResult> {
           peer: { nid: sinkNid },
           portal: PORTAL,
           matchBits: BigInt(slot),
-          segments: [{ memory, offset: 0, length: MESSAGE }],
+          segments: [{ memory: buffers[slot]!, offset: 0, length: MESSAGE }],
           ack: true,
         },
         (event) => {
           if (event.status !== 0) reject(new Error(`PUT failed with ${event.status}`));
           if (event.type !== 'ack') return;
           if (++acknowledged === messages) resolve();
-          else send(slot, memory);
+          else next(slot);
         },
       );
     };
-    for (let slot = 0; slot < BUFFERS; slot++) send(slot, endpoint.allocate(MESSAGE));
+    for (let slot = 0; slot < BUFFERS; slot++) next(slot);
   });
-  const seconds = (performance.now() - started) / 1000;
-  const after = endpoint.counters();
-  await endpoint.close();
-  return {
-    mbPerSecond: (messages * MESSAGE) / seconds / 1e6,
-    systemCalls: (after.systemCalls - before.systemCalls) / messages,
-    wakeups: (after.wakeups - before.wakeups) / messages,
-  };
 }
 
 export async function benchLnetStream(rounds: number, messages: number): Promise<Row[]> {
@@ -90,7 +115,7 @@ export async function benchLnetStream(rounds: number, messages: number): Promise
     const port = 21000 + 10 * i;
     const child = startBench('lnet-stream', ['sink', String(port)]);
     await child.line();
-    ours.push(await stream(port, messages));
+    ours.push(await stream(port, messages, child));
     await child.stop();
     bare.push(await bareStream(port + 1, BUFFERS, messages));
     if (withIperf) iperf.push(await iperf3(port + 2, messages * MESSAGE));
@@ -108,18 +133,15 @@ export async function benchLnetStream(rounds: number, messages: number): Promise
   return [
     against(`bare C, ${BUFFERS} buffers, cubic`, bare),
     ...(withIperf ? [against('iperf3 -C cubic -l 1M', iperf)] : []),
-    {
-      bench: 'lnet-stream',
-      what: 'system calls per message, sender',
-      value: median(ours.map((r) => r.systemCalls)),
-      unit: '',
-    },
-    {
-      bench: 'lnet-stream',
-      what: 'wake-ups of JavaScript per message, sender',
-      value: median(ours.map((r) => r.wakeups)),
-      unit: '',
-    },
+    ...(['sender', 'receiver'] as const).flatMap((who) => [
+      row('lnet-stream', `system calls per message, ${who}`, median(ours.map((r) => r[who].systemCalls)), ''),
+      row(
+        'lnet-stream',
+        `wake-ups of JavaScript per message, ${who}`,
+        median(ours.map((r) => r[who].wakeups)),
+        '',
+      ),
+    ]),
   ];
 }
 

@@ -55,6 +55,7 @@ void Endpoint::closeOne(const ConnectionPtr& c, int error) {
   shutdown(c->fd, SHUT_RDWR);
   connections_.erase(c.get());
   graveyard_.push_back(c);
+  if (std::exchange(c->midBulk, false)) --bulkComing_;
   if (!established) return;
   counters_.connectionsOpen.fetch_sub(1, std::memory_order_relaxed);
   const Lock lock(mutex_);
@@ -158,7 +159,7 @@ void Endpoint::shutDown() {
   for (auto& queue : parked_) queue.clear();
   Event event;
   event.type = static_cast<std::uint32_t>(EventType::Closed);
-  ring_.push(event);
+  announce(event);
 }
 
 }  // namespace lustre::lnet

@@ -122,6 +122,8 @@ class Connection final : public FrameHandler, public std::enable_shared_from_thi
   FrameParser parser;
   bool readable = false;  // on the list of those with more to read
   bool hangup = false;    // the peer has closed; read until the end
+  bool midBulk = false;   // counted as being in the middle of a large payload
+  bool lowWater = false;  // the socket reports nothing below kLowWater bytes
   Receiving receiving = Receiving::Nothing;
   Md* rxMd = nullptr;
   std::uint32_t rxOffset = 0;

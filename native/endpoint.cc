@@ -331,11 +331,16 @@ bool Endpoint::finished(const Md& md) const {
   return md.kind != Md::Kind::Attached && md.sendDone && (!md.wantsResponse || md.responseDone);
 }
 
-void Endpoint::deliver(Md* md, Event event) {
+void Endpoint::deliver(Md* md, Event event, Worth worth) {
   const bool last = finished(*md);
   if (last) event.type |= kEventUnlinked;
-  ring_.push(event);
+  announce(event, worth);
   if (last) discard(md);
+}
+
+void Endpoint::announce(const Event& event, Worth worth) {
+  ring_.push(event);
+  wakes_.pushed(worth);
 }
 
 void Endpoint::discard(Md* md) {
@@ -395,7 +400,7 @@ void Endpoint::notice(Notice::Kind kind, Notice::Level level, Nid nid, int error
   noticeAnnounced_ = true;
   Event event;
   event.type = static_cast<std::uint32_t>(EventType::Notice);
-  ring_.push(event);
+  announce(event);
 }
 
 }  // namespace lustre::lnet

@@ -26,6 +26,7 @@
 #include "match_table.h"
 #include "memory_table.h"
 #include "socket.h"
+#include "wake_policy.h"
 #include "wire.h"
 
 namespace lustre::lnet {
@@ -141,7 +142,8 @@ class Endpoint {
   Event eventOf(const Md& md, EventType type, int status, const MessageHeader& header, std::uint32_t offset,
                 std::uint32_t mlength) const;
   bool finished(const Md& md) const;
-  void deliver(Md* md, Event event);
+  void deliver(Md* md, Event event, Worth worth = Worth::Urgent);
+  void announce(const Event& event, Worth worth = Worth::Urgent);
   void discard(Md* md);
   void startWaiting(Md* md);
   void stopWaiting(Md* md);
@@ -188,6 +190,8 @@ class Endpoint {
   void run();
   void wakeThread();
   void maybeWake();
+  void noteBulk(Connection& c);
+  static void setLowWater(Connection& c);
   void flushAllWanted();
   void takeRequests();
   void acceptConnections();
@@ -206,6 +210,7 @@ class Endpoint {
   void connected(const ConnectionPtr& c);
   void establish(const ConnectionPtr& c, const Hello& hello);
   void read(const ConnectionPtr& c);
+  void receive(const ConnectionPtr& c);
   void resumeWaiting();
   void pursue(Peer& peer);
   bool missingType(const Peer& peer, ConnectionType& type) const;
@@ -225,6 +230,7 @@ class Endpoint {
   bool closeStep();
   void shutDown();
   static std::int64_t now();
+  static std::int64_t nowUs();
 
   const EndpointConfig config_;
   const std::function<void()> wake_;
@@ -232,6 +238,7 @@ class Endpoint {
 
   std::mutex mutex_;
   EventRing ring_;
+  WakePolicy wakes_;
   MatchTable table_;
   MemoryTable memory_;
   std::unordered_map<Nid, std::unique_ptr<Peer>> peers_;
@@ -267,6 +274,7 @@ class Endpoint {
   std::vector<ConnectionPtr> graveyard_;
   std::vector<ConnectionPtr> readable_;
   std::vector<ConnectionPtr> waiting_;  // parsers that stand still for want of room
+  std::size_t bulkComing_ = 0;          // connections in the middle of a large payload
   std::size_t halfOpen_ = 0;
   std::deque<std::weak_ptr<Connection>> halfOpenOrder_;  // oldest first; some have gone on
   std::int64_t nextTick_ = 0;

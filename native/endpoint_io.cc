@@ -22,6 +22,8 @@ constexpr int kKeepaliveEveryMs = 10'000;
 // What one connection may read before the others have their turn.
 constexpr std::size_t kReadTurn = 4u << 20;
 constexpr std::size_t kPeersKept = 1024;
+// With so much of a payload outstanding, a wake for less of it costs more than it brings.
+constexpr std::size_t kLowWater = 512 * 1024;
 
 }  // namespace
 
@@ -91,8 +93,15 @@ void Endpoint::wakeThread() {
   if (write(event_, &one, sizeof one) < 0) threadWoken_.store(false, std::memory_order_release);
 }
 
+std::int64_t Endpoint::nowUs() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
 // Rouses the consumer when it sleeps and there is something for it.
 void Endpoint::maybeWake() {
+  if (!wakes_.due(ring_.used() > 0, bulkComing_ > 0, nowUs)) return;
   if (!ring_.claimWake()) return;
   counters_.wakeups.fetch_add(1, std::memory_order_relaxed);
   wake_();
@@ -115,7 +124,8 @@ void Endpoint::run() {
   nextTick_ = now() + kTickMs;
   for (;;) {
     const std::int64_t left = std::max<std::int64_t>(0, nextTick_ - now());
-    const int timeout = readable_.empty() ? static_cast<int>(std::min<std::int64_t>(left, kTickMs)) : 0;
+    const std::int64_t most = wakes_.holding() ? 1 : kTickMs;
+    const int timeout = readable_.empty() ? static_cast<int>(std::min<std::int64_t>(left, most)) : 0;
     counters_.systemCalls.fetch_add(1, std::memory_order_relaxed);
     const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout);
     for (int i = 0; i < n; ++i) {
@@ -148,7 +158,7 @@ void Endpoint::run() {
     if (closeStep()) break;
   }
   ioThread_.store(std::thread::id(), std::memory_order_relaxed);
-  maybeWake();
+  maybeWake();  // Closed is urgent
 }
 
 void Endpoint::takeRequests() {
@@ -199,7 +209,30 @@ void Endpoint::handle(const ConnectionPtr& c, std::uint32_t events) {
   }
 }
 
+void Endpoint::noteBulk(Connection& c) {
+  const bool is = c.parser.midBulk();
+  if (is == c.midBulk) return;
+  c.midBulk = is;
+  is ? ++bulkComing_ : --bulkComing_;
+}
+
+// Before the thread waits for more of the connection: how much is worth a wake. A hang-up is heard at once
+// whatever it is.
+void Endpoint::setLowWater(Connection& c) {
+  const bool low = c.parser.payloadLeft() >= kLowWater;
+  if (low == c.lowWater) return;
+  c.lowWater = low;
+  setReceiveLowWater(c.fd, low ? static_cast<int>(kLowWater) : 1);
+}
+
 void Endpoint::read(const ConnectionPtr& c) {
+  receive(c);
+  if (c->stage != Connection::Stage::Established) return;
+  noteBulk(*c);
+  if (!c->readable) setLowWater(*c);
+}
+
+void Endpoint::receive(const ConnectionPtr& c) {
   std::array<iovec, FrameParser::kMaxVectors> vectors;
   std::size_t turn = 0;
   while (c->stage == Connection::Stage::Established) {

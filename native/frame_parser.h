@@ -36,6 +36,7 @@ class FrameParser {
  public:
   static constexpr std::size_t kStagingSize = 16 * 1024;
   static constexpr int kMaxVectors = 64;
+  static constexpr std::uint32_t kBulkPayload = 64 * 1024;
 
   explicit FrameParser(FrameHandler& handler) : handler_(handler) {}
 
@@ -55,6 +56,9 @@ class FrameParser {
   bool midMessage() const { return payloadLeft_ > 0 || staged() > 0; }
   // A message was taken whose payload has not come in full.
   bool midPayload() const { return payloadLeft_ > 0; }
+  std::size_t payloadLeft() const { return payloadLeft_; }
+  // The same, of a message whose payload is so large that it counts as bulk.
+  bool midBulk() const { return payloadLeft_ > 0 && header_.payloadLength >= kBulkPayload; }
 
  private:
   std::size_t staged() const { return end_ - begin_; }

@@ -13,6 +13,10 @@ constexpr std::size_t kParkedCountMax = 4096;
 // Answers that a peer may have queued before we stop reading from it.
 constexpr std::size_t kResponsesMax = 4096;
 
+Worth worthOf(const MessageHeader& h) {
+  return h.payloadLength >= FrameParser::kBulkPayload ? Worth::Bulk : Worth::Urgent;
+}
+
 }  // namespace
 
 // ---------------------------------------------------------------- parking (guide 01 §5.1)
@@ -250,7 +254,7 @@ void Endpoint::onMessageEnd(Connection& c, const MessageHeader& h, std::uint64_t
     case Connection::Receiving::Put: {
       const std::uint32_t options = md->options;
       --md->refs;
-      deliver(md, eventOf(*md, EventType::Put, 0, h, c.rxOffset, c.rxLength));
+      deliver(md, eventOf(*md, EventType::Put, 0, h, c.rxOffset, c.rxLength), worthOf(h));
       acknowledge(h, options, c.rxLength, c.peer->nid);
       break;
     }
@@ -273,7 +277,7 @@ void Endpoint::onMessageEnd(Connection& c, const MessageHeader& h, std::uint64_t
       --md->refs;
       Event event = eventOf(*md, EventType::Reply, 0);
       event.rlength = event.mlength = h.payloadLength;
-      deliver(md, event);
+      deliver(md, event, worthOf(h));
       break;
     }
   }

@@ -135,6 +135,10 @@ void setStreamOptions(int fd, int timeoutMs) {
   }
 }
 
+void setReceiveLowWater(int fd, int bytes) {
+  setInt(fd, SOL_SOCKET, SO_RCVLOWAT, bytes);
+}
+
 int listenOn(const SocketAddress& address) {
   const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;

@@ -28,6 +28,8 @@ int resolve(const std::string& host, std::uint16_t port, SocketAddress& out);
 
 // TCP_NODELAY, keepalive, user timeout; cubic (or reno) where the host's default is bbr.
 void setStreamOptions(int fd, int timeoutMs);
+// Below so many bytes the socket does not count as readable; its end does in any case.
+void setReceiveLowWater(int fd, int bytes);
 
 // A listening, non-blocking socket. The descriptor, or -errno.
 int listenOn(const SocketAddress& address);

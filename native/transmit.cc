@@ -65,7 +65,8 @@ void Endpoint::endMessage(TxMessage* message, int status) {
         md->wantsResponse = false;
         stopWaiting(md);
       }
-      deliver(md, eventOf(*md, EventType::Send, status));
+      const bool step = status == 0 && md->wantsResponse && !md->responseDone;
+      deliver(md, eventOf(*md, EventType::Send, status), step ? Worth::Step : Worth::Urgent);
     }
   }
   message->md = nullptr;

@@ -16,7 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEADER = 96, PAYLOAD = 1 << 20 };
+// WARM_UP messages go out before the clock starts, as on our own side.
+enum { HEADER = 96, PAYLOAD = 1 << 20, WARM_UP = 500 };
 
 static void die(const char *what) {
   perror(what);
@@ -108,9 +109,10 @@ static void sink(int port, int count) {
 static void stream(int port, int count, long messages) {
   int fd = connect_to(port);
   char header[HEADER] = {0}, *p = buffers(count), end;
-  double start = now();
-  for (long i = 0; i < messages; i++) {
-    struct iovec v[2] = {{header, HEADER}, {p + (size_t)(i % count) * PAYLOAD, PAYLOAD}};
+  double start = 0;
+  for (long i = -WARM_UP; i < messages; i++) {
+    if (i == 0) start = now();
+    struct iovec v[2] = {{header, HEADER}, {p + (size_t)((i + WARM_UP) % count) * PAYLOAD, PAYLOAD}};
     write_all(fd, v, 2);
   }
   shutdown(fd, SHUT_WR);

@@ -155,3 +155,41 @@ TEST_CASE("a kernel's conversation from a raw socket: HELLO, ping, PUT with cook
   raw.send(frame(ping));
   CHECK(parseFrameHeader(raw.receive(kFrameHeaderSize).data()).type == kFrameLnet);
 }
+
+TEST_CASE("large payloads that come in pieces: each event comes although the next payload stays away") {
+  Node a(kNidA);
+  constexpr std::uint32_t kSize = 1u << 20;
+  std::vector<std::uint8_t> sink(kSize);
+  const SegmentRef whole{a.endpoint->addMemory(sink.data(), sink.size()), 0, kSize};
+  std::uint64_t object = 0;
+  Operation entry = a.operation(kNidAny, 1, &whole, 1);
+  entry.options = option::kPut | option::kManageRemote;
+  REQUIRE(a.endpoint->attach(entry, object) == 0);
+  const RawSocket peer(a);
+  peer.handshake(kNidB, ConnectionType::Control);
+  const std::vector<std::uint8_t> large = frame(putHeader(kNidB, kSize), kSize);
+  const std::vector<std::uint8_t> small = frame(putHeader(kNidB, 5), 5);
+  const auto part = [](const std::vector<std::uint8_t>& bytes, std::size_t from, std::size_t to) {
+    return std::vector<std::uint8_t>(bytes.begin() + static_cast<std::ptrdiff_t>(from),
+                                     bytes.begin() + static_cast<std::ptrdiff_t>(to));
+  };
+  // All but the last byte, which comes alone.
+  peer.send(part(large, 0, large.size() - 1));
+  peer.send(part(large, large.size() - 1, large.size()));
+  REQUIRE(a.until([&] { return a.count(1) == 1; }));
+  CHECK(sink.back() == 0x5a);
+  // A whole one, and the next stands still at many places, also such where less than the low-water mark is
+  // due.
+  std::uint32_t received = 1;
+  for (const std::size_t stop : {std::size_t{200'000}, std::size_t{600'000}, std::size_t{1'000'000}}) {
+    peer.send(large);
+    peer.send(part(large, 0, stop));
+    REQUIRE(a.until([&] { return a.count(1) == received + 1; }));
+    peer.send(part(large, stop, large.size()));
+    REQUIRE(a.until([&] { return a.count(1) == received + 2; }));
+    // Small ones are heard of as before.
+    peer.send(small);
+    REQUIRE(a.until([&] { return a.count(1) == received + 3; }));
+    received += 3;
+  }
+}
