@@ -1,13 +1,48 @@
 /** A client namespace's locks, by handle and by resource, and which of them serves a wish (guide 08 §11). */
 import { LockType } from '../wire/ldlm-constants.ts';
 import type { ClientLock } from './client-lock.ts';
+import { ExtentTree } from './extent-tree.ts';
 import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
 import { modeCovers } from './modes.ts';
 import { resourceKey, sameResource } from './resource-name.ts';
 
+/** From so many extent locks on one resource on they are indexed by where they lie. */
+const INDEX_MIN = 16;
+
+class ResourceLocks {
+  readonly all = new Set<ClientLock>();
+  #extents: ExtentTree<ClientLock> | undefined;
+
+  add(lock: ClientLock): void {
+    this.all.add(lock);
+    if (this.#extents !== undefined) this.index(lock);
+    else if (this.all.size >= INDEX_MIN && lock.type === LockType.LDLM_EXTENT) {
+      this.#extents = new ExtentTree();
+      for (const each of this.all) this.index(each);
+    }
+  }
+
+  delete(lock: ClientLock): void {
+    this.all.delete(lock);
+    this.#extents?.delete(lock);
+  }
+
+  /** Its extent is another one than before. */
+  index(lock: ClientLock): void {
+    const { extent } = lock.policy;
+    if (extent !== undefined) this.#extents?.add(lock, extent);
+  }
+
+  /** All that could contain what is wanted. */
+  candidates({ extent }: Policy): Iterable<ClientLock> {
+    if (this.#extents === undefined || extent === undefined) return this.all;
+    return this.#extents.overlapping(extent.start, extent.start);
+  }
+}
+
 export class ClientLockTable {
   readonly #byHandle = new Map<bigint, ClientLock>();
-  readonly #byResource = new Map<string, Set<ClientLock>>();
+  readonly #byResource = new Map<string, ResourceLocks>();
 
   get size(): number {
     return this.#byHandle.size;
@@ -17,8 +52,8 @@ export class ClientLockTable {
     return this.#byResource.size;
   }
 
-  byResource(): Iterable<Iterable<ClientLock>> {
-    return this.#byResource.values();
+  *byResource(): Iterable<Iterable<ClientLock>> {
+    for (const { all } of this.#byResource.values()) yield all;
   }
 
   all(): ClientLock[] {
@@ -30,7 +65,7 @@ export class ClientLockTable {
   }
 
   on(resource: ResourceId): ClientLock[] {
-    return [...(this.#byResource.get(resourceKey(resource)) ?? [])];
+    return [...(this.#byResource.get(resourceKey(resource))?.all ?? [])];
   }
 
   add(lock: ClientLock): void {
@@ -51,6 +86,12 @@ export class ClientLockTable {
     this.#place(lock);
   }
 
+  /** What the server has granted of it. */
+  setPolicy(lock: ClientLock, policy: Policy): void {
+    lock.policy = policy;
+    this.#byResource.get(resourceKey(lock.resource))?.index(lock);
+  }
+
   /** `modes` as bits or a list: a lock of any of them, or of a mode that covers one of them, serves. */
   find(
     resource: ResourceId,
@@ -59,7 +100,8 @@ export class ClientLockTable {
     policy: Policy,
   ): ClientLock | undefined {
     const wanted = typeof modes === 'number' ? modes : modes.reduce((bits, mode) => bits | mode, 0);
-    for (const lock of this.#byResource.get(resourceKey(resource)) ?? []) {
+    const locks = this.#byResource.get(resourceKey(resource));
+    for (const lock of locks?.candidates(policy) ?? []) {
       if (lock.isMatchable && lock.type === type && modeCovers(lock.mode, wanted) && contains(lock, policy))
         return lock;
     }
@@ -68,7 +110,7 @@ export class ClientLockTable {
 
   /** An older lock that is as good as this one. */
   findTwin(lock: ClientLock): ClientLock | undefined {
-    for (const other of this.#byResource.get(resourceKey(lock.resource)) ?? []) {
+    for (const other of this.#byResource.get(resourceKey(lock.resource))?.all ?? []) {
       const same =
         other !== lock && other.isMatchable && other.type === lock.type && other.mode === lock.mode;
       if (same && contains(other, lock.policy)) return other;
@@ -78,16 +120,19 @@ export class ClientLockTable {
 
   #place(lock: ClientLock): void {
     const key = resourceKey(lock.resource);
-    const there = this.#byResource.get(key);
-    if (there === undefined) this.#byResource.set(key, new Set([lock]));
-    else there.add(lock);
+    let there = this.#byResource.get(key);
+    if (there === undefined) {
+      there = new ResourceLocks();
+      this.#byResource.set(key, there);
+    }
+    there.add(lock);
   }
 
   #displace(lock: ClientLock): void {
     const key = resourceKey(lock.resource);
     const there = this.#byResource.get(key);
     there?.delete(lock);
-    if (there?.size === 0) this.#byResource.delete(key);
+    if (there?.all.size === 0) this.#byResource.delete(key);
   }
 }
 

@@ -387,8 +387,9 @@ export class ClientNamespace implements ClientLockActions {
       throw error;
     }
     lock.mode = mode;
-    if (policy && type !== LockType.LDLM_PLAIN) lock.policy = decodePolicy(type, desc.l_policy_data);
     this.#table.move(lock, resource);
+    if (policy && type !== LockType.LDLM_PLAIN)
+      this.#table.setPolicy(lock, decodePolicy(type, desc.l_policy_data));
   }
 
   /**

@@ -5,7 +5,7 @@
 import { LockMode } from '../wire/ldlm-constants.ts';
 import { type Claim, extentsOverlap } from './conflicts.ts';
 import { EXTENT_EOF } from './description.ts';
-import type { Extent } from './lock.ts';
+import type { Extent, LockModeNumber } from './lock.ts';
 import { modesCompatible } from './modes.ts';
 
 const PAGE_SIZE = 4096n;
@@ -22,11 +22,29 @@ export interface ExtentClaim extends Claim {
   readonly requested: Extent;
 }
 
-/** The extent to grant for `lock`; it covers the request. `lock` itself must be in neither list. */
+/** What holders of conflicting modes leave to a lock: how many they are, and where the first begins above it. */
+export interface ExtentLimits {
+  readonly conflicting: number;
+  readonly nearest: bigint | undefined;
+}
+
+export function limitsAmong(granted: Iterable<Claim>, mode: LockModeNumber, position: bigint): ExtentLimits {
+  let conflicting = 0;
+  let nearest: bigint | undefined;
+  for (const held of granted) {
+    if (held.policy.extent === undefined || modesCompatible(held.mode, mode)) continue;
+    conflicting++;
+    const { start } = held.policy.extent;
+    if (start > position && (nearest === undefined || start < nearest)) nearest = start;
+  }
+  return { conflicting, nearest };
+}
+
+/** The extent to grant for `lock`; it covers the request. `lock` itself must be neither granted nor among the waiting. */
 export function grownExtent(
   lock: ExtentClaim,
-  granted: readonly Claim[],
-  waiting: readonly ExtentClaim[],
+  granted: () => ExtentLimits,
+  waiting: Iterable<ExtentClaim>,
   expand: boolean,
 ): Extent {
   const { requested } = lock;
@@ -35,7 +53,7 @@ export function grownExtent(
   let conflicting = 0;
   if (expand) {
     grown = { start: 0n, end: EXTENT_EOF };
-    conflicting = limitByGranted(lock, granted, grown);
+    conflicting = limitByGranted(lock, granted(), grown);
     grown = fixUp(lock, grown, conflicting);
     conflicting = limitByWaiting(lock, waiting, grown, conflicting);
   }
@@ -48,23 +66,17 @@ export function grownExtent(
 
 function limitByGranted(
   lock: ExtentClaim,
-  granted: readonly Claim[],
+  { conflicting, nearest }: ExtentLimits,
   grown: { start: bigint; end: bigint },
 ): number {
-  let conflicting = 0;
-  for (const { mode, policy } of granted) {
-    if (policy.extent === undefined || modesCompatible(mode, lock.mode)) continue;
-    conflicting++;
-    grown.start = lock.requested.start;
-    const { start } = policy.extent;
-    if (start > lock.requested.end && start <= grown.end) grown.end = start - 1n;
-  }
+  if (conflicting > 0) grown.start = lock.requested.start;
+  if (nearest !== undefined && nearest <= grown.end) grown.end = nearest - 1n;
   return conflicting;
 }
 
 function limitByWaiting(
   lock: ExtentClaim,
-  waiting: readonly ExtentClaim[],
+  waiting: Iterable<ExtentClaim>,
   grown: { start: bigint; end: bigint },
   before: number,
 ): number {

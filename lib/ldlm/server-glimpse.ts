@@ -1,10 +1,9 @@
 /** Whom a glimpse has to ask (guide 08 §7, guide 12 §11). */
-import { locksConflict } from './conflicts.ts';
 import type { ServerLock } from './server-lock.ts';
 
+/** `lock` is in no queue yet. */
 export function conflictsWith(lock: ServerLock): boolean {
-  for (const held of lock.resourceEntry.granted) if (held !== lock && locksConflict(held, lock)) return true;
-  return false;
+  return lock.resourceEntry.granted.hasConflict(lock);
 }
 
 /**
@@ -13,8 +12,8 @@ export function conflictsWith(lock: ServerLock): boolean {
  */
 export function glimpseTargets(lock: ServerLock, knownSize: bigint): ServerLock[] {
   const furthest = new Map<unknown, ServerLock>();
-  for (const held of lock.resourceEntry.granted) {
-    if (held.client === undefined || held === lock || !locksConflict(held, lock)) continue;
+  for (const held of lock.resourceEntry.granted.conflicting(lock)) {
+    if (held.client === undefined) continue;
     const end = held.policy.extent?.end ?? 0n;
     if (end < knownSize) continue;
     const other = furthest.get(held.client);

@@ -3,6 +3,7 @@ import type { Export } from '../connection/target.ts';
 import { Automaton } from '../runtime/automaton.ts';
 import type { Timer } from '../runtime/runtime.ts';
 import { LockFlag } from '../wire/ldlm-constants.ts';
+import { GrantedLocks } from './granted-locks.ts';
 import type { Extent, LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
 import { modeName } from './modes.ts';
 import { resourceKey } from './resource-name.ts';
@@ -41,7 +42,7 @@ export interface ServerResource {
   readonly id: ResourceId;
   readonly key: string;
   readonly type: LockTypeNumber;
-  readonly granted: Set<ServerLock>;
+  readonly granted: GrantedLocks<ServerLock>;
   /** In order of arrival. */
   readonly waiting: Set<ServerLock>;
   /** Sizes and times that holders have told since the last of them wrote back (guide 08 §7); undefined when disk is right. */
@@ -49,7 +50,14 @@ export interface ServerResource {
 }
 
 export function makeResource(id: ResourceId, type: LockTypeNumber): ServerResource {
-  return { id, key: resourceKey(id), type, granted: new Set(), waiting: new Set(), glimpsed: undefined };
+  return {
+    id,
+    key: resourceKey(id),
+    type,
+    granted: new GrantedLocks(),
+    waiting: new Set(),
+    glimpsed: undefined,
+  };
 }
 
 export class ServerLock {

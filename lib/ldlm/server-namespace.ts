@@ -418,7 +418,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
       if (!this.#grant(lock)) this.cancel(lock);
     }
     for (const lock of resource.waiting) {
-      for (const held of inTheWay(resource, lock).granted) this.#conflict(held, lock);
+      for (const held of resource.granted.conflicting(lock)) this.#conflict(held, lock);
     }
     if (resource.granted.size === 0 && resource.waiting.size === 0) this.#resources.delete(resource.key);
   }

@@ -1,7 +1,7 @@
 /** Who may be granted on one resource, and with what policy (guide 08 §3.3). Decides; tells nobody. */
 import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
 import { grantableTryBits, isGroup, locksConflict } from './conflicts.ts';
-import { grownExtent } from './extent-policy.ts';
+import { type ExtentLimits, grownExtent } from './extent-policy.ts';
 import type { Policy } from './lock.ts';
 import type { ServerLock, ServerResource } from './server-lock.ts';
 
@@ -18,38 +18,52 @@ export interface InTheWay {
 
 /** The locks that `lock` has to wait for. */
 export function inTheWay(resource: ServerResource, lock: ServerLock, overtake = false): InTheWay {
-  const granted: ServerLock[] = [];
-  for (const held of resource.granted) if (locksConflict(held, lock)) granted.push(held);
-  const ahead: ServerLock[] = [];
+  return {
+    granted: resource.granted.conflicting(lock),
+    ahead: [...waitingAhead(resource, lock, overtake)],
+  };
+}
+
+/** Nothing stands in the way of `lock`. */
+function isFree(resource: ServerResource, lock: ServerLock): boolean {
+  if (resource.granted.hasConflict(lock)) return false;
+  for (const _ of waitingAhead(resource, lock, false)) return false;
+  return true;
+}
+
+function* waitingAhead(resource: ServerResource, lock: ServerLock, overtake: boolean): Iterable<ServerLock> {
   // A group lock joins its group whoever waits (guide 08 §3.3).
-  const joins = overtake || (isGroup(lock) && [...resource.granted].some(isGroup));
+  if (overtake || (isGroup(lock) && resource.granted.hasGroup)) return;
   for (const waiting of resource.waiting) {
-    if (waiting === lock || joins) break;
-    if (locksConflict(waiting, lock)) ahead.push(waiting);
+    if (waiting === lock) return;
+    if (locksConflict(waiting, lock)) yield waiting;
   }
-  return { granted, ahead };
 }
 
 /** The policy that `lock` is granted with now; undefined when no inode bit is left to grant. */
 export function grantedPolicy(resource: ServerResource, lock: ServerLock): Policy | undefined {
-  const others = function* (): Iterable<ServerLock> {
-    yield* resource.granted;
-    yield* resource.waiting;
-  };
   switch (lock.type) {
     case LockType.LDLM_EXTENT: {
       if (lock.client === undefined) return lock.requestedPolicy;
-      const waiting = [...resource.waiting].filter((other) => other !== lock);
-      return { extent: grownExtent(lock, [...resource.granted], waiting, lock.expands) };
+      const { granted, waiting } = resource;
+      const limits = (): ExtentLimits => granted.limits(lock.mode, lock.requested.end);
+      return { extent: grownExtent(lock, limits, others(waiting, lock), lock.expands) };
     }
     case LockType.LDLM_IBITS: {
-      const rivals = [...others()].filter((other) => other !== lock);
-      const inodeBits = (lock.requestedPolicy.inodeBits ?? 0n) | grantableTryBits(lock, rivals);
+      const rivals = function* (): Iterable<ServerLock> {
+        yield* resource.granted;
+        yield* others(resource.waiting, lock);
+      };
+      const inodeBits = (lock.requestedPolicy.inodeBits ?? 0n) | grantableTryBits(lock, rivals());
       return inodeBits === 0n ? undefined : { inodeBits };
     }
     default:
       return lock.requestedPolicy;
   }
+}
+
+function* others(locks: Iterable<ServerLock>, lock: ServerLock): Iterable<ServerLock> {
+  for (const other of locks) if (other !== lock) yield other;
 }
 
 /**
@@ -58,8 +72,7 @@ export function grantedPolicy(resource: ServerResource, lock: ServerLock): Polic
  */
 export function nextGrantable(resource: ServerResource): ServerLock | undefined {
   for (const lock of resource.waiting) {
-    const { granted, ahead } = inTheWay(resource, lock);
-    if (granted.length === 0 && ahead.length === 0) return lock;
+    if (isFree(resource, lock)) return lock;
   }
   return undefined;
 }

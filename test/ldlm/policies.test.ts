@@ -1,7 +1,7 @@
 /** Modes, extent growth, file lock ranges and value blocks by themselves (guide 08 §1.1, §3.3, §7, §8). */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type ExtentClaim, grownExtent } from '../../lib/ldlm/extent-policy.ts';
+import { type ExtentClaim, grownExtent as grown, limitsAmong } from '../../lib/ldlm/extent-policy.ts';
 import { applyFlock, type FlockRange, flockConflict } from '../../lib/ldlm/flock-policy.ts';
 import { mergeOstLvb } from '../../lib/ldlm/lvb.ts';
 import { modeCovers, modesCompatible } from '../../lib/ldlm/modes.ts';
@@ -41,6 +41,13 @@ describe('extent growth', () => {
     requested: { start, end },
     client,
   });
+
+  const grownExtent = (
+    lock: ExtentClaim,
+    held: readonly ExtentClaim[],
+    waiting: readonly ExtentClaim[],
+    expand: boolean,
+  ) => grown(lock, () => limitsAmong(held, lock.mode, lock.requested.end), waiting, expand);
 
   test('alone: the whole object; not when told not to', () => {
     const lock = claim(LCK_PW, PAGE, 2n * PAGE - 1n);
