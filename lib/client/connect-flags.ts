@@ -65,6 +65,7 @@ const MDT_ASK: ConnectGrant = {
     'OBD_CONNECT_MULTIMODRPCS',
     'OBD_CONNECT_SUBTREE',
     'OBD_CONNECT_FLOCK_DEAD',
+    'OBD_CONNECT_LRU_RESIZE',
     'OBD_CONNECT_BULK_MBITS',
     'OBD_CONNECT_FLAGS2',
   ]),
@@ -85,7 +86,7 @@ const MDT_ASK: ConnectGrant = {
   ocd_ibits_known: BigInt(InodeBit.MDS_INODELOCK_FULL),
 };
 
-/** Not asked of an OST: LRU_RESIZE, GRANT_SHRINK (no cache that would have to shrink), LOCKAHEAD, ENCRYPT, LFSCK, PINGLESS. */
+/** Not asked of an OST: GRANT_SHRINK (no cache that would have to shrink), LOCKAHEAD, ENCRYPT, LFSCK, PINGLESS. */
 export function ostAsk(checksum: ChecksumName | undefined): ConnectGrant {
   return {
     ocd_connect_flags: flags([
@@ -107,6 +108,7 @@ export function ostAsk(checksum: ChecksumName | undefined): ConnectGrant {
       'OBD_CONNECT_GRANT_PARAM',
       'OBD_CONNECT_LVB_TYPE',
       'OBD_CONNECT_SHORTIO',
+      'OBD_CONNECT_LRU_RESIZE',
       'OBD_CONNECT_BULK_MBITS',
       'OBD_CONNECT_FLAGS2',
     ]),

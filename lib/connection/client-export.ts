@@ -96,6 +96,11 @@ export class ClientExport implements Export {
     return this.#automaton.state;
   }
 
+  /** It keeps as many unused locks as replies tell it. */
+  get resizesLru(): boolean {
+    return hasFlag(this.connectData, ConnectFlag.OBD_CONNECT_LRU_RESIZE);
+  }
+
   get connected(): boolean {
     return this.exportState === 'CONNECTED';
   }

@@ -30,6 +30,12 @@ import { Slots } from './request-slots.ts';
 
 export type { ConnectOptions, ImportOptions };
 
+/** pb_slv, locks times seconds, and pb_limit, locks (guide 08 §9). */
+export interface LockVolume {
+  readonly slv: bigint;
+  readonly limit: number;
+}
+
 const RETRY_MAX_MS = 5000;
 const CONNECT_TIMEOUT_MS = 30_000;
 
@@ -60,6 +66,7 @@ export class Import implements Caller {
   #failedRounds = 0;
   #hasState = false;
   #lastCommitted = 0n;
+  #lockVolume: LockVolume = { slv: 0n, limit: 0 };
   #lastTransno = 0n;
   #lastReplyAt = 0;
   #connectedAt = Number.NEGATIVE_INFINITY;
@@ -120,6 +127,11 @@ export class Import implements Caller {
   /** pb_last_committed: the highest seen. */
   get lastCommitted(): bigint {
     return this.#lastCommitted;
+  }
+
+  /** What the server last said of how many locks we may keep; zero where it says nothing. */
+  get lockVolume(): LockVolume {
+    return this.#lockVolume;
   }
 
   /** Calls under way, waiting ones included. */
@@ -442,6 +454,7 @@ export class Import implements Caller {
 
   #replied({ body }: Outcome & { kind: 'reply' }, opcode: number): void {
     this.#lastReplyAt = this.#runtime.now();
+    if (body.pb_limit !== 0) this.#lockVolume = { slv: body.pb_slv, limit: body.pb_limit };
     if (body.pb_last_committed > this.#lastCommitted) this.#lastCommitted = body.pb_last_committed;
     if (body.pb_transno > this.#lastTransno) this.#lastTransno = body.pb_transno;
     this.#keepAlive.uncommitted(this.#lastTransno > this.#lastCommitted);

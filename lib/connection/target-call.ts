@@ -33,8 +33,10 @@ export class TargetCall<F extends Format> implements Call<F> {
 
   reply(values: ReplyInputs<F>, options: ReplyOptions = {}): void {
     const transno = options.transno ?? 0n;
+    const volume = this.export.resizesLru ? this.#target.lockVolume?.() : undefined;
     this.request.reply(this.#format, values, {
       lastCommitted: this.#target.lastCommitted(),
+      ...volume,
       ...options,
       onSent: (bytes) => {
         this.#keep(bytes);

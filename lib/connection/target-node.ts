@@ -60,7 +60,11 @@ export class TargetNode {
     this.#ptlrpc = ptlrpc;
     this.#runtime = runtime;
     this.#services = services.map((service) =>
-      ptlrpc.serve({ ...service, handler: (request) => this.#handle(request) }),
+      ptlrpc.serve({
+        ...service,
+        handler: (request) => this.#handle(request),
+        isUrgent: (request) => this.#isUrgent(request),
+      }),
     );
     this.#armSilence();
   }
@@ -118,6 +122,11 @@ export class TargetNode {
     } finally {
       served.end(client);
     }
+  }
+
+  #isUrgent(request: IncomingRequest): boolean {
+    const found = this.#exports.get(request.body.pb_handle);
+    return found?.of.target.isUrgent?.(found.client, request) ?? false;
   }
 
   async #connect(request: IncomingRequest): Promise<void> {

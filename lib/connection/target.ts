@@ -66,6 +66,10 @@ export interface Target {
   onConnect?(client: Export): void | Promise<void>;
   onDisconnect?(client: Export, evicted: boolean): void | Promise<void>;
   lastCommitted(): bigint;
+  /** What replies tell clients that asked for LRU_RESIZE of how many locks they may keep: locks times seconds, and locks. */
+  lockVolume?(): { readonly slv: bigint; readonly limit: number };
+  /** True for a request that another client waits for, because it frees a lock: it is not queued behind others. */
+  isUrgent?(client: Export, request: IncomingRequest): boolean;
   /** Persistent client records (last_rcvd): where the layer keeps them. Absent for the MGS. */
   readonly lastRcvd?: LastRcvd;
 }

@@ -15,7 +15,7 @@ import { ClientLock, type ClientLockActions } from './client-lock.ts';
 import { ClientLockTable } from './client-lock-table.ts';
 import { decodePolicy, describeLock, isLockType, resourceName } from './description.ts';
 import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
-import { LockLru, type LruOptions } from './lock-lru.ts';
+import { LockLru, type LruOptions, type ServerVolume } from './lock-lru.ts';
 import { isLockMode } from './modes.ts';
 import { ELDLM_LOCK_ABORTED } from './status.ts';
 
@@ -23,6 +23,8 @@ import { ELDLM_LOCK_ABORTED } from './status.ts';
 export interface LockImport extends Caller {
   /** Our handle in the server's callbacks: how an AST finds this namespace. */
   readonly callbackHandle: bigint;
+  /** What the server last said of how many locks we may keep. */
+  readonly lockVolume?: ServerVolume;
   onEvicted(listener: () => void | Promise<void>): void;
 }
 
@@ -86,7 +88,12 @@ export class ClientNamespace implements ClientLockActions {
     this.#options = options;
     this.#runtime = withLog(options.runtime, { namespace: options.name });
     this.#cancels = new CancelBatch(options.import, this.#runtime);
-    this.#lru = new LockLru(this.#runtime, options.lru ?? {}, (lock) => this.#startCancel(lock));
+    this.#lru = new LockLru(
+      this.#runtime,
+      options.lru ?? {},
+      (lock) => this.#startCancel(lock),
+      () => options.import.lockVolume,
+    );
     options.import.onEvicted(() => this.loseAll());
   }
 

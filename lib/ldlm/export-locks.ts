@@ -58,6 +58,15 @@ export class ExportLocks {
     return [...(this.#byExport.get(client)?.all ?? [])];
   }
 
+  countOf(client: Export): number {
+    return this.#byExport.get(client)?.all.size ?? 0;
+  }
+
+  /** In order of arrival, while they change. */
+  oldestOf(client: Export): Iterable<ServerLock> {
+    return this.#byExport.get(client)?.all ?? [];
+  }
+
   /** After disconnect or eviction nothing is granted to it any more. */
   markDropped(client: Export): void {
     this.#dropped.add(client);

@@ -66,6 +66,20 @@ export class GrantedLocks<L extends Claim> implements Iterable<L> {
     return false;
   }
 
+  /** Extent locks that overlap a range, whatever their modes. */
+  overlapping(start: bigint, end: bigint): L[] {
+    const found: L[] = [];
+    if (this.#byMode !== undefined) {
+      for (const { extents } of this.#byMode.values()) extents.overlapping(start, end, found);
+      return found;
+    }
+    for (const lock of this.#all) {
+      const { extent } = lock.policy;
+      if (extent !== undefined && extent.start <= end && start <= extent.end) found.push(lock);
+    }
+    return found;
+  }
+
   /** For extent growth: what holders of conflicting modes leave above `position`. */
   limits(mode: LockModeNumber, position: bigint): ExtentLimits {
     if (this.#byMode === undefined) return limitsAmong(this.#all, mode, position);

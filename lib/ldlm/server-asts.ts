@@ -7,8 +7,8 @@ import { Errno, errnoOf } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { LdlmRequestInput } from '../wire/format.ts';
 import { RQF_LDLM_BL_CALLBACK, RQF_LDLM_CP_CALLBACK, RQF_LDLM_GL_CALLBACK } from '../wire/formats.ts';
-import { LockFlag } from '../wire/ldlm-constants.ts';
-import { describeBlocker, describeLock } from './description.ts';
+import { LockFlag, LockMode } from '../wire/ldlm-constants.ts';
+import { type Describable, describeBlocker, describeLock } from './description.ts';
 import type { ServerLock } from './server-lock.ts';
 
 /** Between two attempts at a callback whose connection failed. */
@@ -46,12 +46,13 @@ export class ServerAsts {
   /** Asks the holder for its lock. */
   sendBlocking(lock: ServerLock): void {
     const { blocker, client } = lock;
-    if (client === undefined || blocker === undefined) return;
+    if (client === undefined) return;
     this.startTimer(lock);
-    const discard = (blocker.flags & LockFlag.LDLM_FL_AST_DISCARD_DATA) !== 0;
+    const discard = ((blocker?.flags ?? 0) & LockFlag.LDLM_FL_AST_DISCARD_DATA) !== 0;
     const dlm_req: LdlmRequestInput = {
       lock_flags: discard ? LockFlag.LDLM_FL_DISCARD_DATA : 0,
-      lock_desc: describeBlocker(blocker),
+      // The server wants it back for itself: as if somebody asked for all of it.
+      lock_desc: describeBlocker(blocker ?? { ...described(lock), mode: LockMode.LCK_EX }),
       lock_handle: [lock.clientHandle, lock.handle],
     };
     void this.#deliver(lock, client, 'blocking', (timeoutMs) =>
@@ -152,6 +153,10 @@ export class ServerAsts {
       this.#owner.runtime.after(ms, resolve);
     });
   }
+}
+
+function described({ type, resource, mode, policy }: ServerLock): Describable {
+  return { type, resource, mode, policy };
 }
 
 function messageOf(error: unknown): string {

@@ -47,6 +47,8 @@ export interface ServerResource {
   readonly waiting: Set<ServerLock>;
   /** Sizes and times that holders have told since the last of them wrote back (guide 08 §7); undefined when disk is right. */
   glimpsed: Uint8Array | undefined;
+  /** When more wanted it at once than the server likes, on the runtime's clock. */
+  contendedAt: number | undefined;
 }
 
 export function makeResource(id: ResourceId, type: LockTypeNumber): ServerResource {
@@ -57,6 +59,7 @@ export function makeResource(id: ResourceId, type: LockTypeNumber): ServerResour
     granted: new GrantedLocks(),
     waiting: new Set(),
     glimpsed: undefined,
+    contendedAt: undefined,
   };
 }
 

@@ -8,8 +8,10 @@ import { type Runtime, randomCookie, withLog } from '../runtime/runtime.ts';
 import { ConnectFlag } from '../wire/connection-constants.ts';
 import type { LdlmRequestValue } from '../wire/format.ts';
 import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
+import { Contention, type ContentionOptions } from './contention.ts';
 import { ExportLocks } from './export-locks.ts';
 import type { Extent, LockModeNumber, Policy, ResourceId } from './lock.ts';
+import { LockPool, type LockVolume } from './lock-volume.ts';
 import { lvbSize, mergeOstLvb } from './lvb.ts';
 import { modesCompatible } from './modes.ts';
 import { resourceKey } from './resource-name.ts';
@@ -42,6 +44,10 @@ import {
 /** ldlm_enqueue_min: the least a client gets to answer and to cancel. */
 const CALLBACK_TIMEOUT_MS = 100_000;
 const LOCKS_MAX = 2_000_000;
+/** Beyond its share a client is asked for its oldest locks, so many for each that it takes ... */
+const RECLAIM = 2;
+/** ... while not all of so many have been asked for already. */
+const RECLAIMED_MAX = 64;
 
 export interface ServerNamespaceOptions {
   /** For the log: `demo-OST0000`. */
@@ -53,6 +59,9 @@ export interface ServerNamespaceOptions {
   readonly timeoutMs?: number;
   /** Most locks of all clients together; more are refused with EINPROGRESS; default 2 million. */
   readonly locksMax?: number;
+  /** Locks beyond which a client is asked for its oldest; at twice as many it gets no more. Default a quarter of all. */
+  readonly locksPerClient?: number;
+  readonly contention?: ContentionOptions;
 }
 
 export class ServerNamespace implements AstOwner, ServerLockActions, LockOperations {
@@ -63,7 +72,9 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
   readonly flocks: ServerFlocks;
   readonly #asts: ServerAsts;
   readonly #lvb: ServerNamespaceOptions['lvb'];
-  readonly #locksMax: number;
+  readonly #pool: LockPool;
+  readonly #locksPerClient: number;
+  readonly #contention: Contention;
   readonly #resources = new Map<string, ServerResource>();
 
   constructor(options: ServerNamespaceOptions) {
@@ -71,7 +82,10 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     this.runtime = withLog(options.runtime, { namespace: options.name });
     this.timeoutMs = options.timeoutMs ?? CALLBACK_TIMEOUT_MS;
     this.#lvb = options.lvb;
-    this.#locksMax = options.locksMax ?? LOCKS_MAX;
+    const locksMax = options.locksMax ?? LOCKS_MAX;
+    this.#pool = new LockPool(options.runtime, locksMax, () => this.locks.size);
+    this.#locksPerClient = options.locksPerClient ?? Math.max(1, Math.floor(locksMax / 4));
+    this.#contention = new Contention(options.contention);
     this.#asts = new ServerAsts(this);
     this.flocks = new ServerFlocks({
       granted: (lock) => {
@@ -98,9 +112,14 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     return this.#lvb !== undefined;
   }
 
-  /** True when no more locks are to be granted for now. */
-  get isFull(): boolean {
-    return this.locks.size >= this.#locksMax;
+  /** What replies tell clients of how many locks they may keep (guide 08 §9). */
+  get volume(): LockVolume {
+    return this.#pool.volume;
+  }
+
+  /** True when a client gets no more locks for now. */
+  isFull(client: Export): boolean {
+    return this.locks.size >= this.#pool.limit || this.locks.countOf(client) >= 2 * this.#locksPerClient;
   }
 
   /**
@@ -146,7 +165,8 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     const outcome = this.enqueue(lock);
     if (outcome === 'waiting') await this.granted(lock);
     if (outcome === 'nothing') return undefined;
-    if (outcome === 'busy') throw errnoError(Errno.EAGAIN, { syscall: 'enqueue', target: this.name });
+    if (outcome !== 'granted' && outcome !== 'waiting')
+      throw errnoError(Errno.EAGAIN, { syscall: 'enqueue', target: this.name });
     return this.describeGrant(lock, request);
   }
 
@@ -171,12 +191,16 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
 
   /** I/O under locks that are being called back: their holders get the whole time again (guide 08 §4.4). */
   prolong(client: Export, resource: ResourceId, extent: Extent): void {
-    const entry = this.#resources.get(resourceKey(resource));
-    for (const lock of entry?.granted ?? []) {
-      const theirs = lock.policy.extent;
-      if (lock.client !== client || lock.timer === undefined || theirs === undefined) continue;
-      if (theirs.start <= extent.end && extent.start <= theirs.end) this.#asts.startTimer(lock);
-    }
+    const granted = this.#resources.get(resourceKey(resource))?.granted;
+    for (const lock of granted?.overlapping(extent.start, extent.end) ?? [])
+      if (lock.client === client && lock.timer !== undefined) this.#asts.startTimer(lock);
+  }
+
+  /** True when somebody waits for a lock of the client's on the object: what it sends under it goes first (guide 08 §13). */
+  isWanted(client: Export, resource: ResourceId): boolean {
+    const granted = this.#resources.get(resourceKey(resource))?.granted;
+    for (const lock of granted ?? []) if (lock.client === client && lock.state === 'BLOCKING') return true;
+    return false;
   }
 
   /** True when the client holds a lock of this handle or, without one, any lock that covers the range (guide 12 §5.9). */
@@ -221,7 +245,21 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     }
     const lock = new ServerLock(resource, { ...options, handle: randomCookie(this.runtime) }, this);
     this.locks.add(lock);
+    if (options.client !== undefined && this.locks.countOf(options.client) > this.#locksPerClient)
+      this.#reclaim(options.client);
     return lock;
+  }
+
+  /** A client that keeps more than its share is asked for its oldest locks, as if somebody wanted them. */
+  #reclaim(client: Export): void {
+    let asked = 0;
+    let seen = 0;
+    for (const lock of this.locks.oldestOf(client)) {
+      if (asked === RECLAIM || ++seen > RECLAIMED_MAX) return;
+      if (lock.state !== 'GRANTED' || !lock.told || !wantsBlockingAst(lock)) continue;
+      lock.dispatch('conflict');
+      asked++;
+    }
   }
 
   /** Grants, queues or refuses. A glimpse goes past those who wait (`overtake`), as with kernels (guide 08 §7). */
@@ -237,6 +275,10 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     if (mayNotWait(lock, obstacles)) {
       this.cancel(lock);
       return 'busy';
+    }
+    if (this.#contention.sendsAway(lock, obstacles, this.runtime.now())) {
+      this.cancel(lock);
+      return 'contended';
     }
     resource.waiting.add(lock);
     lock.dispatch('block');

@@ -73,7 +73,7 @@ export interface LockOperations {
   readonly locks: ExportLocks;
   readonly flocks: ServerFlocks;
   readonly hasLvbs: boolean;
-  readonly isFull: boolean;
+  isFull(client: Export): boolean;
   create(resource: ResourceId, options: Omit<ServerLockOptions, 'handle'>): ServerLock;
   enqueue(lock: ServerLock, overtake?: boolean): EnqueueOutcome;
   restore(lock: ServerLock, isGranted: boolean): void;
@@ -212,7 +212,7 @@ function check(
   if (type === LockType.LDLM_IBITS && !isLegalInodeBits(mode, policy)) return Errno.EPROTO;
   if (namespace.locks.isDropped(client)) return Errno.ENOTCONN;
   const replay = (flags & LockFlag.LDLM_FL_REPLAY) !== 0;
-  if (namespace.isFull && !replay) return Errno.EINPROGRESS;
+  if (namespace.isFull(client) && !replay) return Errno.EINPROGRESS;
   const resource = resourceName(desc.l_resource.lr_name.name);
   return { request, flags, clientHandle: handles[0] ?? 0n, resource, type, mode, policy };
 }
@@ -246,6 +246,7 @@ async function enqueuePlainly(namespace: LockOperations, call: EnqueueCall, want
   }
   const outcome = namespace.enqueue(lock, glimpse);
   if (outcome === 'busy') call.fail(Errno.EAGAIN, { dlm_rep: {}, dlm_lvb: NOTHING });
+  else if (outcome === 'contended') call.fail(Errno.EUSERS, { dlm_rep: {}, dlm_lvb: NOTHING });
   else if (outcome === 'nothing')
     call.reply({ dlm_rep: {}, dlm_lvb: NOTHING }, { status: ELDLM_LOCK_ABORTED });
   else await tell(namespace, call, lock, wanted, glimpse);

@@ -6,8 +6,8 @@ import type { Policy } from './lock.ts';
 import type { ServerLock, ServerResource } from './server-lock.ts';
 
 /** How an enqueue ended, before anybody is told. `busy`: it would have to wait and may not; `nothing`: no inode bit is left
- * to grant. */
-export type EnqueueOutcome = 'granted' | 'waiting' | 'busy' | 'nothing';
+ * to grant; `contended`: too many want it, and this one can do without. */
+export type EnqueueOutcome = 'granted' | 'waiting' | 'busy' | 'nothing' | 'contended';
 
 export interface InTheWay {
   /** Holders. */

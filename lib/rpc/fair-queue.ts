@@ -33,6 +33,22 @@ export class FairQueue<T extends Queued> {
     return undefined;
   }
 
+  /** The items that `wanted` picks, whoever's they are, no more than `most`. */
+  take(wanted: (item: T) => boolean, most: number): T[] {
+    const taken: T[] = [];
+    for (const [peer, list] of this.#byPeer) {
+      const left = list.filter((item) => {
+        if (taken.length >= most || !wanted(item)) return true;
+        taken.push(item);
+        return false;
+      });
+      if (left.length > 0) this.#byPeer.set(peer, left);
+      else this.#byPeer.delete(peer);
+    }
+    this.#size -= taken.length;
+    return taken;
+  }
+
   /** Empties it. */
   drain(): T[] {
     const all = [...this.#byPeer.values()].flat();

@@ -27,6 +27,9 @@ export interface ServiceOptions {
   readonly inProgressMax?: number;
   /** Of them, from one peer; default 512. */
   readonly inProgressPerPeerMax?: number;
+  /** Requests that free what others wait for: they pass those that are queued, and the limits too, up to a limit of their
+   * own. Asked of queued requests only. */
+  readonly isUrgent?: (request: IncomingRequest) => boolean;
   /** Request buffers per portal and the size of each; default 4 of 256 KiB or four times the largest request. */
   readonly buffers?: number;
   readonly bufferSize?: number;
@@ -46,6 +49,10 @@ export interface ServiceContext {
 const REQUEST_SIZE_MAX = 0x10400;
 const CLOSE_GRACE_MS = 2000;
 const COPIED_BYTES_MAX = 32 << 20;
+/** Urgent requests in the handler's hands beyond the limits. */
+const URGENT_MAX = 512;
+/** A queued request may become urgent later: how often they are looked at. */
+const URGENCY_MS = 1000;
 
 export class Service implements RequestOwner {
   readonly endpoint: Endpoint;
@@ -61,6 +68,7 @@ export class Service implements RequestOwner {
   readonly #queue = new FairQueue<ServiceRequest>();
   readonly #perPeer = new Map<Nid, number>();
   #inProgress = 0;
+  #urgencyTimer: Timer | undefined;
   #copiedBytes = 0;
   #closing = false;
   #timer: Timer | undefined;
@@ -119,6 +127,7 @@ export class Service implements RequestOwner {
     grace?.cancel();
     for (const request of [...this.#release.keys()]) request.drop('service is closing');
     this.#timer?.cancel();
+    this.#urgencyTimer?.cancel();
     this.slabs.give(this.emptyMemory);
   }
 
@@ -171,18 +180,36 @@ export class Service implements RequestOwner {
     const allowed = (peer: Nid): boolean => (this.#perPeer.get(peer) ?? 0) < inProgressPerPeerMax;
     while (this.#inProgress < inProgressMax) {
       const request = this.#queue.shift(allowed);
-      if (request === undefined) return;
+      if (request === undefined) break;
       if (request.answered) continue;
       if (this.runtime.now() > request.deadline && request.opcode !== Opcode.LDLM_CANCEL) {
         request.drop('past its deadline');
         continue;
       }
-      this.#inProgress++;
-      this.#perPeer.set(request.peer, (this.#perPeer.get(request.peer) ?? 0) + 1);
-      request.started = true;
-      request.running = true;
-      void this.#handle(request);
+      this.#start(request);
     }
+    this.#hurry();
+  }
+
+  #start(request: ServiceRequest): void {
+    this.#inProgress++;
+    this.#perPeer.set(request.peer, (this.#perPeer.get(request.peer) ?? 0) + 1);
+    request.started = true;
+    request.running = true;
+    void this.#handle(request);
+  }
+
+  /** Those that have to wait are looked at now and then: what frees a lock must not wait behind what waits for it. */
+  #hurry(): void {
+    const { isUrgent } = this.#options;
+    if (isUrgent === undefined || this.#queue.size === 0 || this.#urgencyTimer !== undefined) return;
+    const room = (this.#options.inProgressMax ?? 4096) + URGENT_MAX - this.#inProgress;
+    for (const request of this.#queue.take(isUrgent, room)) this.#start(request);
+    if (this.#queue.size === 0) return;
+    this.#urgencyTimer = this.runtime.after(URGENCY_MS, () => {
+      this.#urgencyTimer = undefined;
+      if (!this.#closing) this.#run();
+    });
   }
 
   async #handle(request: ServiceRequest): Promise<void> {

@@ -14,10 +14,12 @@ import type { OperationsOptions } from '../../lib/ldlm/server-operations.ts';
 import type { TargetKind } from '../../lib/rpc/portals.ts';
 import { PtlRpc } from '../../lib/rpc/ptlrpc.ts';
 import { createSimulation, type Simulation } from '../../lib/sim/simulation.ts';
+import { ConnectFlag, ConnectFlag2 } from '../../lib/wire/connection-constants.ts';
 import { LockType } from '../../lib/wire/ldlm-constants.ts';
-import { fullAsk, testTarget } from '../connection/cluster.ts';
+import { fullAsk, fullOffer, testTarget } from '../connection/cluster.ts';
 
 const serverNid = '10.0.0.1@tcp';
+const moreFlags = ConnectFlag.OBD_CONNECT_LRU_RESIZE | ConnectFlag.OBD_CONNECT_FLOCK_DEAD;
 
 export interface LockServer {
   readonly namespace: ServerNamespace;
@@ -38,6 +40,7 @@ export async function lockServer(
   sim: Simulation,
   options: Partial<ServerNamespaceOptions> = {},
   operations: OperationsOptions = {},
+  more: Partial<Target> = {},
 ): Promise<LockServer> {
   const endpoint = await sim.network.open({ nid: serverNid });
   const ptlrpc = new PtlRpc(endpoint, sim.runtime);
@@ -47,10 +50,17 @@ export async function lockServer(
   const overrides: Partial<Target> = {
     name: 'demo-OST0000',
     uuid: 'demo-OST0000_UUID',
+    connect: () => ({
+      ...fullOffer,
+      ocd_connect_flags: fullOffer.ocd_connect_flags | moreFlags,
+      ocd_connect_flags2: fullOffer.ocd_connect_flags2 | ConnectFlag2.OBD_CONNECT2_LOCK_CONVERT,
+    }),
+    lockVolume: () => namespace.volume,
     onDisconnect: (client, wasEvicted) => {
       if (wasEvicted) evicted.push(client.clientUuid);
       namespace.dropExport(client);
     },
+    ...more,
   };
   node.add(testTarget(namespace.operations(operations), overrides));
   return { namespace, evicted };
@@ -73,7 +83,11 @@ export async function lockClient(
     target: { name: 'demo-OST0000', uuid: 'demo-OST0000_UUID', kind },
     nids: [serverNid],
     clientUuid: `client-${nid}`,
-    ask: fullAsk,
+    ask: {
+      ...fullAsk,
+      ocd_connect_flags: fullAsk.ocd_connect_flags | moreFlags,
+      ocd_connect_flags2: fullAsk.ocd_connect_flags2 | ConnectFlag2.OBD_CONNECT2_LOCK_CONVERT,
+    },
   });
   const callbacks = new LockCallbacks(ptlrpc, sim.runtime);
   const locks = new ClientNamespace({ name: 'demo-OST0000', runtime: sim.runtime, import: imp, ...hooks });

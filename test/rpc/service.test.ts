@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import type { Operation } from '../../lib/connection/target.ts';
 import type { Endpoint, MatchEntry } from '../../lib/lnet/network.ts';
 import { PtlRpc } from '../../lib/rpc/ptlrpc.ts';
+import type { IncomingRequest } from '../../lib/rpc/rpc.ts';
 import { earlyReplyChecksum } from '../../lib/rpc/transmission.ts';
 import { RQF_MDS_GETXATTR, RQF_MDS_STATFS, RQF_OBD_PING } from '../../lib/wire/formats.ts';
 import { decodeMessage } from '../../lib/wire/message.ts';
@@ -255,6 +256,33 @@ describe('floods', () => {
       expect((await answer).body.pb_status).toBe(0);
     }));
 });
+
+test('what others wait for passes what waits, also when that is known only later', () =>
+  simulate(async (cluster) => {
+    const endpoint = await cluster.sim.network.open({ nid: serverNid });
+    const ptlrpc = new PtlRpc(endpoint, cluster.sim.runtime);
+    const blocked: IncomingRequest[] = [];
+    const urgent = new Set<bigint>([90n << 7n]);
+    ptlrpc.serve({
+      portals: [28],
+      inProgressMax: 2,
+      inProgressPerPeerMax: 2,
+      isUrgent: (request) => urgent.has(request.xid),
+      handler: (request) => {
+        if (urgent.has(request.xid)) request.reply(RQF_OBD_PING, {});
+        else blocked.push(request);
+      },
+    });
+    const peer = new RawPeer(await cluster.sim.network.open({ nid: clientNid }));
+    peer.listen(4);
+    for (let i = 1; i <= 100; i++)
+      peer.send(serverNid, 28, BigInt(i) << 7n, bodyOnly(Opcode.OBD_PING, { pb_timeout: 300 }));
+    expect((await peer.next()).event.matchBits).toBe(90n << 7n);
+    expect(blocked.length).toBe(2);
+    urgent.add(70n << 7n);
+    expect((await peer.next()).event.matchBits).toBe(70n << 7n);
+    expect(blocked.length).toBe(2);
+  }));
 
 describe('rubbish', () => {
   const portals = [12, 23, 13, 24, 30, 29, 28, 6, 7, 31, 26, 17];

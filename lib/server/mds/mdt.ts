@@ -132,6 +132,7 @@ export async function createMdt(options: MdtOptions): Promise<Mdt> {
     connect: (asked) => mdtConnect(asked, boots),
     onDisconnect: (client) => disconnect(core, client),
     lastCommitted: () => core.lastCommitted,
+    lockVolume: () => core.locks.volume,
     lastRcvd: core.lastRcvd,
     core,
     addOst(ost) {

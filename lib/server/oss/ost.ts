@@ -26,6 +26,7 @@ import { ostRead } from './read.ts';
 import { SpaceGauge } from './space.ts';
 import { ostStatfs } from './statfs.ts';
 import { ostSeek, ostSync } from './sync.ts';
+import { isUrgent } from './urgency.ts';
 import { ostWrite } from './write.ts';
 
 const CLIENTS_TABLE = 'clients';
@@ -100,6 +101,8 @@ export async function createOst(options: OstOptions): Promise<Ost> {
       context.locks.dropExport(client);
     },
     lastCommitted: () => context.commits.lastCommitted,
+    lockVolume: () => context.locks.volume,
+    isUrgent: (client, request) => isUrgent(context, client, request),
     lastRcvd: clients,
     commit: () => context.commits.commit(),
     async stop() {
