@@ -8,6 +8,7 @@ import Table from 'cli-table3';
 import { benchEngine } from './engine.ts';
 import { benchFile } from './file.ts';
 import { benchLnetStream } from './lnet-stream.ts';
+import { benchLocks } from './locks.ts';
 import type { Row } from './measure.ts';
 import { benchMetadata } from './metadata.ts';
 import { CONGESTION } from './peers.ts';
@@ -16,6 +17,7 @@ import { benchRpc } from './rpc.ts';
 const quick = process.env.BENCH_QUICK !== undefined;
 const benches: Record<string, () => Promise<Row[]>> = {
   'lnet-stream': () => benchLnetStream(quick ? 1 : 5, quick ? 200 : 4000),
+  locks: () => (quick ? benchLocks(1, 2000, 20_000) : benchLocks(5, 100_000, 1_000_000)),
   rpc: () => benchRpc(quick ? 1 : 5, quick ? 500 : 20_000),
   engine: () => (quick ? benchEngine(1, 200, 32) : benchEngine(3, 20_000, 1024)),
   file: () => benchFile(quick ? 1 : 3, quick ? 64 : 1024),

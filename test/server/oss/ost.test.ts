@@ -146,7 +146,7 @@ describe('OST connect', () => {
   scenario('grants what a kernel client may have, as a kernel OST does', async (cluster) => {
     const { client, mdt } = await prepared(cluster);
     expect(client.granted).toMatchObject({
-      ocd_connect_flags: 0xa0025af2e1440038n,
+      ocd_connect_flags: 0xa0025af2e3440038n,
       ocd_connect_flags2: 0x140200n,
       ocd_brw_size: 16 << 20,
       ocd_cksum_types: 7,
