@@ -142,14 +142,13 @@ async function compare(
   progress: Progress,
 ): Promise<void> {
   for (const tree of trees) {
+    const children = childCounts(tree.entries);
     await forEachParallel(tree.entries, async (e) => {
       const path = joinPaths(tree.path, e.relative);
       if (e.kind === 'directory') {
-        const want = tree.entries.filter(
-          (c) => c.relative !== '' && dirname(`/${c.relative}`) === joinPaths('/', e.relative),
-        );
+        const want = children.get(e.relative) ?? 0;
         const have = await filesystem.readdir(path);
-        if (have.length !== want.length) throw differs(path, `${want.length} entries`, `${have.length}`);
+        if (have.length !== want) throw differs(path, `${want} entries`, `${have.length}`);
         return;
       }
       if (e.kind === 'symlink') {
@@ -163,6 +162,17 @@ async function compare(
       progress.add(0, 1);
     });
   }
+}
+
+/** Entries by the directory that they are in; the root is in none. */
+function childCounts(entries: readonly TreeEntry[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { relative } of entries) {
+    if (relative === '') continue;
+    const parent = relative.includes('/') ? dirname(relative) : '';
+    counts.set(parent, (counts.get(parent) ?? 0) + 1);
+  }
+  return counts;
 }
 
 async function sha256(stream: AsyncIterable<Buffer>, onBytes?: (n: number) => void): Promise<string> {

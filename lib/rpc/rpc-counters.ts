@@ -28,8 +28,17 @@ export class RpcCounters {
   readonly server: Record<string, OpcodeCounters> = {};
   /** Incoming messages thrown away, by reason. */
   readonly dropped: Record<string, number> = {};
+  /** The same by opcode, of those that have a name. */
+  readonly #named = {
+    client: new Map<number, OpcodeCounters>(),
+    server: new Map<number, OpcodeCounters>(),
+  };
 
   of(end: 'client' | 'server', opcode: number): OpcodeCounters {
+    return this.#named[end].get(opcode) ?? this.#find(end, opcode);
+  }
+
+  #find(end: 'client' | 'server', opcode: number): OpcodeCounters {
     const known = opcodeName(opcode);
     const name = known.startsWith('opcode ') ? UNKNOWN : known;
     const table = this[end];
@@ -46,6 +55,7 @@ export class RpcCounters {
       };
       table[name] = counters;
     }
+    if (name !== UNKNOWN) this.#named[end].set(opcode, counters);
     return counters;
   }
 

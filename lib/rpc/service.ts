@@ -9,6 +9,7 @@ import type { Runtime, Timer } from '../runtime/runtime.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { Estimator, type TimeoutSettings } from './adaptive-timeout.ts';
 import { FairQueue } from './fair-queue.ts';
+import { copyCost, copyMessage } from './message-copies.ts';
 import { isConnect, opcodeName, replyPortalOf } from './portals.ts';
 import { RequestBuffers } from './request-buffers.ts';
 import type { IncomingRequest } from './rpc.ts';
@@ -134,16 +135,16 @@ export class Service implements RequestOwner {
   /** Copied out of its buffer while copies are few, so that a request which waits for a lock does not keep a whole buffer
    * from being posted; beyond that it stays there, and full buffers are the back-pressure. */
   #onArrival(portal: number, event: LnetEvent, bytes: Uint8Array, release: () => void): void {
-    const { length } = bytes;
-    if (this.#copiedBytes + length > COPIED_BYTES_MAX) {
+    const cost = copyCost(bytes.length);
+    if (this.#copiedBytes + cost > COPIED_BYTES_MAX) {
       this.#onRequest(portal, event, bytes, release);
       return;
     }
-    this.#copiedBytes += length;
-    const copy = new Uint8Array(bytes);
+    this.#copiedBytes += cost;
+    const copy = copyMessage(bytes);
     release();
     this.#onRequest(portal, event, copy, () => {
-      this.#copiedBytes -= length;
+      this.#copiedBytes -= cost;
     });
   }
 

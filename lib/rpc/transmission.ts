@@ -13,6 +13,7 @@ import { decodePtlrpcBody, type PtlrpcBody } from '../wire/format.ts';
 import { decodeMessage, type Message } from '../wire/message.ts';
 import { MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
 import { BULK_PAGE, BULK_PIECE, splitBulk } from './bulk-pieces.ts';
+import { copyMessage } from './message-copies.ts';
 import type { Bulk } from './rpc.ts';
 import type { SlabPool } from './slab-pool.ts';
 
@@ -234,9 +235,7 @@ export class Transmission {
       return;
     }
     // A copy: values decoded from it outlive the slab.
-    const bytes = new Uint8Array(
-      this.#replyMemory.bytes.subarray(event.offset, event.offset + event.mlength),
-    );
+    const bytes = copyMessage(this.#replyMemory.bytes.subarray(event.offset, event.offset + event.mlength));
     try {
       const message = decodeMessage(bytes);
       const body = decodePtlrpcBody(message.buffers[0]!, message.littleEndian);

@@ -252,7 +252,7 @@ export function ldlmRequestField<K extends string>(key: K): Field<K, LdlmRequest
       const lock_handle = Array.from({ length: count }, (_, i) =>
         view.getBigUint64(LdlmRequest.size + 8 * i, littleEndian),
       );
-      return { ...fixed, lock_handle };
+      return Object.assign(fixed, { lock_handle });
     },
   };
 }
@@ -300,9 +300,11 @@ function bufferLengths(
   slots: number | undefined,
 ): number[] {
   const lengths: number[] = [];
-  const last = fields.findLastIndex((field) => values[field.key] !== undefined);
-  for (const [i, field] of fields.entries()) {
-    if (i === slots) break;
+  let last = fields.length - 1;
+  while (last >= 0 && values[fields[last]!.key] === undefined) last--;
+  const count = Math.min(fields.length, slots ?? fields.length);
+  for (let i = 0; i < count; i++) {
+    const field = fields[i]!;
     const value = values[field.key];
     if (value === null) lengths.push(0);
     else if (value !== undefined) lengths.push(field.sizeOf(value as never));
@@ -343,11 +345,11 @@ export function encodeBuffers<Fs extends readonly AnyField[]>(
   const size = messageSize(lengths);
   const bytes = into ?? new Uint8Array(size);
   const offsets = layOutMessage(bytes, lengths, options);
-  offsets.forEach((offset, i) => {
+  for (let i = 0; i < offsets.length; i++) {
     const field = fields[i]!;
     const value = inputs[field.key];
-    if (value !== undefined && value !== null) field.encodeInto(bytes, offset, value as never);
-  });
+    if (value !== undefined && value !== null) field.encodeInto(bytes, offsets[i]!, value as never);
+  }
   return bytes.length === size ? bytes : bytes.subarray(0, size);
 }
 
@@ -357,11 +359,11 @@ export function decodeBuffers<Fs extends readonly AnyField[]>(
   message: Message,
 ): BufferValues<Fs> {
   const values: { [key: string]: unknown } = {};
-  fields.forEach((field, i) => {
-    const buffer = message.buffers[i];
-    if (buffer !== undefined && buffer.length > 0)
-      values[field.key] = field.decode(buffer, message.littleEndian);
-  });
+  const { buffers, littleEndian } = message;
+  for (let i = 0; i < fields.length && i < buffers.length; i++) {
+    const buffer = buffers[i]!;
+    if (buffer.length > 0) values[fields[i]!.key] = fields[i]!.decode(buffer, littleEndian);
+  }
   if (fields[0]?.key === 'ptlrpc_body' && values.ptlrpc_body === undefined)
     throw new WireError('ptlrpc_body', 'is missing');
   return values as BufferValues<Fs>;

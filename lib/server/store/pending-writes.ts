@@ -51,16 +51,26 @@ export class GroupCommit {
 
   table(name: string): Table {
     this.#check(name);
-    return this.#over(name, () => [this.#committing?.writes.get(name), this.#filling.writes.get(name)]);
+    return new OverlaidTable(this.#medium, name, () => this.#shared(name));
   }
 
   async transact<T>(work: (transaction: Transaction) => T): Promise<T> {
     if (this.#closed)
       throw new LustreError('ERR_LUSTRE_STORE_CLOSED', 'the store is closed', { syscall: 'transact' }, -108);
     const own: Writes = new Map();
-    const result = work({ table: (name) => this.#writable(name, own) });
+    const tables = new Map<string, OwnTable>();
+    const open = (name: string): OwnTable => {
+      this.#check(name);
+      const writes = new Map<string, Uint8Array | undefined>();
+      const table = new OwnTable(this.#medium, name, () => this.#shared(name), writes);
+      own.set(name, writes);
+      tables.set(name, table);
+      return table;
+    };
+    const result = work({ table: (name) => tables.get(name) ?? open(name) });
     const group = this.#filling;
     for (const [name, writes] of own) {
+      if (writes.size === 0) continue;
       const under = group.writes.get(name);
       if (under === undefined) group.writes.set(name, writes);
       else for (const [key, value] of writes) under.set(key, value);
@@ -149,59 +159,75 @@ export class GroupCommit {
       );
   }
 
-  #writable(name: string, own: Writes): WritableTable {
-    this.#check(name);
-    const write = (key: Uint8Array, value: Uint8Array | undefined): void => {
-      let writes = own.get(name);
-      if (writes === undefined) {
-        writes = new Map();
-        own.set(name, writes);
-      }
-      writes.set(keyText(key), value);
-    };
-    const over = this.#over(name, () => [
-      this.#committing?.writes.get(name),
-      this.#filling.writes.get(name),
-      own.get(name),
-    ]);
-    return {
-      ...over,
-      // The caller may go on using its array.
-      put: (key, value) => write(key, Uint8Array.prototype.slice.call(value)),
-      remove: (key) => write(key, undefined),
-    };
-  }
-
-  /** Reads through the layers, the last one on top. */
-  #over(name: string, layers: () => readonly (Map<string, Uint8Array | undefined> | undefined)[]): Table {
-    const medium = this.#medium;
-    return {
-      get(key) {
-        const text = keyText(key);
-        const stack = layers();
-        for (let i = stack.length - 1; i >= 0; i--) {
-          const layer = stack[i];
-          if (layer?.has(text)) return layer.get(text);
-        }
-        return medium.get(name, key);
-      },
-      *range(start, end, limit = Number.POSITIVE_INFINITY) {
-        const written = writtenBetween(layers(), keyText(start), keyText(end));
-        let given = 0;
-        for (const entry of merge(medium.range(name, start, end), written)) {
-          if (given++ >= limit) return;
-          yield entry;
-        }
-      },
-    };
+  /** The layers over the medium that every reader sees. */
+  #shared(name: string): Layers {
+    return [this.#committing?.writes.get(name), this.#filling.writes.get(name)];
   }
 }
 
-function writtenBetween(
-  layers: readonly (Map<string, Uint8Array | undefined> | undefined)[],
-  start: string,
-  end: string,
-): [string, Uint8Array | undefined][] {
+type Layers = readonly (Map<string, Uint8Array | undefined> | undefined)[];
+
+/** Reads a table through its layers, the last one on top. */
+class OverlaidTable implements Table {
+  readonly #medium: Medium;
+  readonly #name: string;
+  readonly #layers: () => Layers;
+
+  constructor(medium: Medium, name: string, layers: () => Layers) {
+    this.#medium = medium;
+    this.#name = name;
+    this.#layers = layers;
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    const text = keyText(key);
+    const stack = this.#layers();
+    for (let i = stack.length - 1; i >= 0; i--) {
+      const layer = stack[i];
+      if (layer?.has(text)) return layer.get(text);
+    }
+    return this.#medium.get(this.#name, key);
+  }
+
+  *range(
+    start: Uint8Array,
+    end: Uint8Array,
+    limit = Number.POSITIVE_INFINITY,
+  ): Iterable<{ key: Uint8Array; value: Uint8Array }> {
+    const written = writtenBetween(this.#layers(), keyText(start), keyText(end));
+    let given = 0;
+    for (const entry of merge(this.#medium.range(this.#name, start, end), written)) {
+      if (given++ >= limit) return;
+      yield entry;
+    }
+  }
+}
+
+/** A table inside a transaction, whose writes are the topmost layer. */
+class OwnTable extends OverlaidTable implements WritableTable {
+  readonly #writes: Map<string, Uint8Array | undefined>;
+
+  constructor(
+    medium: Medium,
+    name: string,
+    shared: () => Layers,
+    writes: Map<string, Uint8Array | undefined>,
+  ) {
+    super(medium, name, () => [...shared(), writes]);
+    this.#writes = writes;
+  }
+
+  put(key: Uint8Array, value: Uint8Array): void {
+    // The caller may go on using its array.
+    this.#writes.set(keyText(key), Uint8Array.prototype.slice.call(value));
+  }
+
+  remove(key: Uint8Array): void {
+    this.#writes.set(keyText(key), undefined);
+  }
+}
+
+function writtenBetween(layers: Layers, start: string, end: string): [string, Uint8Array | undefined][] {
   const found = new Map<string, Uint8Array | undefined>();
   for (const layer of layers)
     for (const [key, value] of layer ?? []) if (key >= start && key < end) found.set(key, value);
