@@ -79,3 +79,20 @@ export function mergeAttributes(
     birthtimeMs: ms(birth),
   };
 }
+
+/** A striped directory as one: its names, sizes and subdirectories are those of its shards, its times the newest. */
+export function mergeShards(directory: Attributes, shards: readonly Attributes[]): Attributes {
+  const sum = (of: (shard: Attributes) => number): number =>
+    shards.reduce((all, shard) => all + of(shard), 0);
+  const newest = (of: (shard: Attributes) => number): number => Math.max(of(directory), ...shards.map(of));
+  return {
+    ...directory,
+    // Each shard counts itself and its own `.`: of those the directory has only one.
+    nlink: 2 + sum((shard) => shard.nlink - 2),
+    size: sum((shard) => shard.size),
+    blocks: sum((shard) => shard.blocks),
+    atimeMs: newest((shard) => shard.atimeMs),
+    mtimeMs: newest((shard) => shard.mtimeMs),
+    ctimeMs: newest((shard) => shard.ctimeMs),
+  };
+}

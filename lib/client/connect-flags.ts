@@ -25,8 +25,9 @@ const GRANT_ASKED = 128 * MIB;
 const OST_BRW_ASKED = 64 * MIB;
 
 /**
- * Not asked of an MDT: GRANT_SHRINK, ASYNC_DISCARD (no cache of data on the MDT); DIR_STRIPE, DIR_MIGRATE, CRUSH,
- * DMV_IMP_INHERIT (striped directories); PCC, PCCRO, ARCHIVE_ID_ARRAY (archives); ENCRYPT..., FILE_SECCTX, SELINUX_POLICY; BATCH_RPC; LOCK_CONVERT; READDIR_OPEN, ATOMIC_OPEN_LOCK;
+ * Not asked of an MDT: GRANT_SHRINK, ASYNC_DISCARD (no cache of data on the MDT); DMV_IMP_INHERIT (defaults of
+ * directories are inherited by the server); PCC, PCCRO, ARCHIVE_ID_ARRAY (archives); ENCRYPT..., FILE_SECCTX,
+ * SELINUX_POLICY; BATCH_RPC; LOCK_CONVERT; READDIR_OPEN, ATOMIC_OPEN_LOCK;
  * LARGE_ACL; GETATTR_PFID; LFSCK; PINGLESS, MDS_CAPA, OSS_CAPA, which servers do not grant.
  */
 export function mdtAsk(checksum: ChecksumName | undefined): ConnectGrant {
@@ -63,6 +64,7 @@ const MDT_ASK: ConnectGrant = {
     'OBD_CONNECT_DISP_STRIPE',
     'OBD_CONNECT_OPEN_BY_FID',
     'OBD_CONNECT_MULTIMODRPCS',
+    'OBD_CONNECT_DIR_STRIPE',
     'OBD_CONNECT_SUBTREE',
     'OBD_CONNECT_FLOCK_DEAD',
     'OBD_CONNECT_LRU_RESIZE',
@@ -70,7 +72,9 @@ const MDT_ASK: ConnectGrant = {
     'OBD_CONNECT_FLAGS2',
   ]),
   ocd_connect_flags2: flags2([
+    'OBD_CONNECT2_DIR_MIGRATE',
     'OBD_CONNECT2_SUM_STATFS',
+    'OBD_CONNECT2_CRUSH',
     'OBD_CONNECT2_FLR',
     'OBD_CONNECT2_OVERSTRIPING',
     'OBD_CONNECT2_INC_XID',

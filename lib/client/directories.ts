@@ -5,7 +5,8 @@ import { isDirectory } from './attributes.ts';
 import type { DirectoryPageCache } from './directory-pages.ts';
 import type { EntryValue } from './engine.ts';
 import type { Files } from './files.ts';
-import { DIRECTORY_PAGE_SIZE, type DirectoryPages, readpage } from './mdc/readpage.ts';
+import type { Inode } from './inodes.ts';
+import { DIRECTORY_PAGE_SIZE, type DirectoryEntry, type DirectoryPages, readpage } from './mdc/readpage.ts';
 import type { OpenFile } from './open-file.ts';
 import { options, type PathWalker, type WalkContext } from './path-walk.ts';
 import type { Session } from './session.ts';
@@ -21,21 +22,22 @@ export interface DirectoryReader {
   readonly pages: DirectoryPageCache;
 }
 
-export class OpenDirectory {
-  readonly file: OpenFile;
+/** One directory, or one shard of a striped one, read from its beginning on. */
+class DirectoryCursor {
+  readonly #inode: Inode;
   readonly #reader: DirectoryReader;
   #next: bigint | undefined = 0n;
   #bytes = FIRST;
   /** Names already given that have the hash where the next page begins (guide 09 §8: COLLIDE). */
   #given = new Set<string>();
 
-  constructor(reader: DirectoryReader, file: OpenFile) {
+  constructor(reader: DirectoryReader, inode: Inode) {
     this.#reader = reader;
-    this.file = file;
+    this.#inode = inode;
   }
 
   /** The next entries without `.` and `..`; empty at the end. */
-  async read(context: WalkContext): Promise<readonly EntryValue[]> {
+  async read(context: WalkContext): Promise<readonly DirectoryEntry[]> {
     while (this.#next !== undefined) {
       const from = this.#next;
       const { entries, next } = await this.#pages(from, context);
@@ -49,14 +51,14 @@ export class OpenDirectory {
       // The same page twice without anything new would never end.
       this.#next = next === from && fresh.length === 0 ? undefined : next;
       const shown = fresh.filter(({ name }) => name !== '.' && name !== '..');
-      if (shown.length > 0) return shown.map(({ name, type, fid }) => ({ name, type, fid: formatFid(fid) }));
+      if (shown.length > 0) return shown;
     }
     return [];
   }
 
   /** From the cache, or from the server under a lock that lets them be kept. */
   async #pages(from: bigint, context: WalkContext): Promise<DirectoryPages> {
-    const { inode } = this.file;
+    const inode = this.#inode;
     const { pages, walker } = this.#reader;
     const cached = pages.get(inode, from);
     if (cached !== undefined) return cached;
@@ -66,6 +68,67 @@ export class OpenDirectory {
     const read = await readpage(inode.mdt, endpoint, inode.fid, from, this.#bytes, who, options(context));
     if (lock !== undefined) pages.put(inode, from, read, lock);
     return read;
+  }
+}
+
+/** Several cursors as one, in the order of hashes, as a kernel client merges shards (guide 10 §7). */
+class MergedCursor {
+  readonly #shards: {
+    readonly cursor: DirectoryCursor;
+    entries: readonly DirectoryEntry[];
+    ended: boolean;
+  }[];
+
+  constructor(cursors: readonly DirectoryCursor[]) {
+    this.#shards = cursors.map((cursor) => ({ cursor, entries: [], ended: false }));
+  }
+
+  /** What is certain to come next: entries up to where the first shard has to be read on. */
+  async read(context: WalkContext): Promise<readonly DirectoryEntry[]> {
+    await Promise.all(
+      this.#shards.map(async (shard) => {
+        if (shard.entries.length > 0 || shard.ended) return;
+        shard.entries = await shard.cursor.read(context);
+        shard.ended = shard.entries.length === 0;
+      }),
+    );
+    const known = this.#shards.filter(({ ended }) => !ended).map(({ entries }) => entries.at(-1)!.hash);
+    if (known.length === 0) return [];
+    const limit = known.reduce((low, hash) => (hash < low ? hash : low));
+    const merged: DirectoryEntry[] = [];
+    for (const shard of this.#shards) {
+      merged.push(...shard.entries.filter(({ hash }) => hash <= limit));
+      shard.entries = shard.entries.filter(({ hash }) => hash > limit);
+    }
+    return merged.sort((a, b) => (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : 0));
+  }
+}
+
+export class OpenDirectory {
+  readonly file: OpenFile;
+  readonly #reader: DirectoryReader;
+  #cursor: DirectoryCursor | MergedCursor | undefined;
+
+  constructor(reader: DirectoryReader, file: OpenFile) {
+    this.#reader = reader;
+    this.file = file;
+  }
+
+  /** The next entries without `.` and `..`; empty at the end. */
+  async read(context: WalkContext): Promise<readonly EntryValue[]> {
+    this.#cursor ??= await this.#begin(context);
+    const entries = await this.#cursor.read(context);
+    return entries.map(({ name, type, fid }) => ({ name, type, fid: formatFid(fid) }));
+  }
+
+  async #begin(context: WalkContext): Promise<DirectoryCursor | MergedCursor> {
+    const { inode } = this.file;
+    const { walker } = this.#reader;
+    const striped =
+      inode.directory !== undefined ? (await walker.current(inode, context)).directory : undefined;
+    if (striped === undefined) return new DirectoryCursor(this.#reader, inode);
+    const shards = await Promise.all(striped.shards.map((fid) => walker.shard(fid, context)));
+    return new MergedCursor(shards.map((shard) => new DirectoryCursor(this.#reader, shard)));
   }
 }
 

@@ -42,6 +42,8 @@ export const engineCalls: { readonly [call in EngineCall]: 'values' | 'memory' }
   readdir: 'values',
   getLayout: 'values',
   setLayout: 'values',
+  getDirectoryLayout: 'values',
+  setDirectoryLayout: 'values',
   getxattr: 'values',
   listxattr: 'values',
   setxattr: 'values',

@@ -7,10 +7,19 @@
  * An `operation` is a number that the caller chose; `abort` of it makes the call reject with ABORT_ERR.
  */
 import type { Layout } from '../layout/description.ts';
+import type { DirectoryStriping } from '../layout/directory-layout.ts';
 import type { StripingOptions } from '../layout/striping.ts';
 import type { LockEntry, LockReport, ReportOptions, ResourceReport } from '../ldlm/lock-report.ts';
 
-export type { Layout, LockEntry, LockReport, ReportOptions, ResourceReport, StripingOptions };
+export type {
+  DirectoryStriping,
+  Layout,
+  LockEntry,
+  LockReport,
+  ReportOptions,
+  ResourceReport,
+  StripingOptions,
+};
 
 /** Attributes of an object. Times are in milliseconds since the epoch. */
 export interface Attributes {
@@ -98,6 +107,21 @@ export interface FileLockHolder {
   readonly pid: number;
 }
 
+/** Where a directory is. */
+export interface DirectoryPlace {
+  /** Of the MDT that holds the directory itself. */
+  readonly mdtIndex: number;
+  readonly fid: string;
+  /** Of a striped directory: the directories that its names lie in. Empty for a plain one. */
+  readonly shards: readonly { readonly mdtIndex: number; readonly fid: string }[];
+  /** How names are spread over the shards: `fnv_1a_64` ... */
+  readonly hash: string | undefined;
+  /** `migrating`, `fixed` ... */
+  readonly flags: readonly string[];
+  /** For directories that are made in it; undefined where it does not say. */
+  readonly default: DirectoryStriping | undefined;
+}
+
 /** What the client has done since the mount. */
 export interface Counters {
   /** Requests sent, resends included, by opcode name. */
@@ -125,7 +149,8 @@ export interface Engine {
   fid(path: string, follow: boolean, operation?: number): Promise<string>;
   pathOf(fid: string, operation?: number): Promise<string>;
 
-  mkdir(path: string, mode: number, operation?: number): Promise<void>;
+  /** `striping`: which MDTs it lies on; what it leaves out, its parent says or the client chooses. */
+  mkdir(path: string, mode: number, striping: DirectoryStriping, operation?: number): Promise<void>;
   /** `mode` with type bits: fifos, sockets and devices. */
   mknod(path: string, mode: number, rdev: number, operation?: number): Promise<void>;
   symlink(target: string, path: string, operation?: number): Promise<void>;
@@ -169,6 +194,10 @@ export interface Engine {
 
   /** A file's layout or a directory's default; undefined where there is none. */
   getLayout(path: string, operation?: number): Promise<Layout | undefined>;
+  /** Where a directory's names lie. */
+  getDirectoryLayout(path: string, operation?: number): Promise<DirectoryPlace>;
+  /** Sets where the directories that are made in a directory go. */
+  setDirectoryLayout(path: string, striping: DirectoryStriping, operation?: number): Promise<void>;
   /** Sets a directory's default layout. */
   setLayout(path: string, striping: StripingOptions, operation?: number): Promise<void>;
   getxattr(path: string, name: string, follow: boolean, operation?: number): Promise<Uint8Array>;

@@ -1,12 +1,21 @@
 /** Opening, closing and changing files: MDT and OSTs in the order that the protocol wants (guide 11 §4, §6). */
-import { ZERO_FID } from '../fid/fid.ts';
+import { constants } from 'node:fs';
+import { type Fid, ZERO_FID } from '../fid/fid.ts';
 import { type FileLayout, unusable } from '../layout/file-layout.ts';
 import { FileMap, mirrorOrder } from '../layout/file-map.ts';
 import { encodeStriping, hasStriping, type StripingOptions } from '../layout/striping.ts';
+import type { ClientLock } from '../ldlm/client-lock.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
-import { OpenFlag } from '../wire/mds-constants.ts';
-import { isDirectory, isRegular, isSymlink, mergeAttributes, sizeIsFromMdt } from './attributes.ts';
+import { MdValid, OpenFlag } from '../wire/mds-constants.ts';
+import {
+  isDirectory,
+  isRegular,
+  isSymlink,
+  mergeAttributes,
+  mergeShards,
+  sizeIsFromMdt,
+} from './attributes.ts';
 import { DirtyObjects } from './dirty-objects.ts';
 import { earlyCancels } from './early-cancels.ts';
 import type { AttributeChanges, Attributes } from './engine.ts';
@@ -25,13 +34,14 @@ import { creates, isSync, noFollow, openFlags, readsOnly, truncates, wantsDirect
 import type { Inode } from './inodes.ts';
 import { close } from './mdc/close.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
-import { open } from './mdc/intent-open.ts';
+import { type OpenResult, open } from './mdc/intent-open.ts';
 import { setattr } from './mdc/reint-setattr.ts';
 import { sync as syncMetadata } from './mdc/sync.ts';
+import type { MetadataTarget } from './mdc/target.ts';
 import { OpenFile, Turns } from './open-file.ts';
 import { type MdtHandle, OpenHandles } from './open-handles.ts';
 import { options, type PathWalker, type Place, type WalkContext } from './path-walk.ts';
-import type { Session } from './session.ts';
+import { mdtOf, type Session } from './session.ts';
 
 const MODE_SET_IDS = 0o6000;
 /** What a server takes back of everybody when attributes change (guide 09 §6). */
@@ -79,12 +89,20 @@ export class Files {
       const known = cached ?? undefined;
       const again = known === undefined ? undefined : this.#reopened(known, place, flags, context);
       if (again !== undefined) return again;
+      if (known !== undefined && this.#isElsewhere(known, place, flags))
+        return this.openInode(known, flags & ~constants.O_CREAT, context);
       const { inode, file } = await this.#openAt(place, flags, mode, wish, known, context);
       if (file !== undefined) return this.#prepared(file, context);
       if (noFollow(flags)) throw errnoError(Errno.ELOOP, options(context).context);
       place = await this.#walker.follow(place, inode, context, count);
       if (place.name === '') return this.#openRoot(flags, context);
     }
+  }
+
+  /** What is known to be on another MDT than its name is opened there, by FID. */
+  #isElsewhere({ mdt, body: { mbo_mode: mode } }: Inode, { parent, directory }: Place, flags: number): boolean {
+    if (mdt === parent.mdt || isSymlink(mode) || (creates(flags) && (flags & constants.O_EXCL) !== 0)) return false;
+    return !directory || isDirectory(mode);
   }
 
   /** An open that needs no request: the MDT's handle of an earlier one is still ours. */
@@ -121,9 +139,46 @@ export class Files {
     };
     const begun = this.#walker.cache.begin();
     const result = await open(mdt, request, this.#session.who, options(context));
+    if ((result.body.mbo_valid & MdValid.OBD_MD_MDS) !== 0n)
+      return this.#openRemote(place, flags, result, context);
+    return this.#take(place, mdt, flags, { result, begun, named: result.lock }, context);
+  }
+
+  /** The name leads to an object on another MDT: that one opens it (guide 10 §6). */
+  async #openRemote(
+    place: Place,
+    flags: number,
+    { body, lock }: OpenResult,
+    context: WalkContext,
+  ): Promise<{ inode: Inode; file: OpenFile | undefined }> {
+    try {
+      const mdt = await mdtOf(this.#session, body.mbo_fid1);
+      const request = {
+        parent: body.mbo_fid1,
+        child: place.parent.fid,
+        crossReference: true,
+        flags: openFlags(flags & ~(constants.O_CREAT | constants.O_EXCL)),
+        mode: 0,
+      };
+      const begun = this.#walker.cache.begin();
+      const result = await open(mdt, request, this.#session.who, options(context));
+      return await this.#take(place, mdt, flags, { result, begun, named: lock }, context);
+    } finally {
+      if (lock !== undefined) place.parent.mdt.locks.release(lock);
+    }
+  }
+
+  /** What an open brought. `named`: the lock that protects the name. */
+  async #take(
+    place: Place,
+    mdt: MetadataTarget,
+    flags: number,
+    { result, begun, named }: { result: OpenResult; begun: number; named: ClientLock | undefined },
+    context: WalkContext,
+  ): Promise<{ inode: Inode; file: OpenFile | undefined }> {
     try {
       const inode = this.#walker.cache.learn(mdt, result, begun);
-      this.#walker.cache.name(parent, name, inode, result.lock);
+      this.#walker.cache.name(place.parent, place.name, inode, named);
       const handle = this.#handles.add(inode, result.openHandle, result.lock);
       const link = isSymlink(inode.body.mbo_mode);
       const wrong = place.directory && !isDirectory(inode.body.mbo_mode) && !link;
@@ -267,6 +322,7 @@ export class Files {
 
   async attributes(inode: Inode, context: WalkContext): Promise<Attributes> {
     const current = await this.#walker.current(inode, context);
+    if (current.directory !== undefined) return this.#ofShards(current, current.directory.shards, context);
     const regular = isRegular(current.body.mbo_mode);
     const layout: FileLayout | undefined = regular ? await this.layouts.current(current, context) : undefined;
     if (layout === undefined || sizeIsFromMdt(current.body, layout) || unusable(layout) !== undefined)
@@ -275,6 +331,17 @@ export class Files {
       const objects = file === undefined ? undefined : await objectAttributes(file, options(context));
       return mergeAttributes(current.fid, current.body, file?.map, objects);
     });
+  }
+
+  /** A striped directory's attributes are those of its shards, taken together (guide 10 §7). */
+  async #ofShards(directory: Inode, fids: readonly Fid[], context: WalkContext): Promise<Attributes> {
+    const shards = await Promise.all(
+      fids.map(async (fid) => {
+        const shard = await this.#walker.current(await this.#walker.shard(fid, context), context);
+        return mergeAttributes(shard.fid, shard.body, undefined, undefined);
+      }),
+    );
+    return mergeShards(mergeAttributes(directory.fid, directory.body, undefined, undefined), shards);
   }
 
   async read(

@@ -10,6 +10,8 @@ import { Dir } from './dir.ts';
 import type {
   Attributes,
   Counters,
+  DirectoryPlace,
+  DirectoryStriping,
   Engine,
   Layout,
   LockReport,
@@ -19,6 +21,7 @@ import type {
 } from './engine.ts';
 import { type Data, FileHandle, type StreamOptions, toBytes } from './file-handle.ts';
 import { parseFlags } from './flags.ts';
+import { onlyDirectoryStriping, onlyStriping } from './layout-wishes.ts';
 import { Operations, type SignalOption } from './operations.ts';
 import { removeTree } from './remove-tree.ts';
 import { BigIntStats, type Dirent, type StatFs, Stats } from './stats.ts';
@@ -30,7 +33,7 @@ export interface StatOptions extends SignalOption {
   readonly bigint?: boolean;
 }
 
-export interface MkdirOptions extends SignalOption, StripingOptions {
+export interface MkdirOptions extends SignalOption, StripingOptions, DirectoryStriping {
   readonly recursive?: boolean;
   readonly mode?: number;
 }
@@ -160,18 +163,22 @@ export class Filesystem {
   async mkdir(path: PathLike, options: MkdirOptions | number | string = {}): Promise<string | undefined> {
     const o = typeof options === 'object' ? options : { mode: toMode(options) };
     const { mode = 0o777, recursive = false, ...striping } = o;
+    const place = onlyDirectoryStriping(o);
     const made = recursive
       ? await this.#mkdirAll(text(path), mode, o)
-      : await this.#operations.run(o, (op) => this.#engine.mkdir(text(path), mode, op)).then(() => undefined);
+      : await this.#operations
+          .run(o, (op) => this.#engine.mkdir(text(path), mode, place, op))
+          .then(() => undefined);
     const wish = onlyStriping(striping);
     if (Object.keys(wish).length > 0) await this.setLayout(path, wish);
     return made;
   }
 
   /** Tries the whole path first: mostly only the last directory is missing. */
-  async #mkdirAll(path: string, mode: number, options: SignalOption): Promise<string | undefined> {
+  async #mkdirAll(path: string, mode: number, options: MkdirOptions): Promise<string | undefined> {
+    const place = onlyDirectoryStriping(options);
     const make = (at: string): Promise<void> =>
-      this.#operations.run(options, (op) => this.#engine.mkdir(at, mode, op));
+      this.#operations.run(options, (op) => this.#engine.mkdir(at, mode, place, op));
     try {
       await make(path);
       return path;
@@ -199,7 +206,7 @@ export class Filesystem {
       const random = crypto.getRandomValues(new Uint8Array(6));
       const path = prefix + [...random].map((byte) => letters[byte % letters.length]).join('');
       try {
-        await this.#engine.mkdir(path, 0o700);
+        await this.#engine.mkdir(path, 0o700, {});
         return path;
       } catch (error) {
         if ((error as LustreError).code !== 'EEXIST' || tries === 100) throw error;
@@ -376,6 +383,16 @@ export class Filesystem {
     return this.#engine.getLayout(text(path));
   }
 
+  /** On which MDTs a directory's names lie. */
+  getDirectoryLayout(path: PathLike): Promise<DirectoryPlace> {
+    return this.#engine.getDirectoryLayout(text(path));
+  }
+
+  /** Where directories go that will be made in it. */
+  setDirectoryLayout(path: PathLike, layout: DirectoryStriping): Promise<void> {
+    return this.#engine.setDirectoryLayout(text(path), layout);
+  }
+
   /** Sets what files made in a directory get. A file's own layout is given to `open`. */
   setLayout(path: PathLike, layout: StripingOptions): Promise<void> {
     return this.#engine.setLayout(text(path), layout);
@@ -467,12 +484,6 @@ function owner(uid: number, gid: number): { uid?: number; gid?: number } {
       throw errnoError(Errno.EINVAL, { syscall: 'chown' });
   }
   return { ...(uid !== -1 && { uid }), ...(gid !== -1 && { gid }) };
-}
-
-function onlyStriping(options: StripingOptions): StripingOptions {
-  const { stripeCount, stripeSize, stripeOffset, pool, osts, overstripe, components } = options;
-  const named = { stripeCount, stripeSize, stripeOffset, pool, osts, overstripe, components };
-  return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
 }
 
 const signalOnly = (options: SignalOption): SignalOption =>

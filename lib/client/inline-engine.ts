@@ -3,6 +3,7 @@
 import { constants } from 'node:fs';
 import { formatFid, parseFid, sameFid } from '../fid/fid.ts';
 import { describeDefault, describeLayout } from '../layout/description.ts';
+import { type DirectoryStriping, encodeDirectoryStriping } from '../layout/directory-layout.ts';
 import { decodeLayout } from '../layout/layout-ea.ts';
 import { encodeStriping } from '../layout/striping.ts';
 import { reportClientLocks } from '../ldlm/client-report.ts';
@@ -11,11 +12,13 @@ import { InodeBit } from '../wire/ldlm-constants.ts';
 import { isDirectory, isRegular } from './attributes.ts';
 import { type DirectoryReader, type OpenDirectory, openDirectory } from './directories.ts';
 import { DirectoryPageCache } from './directory-pages.ts';
+import { placeOfDirectory } from './directory-place.ts';
 import { earlyCancels } from './early-cancels.ts';
 import type {
   AttributeChanges,
   Attributes,
   Counters,
+  DirectoryPlace,
   Engine,
   EntryValue,
   FileLock,
@@ -211,9 +214,9 @@ export class InlineEngine implements Engine {
 
   // The namespace.
 
-  mkdir(path: string, mode: number, operation?: number): Promise<void> {
+  mkdir(path: string, mode: number, striping: DirectoryStriping, operation?: number): Promise<void> {
     return this.#run('mkdir', path, operation, (context) =>
-      this.#namespace.make({ mode: S_IFDIR | (mode & 0o7777) }, context),
+      this.#namespace.make({ mode: S_IFDIR | (mode & 0o7777), striping }, context),
     );
   }
 
@@ -379,6 +382,23 @@ export class InlineEngine implements Engine {
       const ea = await getLayoutEa(inode.mdt, inode.fid, this.#session.who, options(context)).catch(noData);
       if (ea === undefined || ea.length === 0) return undefined;
       return isDirectory(mode) ? describeDefault(ea) : describeLayout(decodeLayout(ea));
+    });
+  }
+
+  getDirectoryLayout(path: string, operation?: number): Promise<DirectoryPlace> {
+    return this.#run('getDirectoryLayout', path, operation, async (context) => {
+      const inode = await this.#walker.resolve(path, true, 'lookup', context);
+      return placeOfDirectory(this.#session, inode, context);
+    });
+  }
+
+  setDirectoryLayout(path: string, striping: DirectoryStriping, operation?: number): Promise<void> {
+    return this.#run('setDirectoryLayout', path, operation, async (context) => {
+      const inode = await this.#walker.resolve(path, true, 'lookup', context);
+      if (!isDirectory(inode.body.mbo_mode)) throw errnoError(Errno.ENOTDIR, options(context).context);
+      const what = { fid: inode.fid, striping: encodeDirectoryStriping(striping) };
+      await setattr(inode.mdt, what, this.#session.who, options(context));
+      inode.expire();
     });
   }
 

@@ -4,13 +4,20 @@
  * blocking AST drops exactly what it must, at the moment it comes.
  */
 import { type Fid, fidKey, formatFid } from '../fid/fid.ts';
+import {
+  type DirectoryLayout,
+  type DirectoryStriping,
+  decodeDirectoryDefault,
+  decodeDirectoryLayout,
+} from '../layout/directory-layout.ts';
 import type { FileLayout } from '../layout/file-layout.ts';
 import { decodeLayout } from '../layout/layout-ea.ts';
 import type { ClientLock } from '../ldlm/client-lock.ts';
 import { LustreError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
+import { MdValid } from '../wire/mds-constants.ts';
 import type { MdtBody } from '../wire/mds-structs.ts';
-import { checkBody, isRegular } from './attributes.ts';
+import { checkBody, isDirectory, isRegular } from './attributes.ts';
 import type { MetadataTarget } from './mdc/target.ts';
 
 /** Objects and names remembered. */
@@ -24,6 +31,8 @@ export interface Learned {
   readonly body: MdtBody;
   readonly ea: Uint8Array;
   readonly acl: Uint8Array;
+  /** Default layout of the directories in a directory. */
+  readonly directoryDefault?: Uint8Array | undefined;
   readonly lock: ClientLock | undefined;
 }
 
@@ -49,6 +58,8 @@ export class Inode {
   readOpens = 0;
   /** All extended attributes, by name, with the lock that protects them. */
   xattrs: { readonly lock: ClientLock; readonly values: ReadonlyMap<string, Uint8Array> } | undefined;
+  /** What directories made in this one are to be like; undefined where it does not say. */
+  directoryDefault: DirectoryStriping | undefined;
   /** Names that were not found in this directory and could not be remembered for want of a lock. */
   misses = 0;
   #begun = 0;
@@ -57,6 +68,7 @@ export class Inode {
   #layoutLock: ClientLock | undefined;
   #layout: FileLayout | Error | undefined;
   #layoutLearned = false;
+  #directory: DirectoryLayout | Error | undefined;
 
   constructor(mdt: MetadataTarget, body: MdtBody) {
     this.fid = body.mbo_fid1;
@@ -69,7 +81,7 @@ export class Inode {
    * Takes over what a reply said. `begun`: when its request was made (InodeCache.begin). Replies may overtake each other:
    * what a lock protects is never replaced by what a reply without one says, nor the newer of two by the older.
    */
-  learn({ body, ea, acl, lock }: Learned, begun: number): void {
+  learn({ body, ea, acl, directoryDefault, lock }: Learned, begun: number): void {
     const update = holds(lock, MDS_INODELOCK_UPDATE);
     const permission = holdsPermission(lock);
     const known = this.attributesValid;
@@ -78,12 +90,23 @@ export class Inode {
       this.body = body;
       this.acl = body.mbo_aclsize > 0 ? acl.slice() : new Uint8Array(0);
       this.#begun = Math.max(begun, this.#begun);
+      if (isDirectory(body.mbo_mode)) this.#learnDirectory(body, ea, directoryDefault);
     }
     if (accept || known) {
       if (update) this.#updateLock = lock;
       if (permission) this.#permissionLock = lock;
     }
     if (isRegular(body.mbo_mode)) this.#learnLayout(ea, lock, accept);
+  }
+
+  #learnDirectory(body: MdtBody, ea: Uint8Array, directoryDefault: Uint8Array | undefined): void {
+    try {
+      const striped = (body.mbo_valid & MdValid.OBD_MD_MEA) !== 0n;
+      this.#directory = striped ? decodeDirectoryLayout(ea) : undefined;
+    } catch (error) {
+      this.#directory = error as Error;
+    }
+    this.directoryDefault = decodeDirectoryDefault(directoryDefault ?? new Uint8Array(0));
   }
 
   #learnLayout(ea: Uint8Array, lock: ClientLock | undefined, accept: boolean): void {
@@ -132,11 +155,18 @@ export class Inode {
 
   /** Undefined where the file has no objects. Throws what was wrong with the layout. */
   get layout(): FileLayout | undefined {
-    if (this.#layout instanceof Error) {
-      const { code, message, errno } = this.#layout as LustreError;
-      throw new LustreError(code, message.replace(/^E[A-Z]+: /, ''), { fid: formatFid(this.fid) }, errno);
-    }
+    if (this.#layout instanceof Error) throw this.#located(this.#layout as LustreError);
     return this.#layout;
+  }
+
+  /** How a directory's names lie over shards; undefined where they lie in itself. Throws what was wrong with it. */
+  get directory(): DirectoryLayout | undefined {
+    if (this.#directory instanceof Error) throw this.#located(this.#directory as LustreError);
+    return this.#directory;
+  }
+
+  #located({ code, message, errno }: LustreError): LustreError {
+    return new LustreError(code, message.replace(/^E[A-Z]+: /, ''), { fid: formatFid(this.fid) }, errno);
   }
 
   /** Forgets that attributes are current: after our own change of them. */

@@ -1,15 +1,18 @@
 /** Changes of the namespace (guide 09 §6): make, link, rename, remove. Locks of ours that they conflict with go back with them. */
 import { ZERO_FID } from '../fid/fid.ts';
-import { Errno, errnoError, type LustreError } from '../runtime/errors.ts';
+import { type DirectoryStriping, encodeDirectoryStriping } from '../layout/directory-layout.ts';
+import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
 import { isDirectory } from './attributes.ts';
 import { earlyCancels } from './early-cancels.ts';
+import type { Inode } from './inodes.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
 import { create } from './mdc/reint-create.ts';
 import { link } from './mdc/reint-link.ts';
 import { rename } from './mdc/reint-rename.ts';
 import { unlink } from './mdc/reint-unlink.ts';
-import { options, type PathWalker, type WalkContext } from './path-walk.ts';
+import type { MetadataTarget } from './mdc/target.ts';
+import { options, type PathWalker, type Place, type WalkContext } from './path-walk.ts';
 import type { Session } from './session.ts';
 
 const { MDS_INODELOCK_UPDATE, MDS_INODELOCK_LOOKUP, MDS_INODELOCK_ELC } = InodeBit;
@@ -22,11 +25,15 @@ export interface NewObject {
   readonly rdev?: number;
   /** Where a symlink leads. */
   readonly target?: string;
+  /** Of a directory: where it goes. */
+  readonly striping?: DirectoryStriping;
 }
 
 export class NamespaceOperations {
   readonly #session: Session;
   readonly #walker: PathWalker;
+  /** Directories that were spread over the MDTs so far. */
+  #spread = 0;
 
   constructor(session: Session, walker: PathWalker) {
     this.#session = session;
@@ -42,15 +49,65 @@ export class NamespaceOperations {
     const { parent, name } = place;
     const { who } = this.#session;
     if (!isDirectory(parent.body.mbo_mode)) throw errnoError(Errno.ENOTDIR, options(context).context);
+    const { striping = {}, ...rest } = what;
+    const mdt = directory ? this.#mdtFor(parent, striping, context) : parent.mdt;
+    const asked = Object.values(striping).some((value) => value !== undefined);
     const request = {
-      ...what,
+      ...rest,
       parent: parent.fid,
       name,
-      child: await parent.mdt.fids.allocate(),
+      child: await mdt.fids.allocate(),
       group: supplementaryGroup(who, parent.body.mbo_gid),
-      cancels: await earlyCancels(parent.mdt, parent, MDS_INODELOCK_UPDATE),
+      ...(asked && { directoryStriping: encodeDirectoryStriping(striping) }),
+      cancels: await earlyCancels(mdt, parent, MDS_INODELOCK_UPDATE),
     };
-    await create(parent.mdt, request, who, options(context));
+    await create(mdt, request, who, options(context));
+  }
+
+  /** Where a new directory goes (guide 10 §7): where it is asked for; by what its parent says of new ones, each to the next
+   * MDT; else beside its parent. Only an administrator may make it elsewhere than there on any server. */
+  #mdtFor(parent: Inode, striping: DirectoryStriping, context: WalkContext): MetadataTarget {
+    const { mdts, who } = this.#session;
+    const wish =
+      striping.mdtIndex ?? (striping.mdtCount === undefined ? parent.directoryDefault?.mdtIndex : -1);
+    if (wish === undefined || (striping.mdtIndex === undefined && who.uid !== 0)) return parent.mdt;
+    if (wish === -1) {
+      const all = [...mdts.values()].sort((a, b) => a.index - b.index);
+      return all[(all.indexOf(parent.mdt) + this.#spread++) % all.length] ?? parent.mdt;
+    }
+    const mdt = mdts.get(wish);
+    if (mdt !== undefined) return mdt;
+    const { code, message, errno } = errnoError(Errno.EINVAL, options(context).context);
+    const hint = `The file system has the MDTs ${[...mdts.keys()].join(', ')}`;
+    throw new LustreError(
+      code,
+      `${message}: there is no MDT ${wish}`,
+      { ...options(context).context, hint },
+      errno,
+    );
+  }
+
+  /**
+   * Sends what takes an object's name away to the MDT of that object, as far as it is known; `elsewhere` is how the MDT of
+   * the name says that the object is on another one (guide 09 §6).
+   */
+  async #atObject(
+    { parent, name }: Place,
+    known: Inode | undefined,
+    elsewhere: 'EREMOTE' | 'EXDEV',
+    context: WalkContext,
+    send: (mdt: MetadataTarget, object: Inode | undefined) => Promise<void>,
+  ): Promise<void> {
+    const first = known?.mdt ?? parent.mdt;
+    try {
+      await send(first, known);
+    } catch (error) {
+      if ((error as LustreError).code !== elsewhere || this.#session.mdts.size === 1) throw error;
+      this.#walker.cache.forgetName(parent, name);
+      const object = await this.#walker.child(parent, name, 'lookup', context);
+      if (object === undefined || object.mdt === first) throw error;
+      await send(object.mdt, object);
+    }
   }
 
   symlink(target: string, context: WalkContext): Promise<void> {
@@ -96,18 +153,20 @@ export class NamespaceOperations {
         options(context).context,
       );
     }
-    const request = {
-      parent: parent.fid,
-      name,
-      child: child?.fid ?? ZERO_FID,
-      directory,
-      group: supplementaryGroup(who, parent.body.mbo_gid),
-      cancels: [
-        ...(await earlyCancels(parent.mdt, parent, MDS_INODELOCK_UPDATE)),
-        ...(await earlyCancels(parent.mdt, child, MDS_INODELOCK_ELC)),
-      ],
-    };
-    await unlink(parent.mdt, request, who, options(context));
+    await this.#atObject(place, child, 'EREMOTE', context, async (mdt, object) => {
+      const request = {
+        parent: parent.fid,
+        name,
+        child: object?.fid ?? ZERO_FID,
+        directory,
+        group: supplementaryGroup(who, parent.body.mbo_gid),
+        cancels: [
+          ...(await earlyCancels(mdt, parent, MDS_INODELOCK_UPDATE)),
+          ...(await earlyCancels(mdt, object, MDS_INODELOCK_ELC)),
+        ],
+      };
+      await unlink(mdt, request, who, options(context));
+    });
     this.#walker.cache.forgetName(parent, name);
   }
 
@@ -121,26 +180,28 @@ export class NamespaceOperations {
     if ((from.directory || to.directory) && !isDirectory(object.body.mbo_mode))
       throw errnoError(Errno.ENOTDIR, { ...options(fromContext).context, dest: context.path });
     const { who } = this.#session;
-    const { mdt } = to.parent;
-    const over = this.#walker.cache.lookup(to.parent, to.name) ?? undefined;
-    const request = {
-      from: from.parent.fid,
-      oldName: from.name,
-      to: to.parent.fid,
-      newName: to.name,
-      mode: object.body.mbo_mode,
-      groups: [
-        supplementaryGroup(who, from.parent.body.mbo_gid),
-        supplementaryGroup(who, to.parent.body.mbo_gid),
-      ] as const,
-      cancels: [
-        ...(await earlyCancels(mdt, from.parent, MDS_INODELOCK_UPDATE)),
-        ...(await earlyCancels(mdt, to.parent, MDS_INODELOCK_UPDATE)),
-        ...(await earlyCancels(mdt, object, MDS_INODELOCK_LOOKUP)),
-        ...(await earlyCancels(mdt, over, MDS_INODELOCK_ELC)),
-      ],
-    };
-    await withDest(oldPath, context, rename(mdt, request, who, options(context)));
+    const known = this.#walker.cache.lookup(to.parent, to.name) ?? undefined;
+    const work = this.#atObject(to, known, 'EXDEV', context, async (mdt, over) => {
+      const request = {
+        from: from.parent.fid,
+        oldName: from.name,
+        to: to.parent.fid,
+        newName: to.name,
+        mode: object.body.mbo_mode,
+        groups: [
+          supplementaryGroup(who, from.parent.body.mbo_gid),
+          supplementaryGroup(who, to.parent.body.mbo_gid),
+        ] as const,
+        cancels: [
+          ...(await earlyCancels(mdt, from.parent, MDS_INODELOCK_UPDATE)),
+          ...(await earlyCancels(mdt, to.parent, MDS_INODELOCK_UPDATE)),
+          ...(await earlyCancels(mdt, object, MDS_INODELOCK_LOOKUP)),
+          ...(await earlyCancels(mdt, over, MDS_INODELOCK_ELC)),
+        ],
+      };
+      await rename(mdt, request, who, options(context));
+    });
+    await withDest(oldPath, context, work);
     this.#walker.cache.forgetName(from.parent, from.name);
     this.#walker.cache.forgetName(to.parent, to.name);
   }

@@ -1,5 +1,6 @@
 /** From paths to objects, one component at a time (guide 10). The client follows symlinks; servers never do. */
 import { formatFid } from '../fid/fid.ts';
+import { placeOfName } from '../layout/directory-layout.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { MdValid } from '../wire/mds-constants.ts';
 import { textByteLength } from '../wire/text.ts';
@@ -125,6 +126,20 @@ export class PathWalker {
     context: WalkContext,
   ): Promise<Inode | undefined> {
     if (!isDirectory(parent.body.mbo_mode)) throw this.#error(Errno.ENOTDIR, context);
+    for (const shard of await this.#shards(parent, name, context)) {
+      const found = await this.#childOf(shard, name, freshness, context);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** What `name` leads to in a directory, or in one shard of a striped one. */
+  async #childOf(
+    parent: Inode,
+    name: string,
+    freshness: Freshness,
+    context: WalkContext,
+  ): Promise<Inode | undefined> {
     const cached = this.known(parent, name, context);
     if (cached === null) return undefined;
     if (cached !== undefined) return freshness === 'lookup' ? cached : this.current(cached, context);
@@ -167,12 +182,13 @@ export class PathWalker {
   /** The object lives on another MDT than its name: one lock protects the name, another the object (guide 10 §6). */
   async #remote(parent: Inode, name: string, found: LookupResult, context: WalkContext): Promise<Inode> {
     if (found.lock !== undefined) parent.mdt.locks.release(found.lock);
-    const inode = await this.#crossReference(found.body.mbo_fid1, context);
+    const inode = await this.remote(found.body.mbo_fid1, context);
     this.cache.name(parent, name, inode, found.lock);
     return inode;
   }
 
-  async #crossReference(fid: Inode['fid'], context: WalkContext): Promise<Inode> {
+  /** An object by FID, from the MDT that holds it. */
+  async remote(fid: Inode['fid'], context: WalkContext): Promise<Inode> {
     const mdt = await mdtOf(this.#session, fid);
     const begun = this.cache.begin();
     const second = await lookup(
@@ -189,6 +205,33 @@ export class PathWalker {
         -71,
       );
     return this.#keep(mdt, second, begun);
+  }
+
+  /** Where a name of a directory lies: the directory itself, or its shard for that name; while it is being spread over other
+   * shards, the one where it may still be comes second. */
+  async #shards(directory: Inode, name: string, context: WalkContext): Promise<Inode[]> {
+    if (directory.directory === undefined) return [directory];
+    const current = directory.permissionsValid ? directory : await this.current(directory, context);
+    const layout = current.directory;
+    if (layout === undefined) return [current];
+    const { shard, old } = placeOfName(layout, name);
+    const indices = old === undefined ? [shard] : [shard, old];
+    return Promise.all(indices.map((index) => this.shard(layout.shards[index]!, context)));
+  }
+
+  /** A shard of a striped directory, as the directory that it is. */
+  async shard(fid: Inode['fid'], context: WalkContext): Promise<Inode> {
+    // Which one it is says the directory; its attributes are asked for by whoever needs them to be current.
+    return this.cache.get(fid) ?? (await this.remote(fid, context));
+  }
+
+  /** Where a name is, or is to be made. */
+  async #shardOf(directory: Inode, name: string, context: WalkContext): Promise<Inode> {
+    const [shard = directory, old] = await this.#shards(directory, name, context);
+    if (old === undefined) return shard;
+    const moved = await this.#childOf(shard, name, 'lookup', context);
+    const left = moved === undefined ? await this.#childOf(old, name, 'lookup', context) : undefined;
+    return left === undefined ? shard : old;
   }
 
   /** Where a symlink leads. */
@@ -265,7 +308,9 @@ export class PathWalker {
         throw this.#error(Errno.ENOTDIR, context);
       }
     }
-    return this.#placeAt(trail, names[0], directory);
+    const place = this.#placeAt(trail, names[0], directory);
+    if (place.name === '' || place.parent.directory === undefined) return place;
+    return { ...place, parent: await this.#shardOf(place.parent, place.name, context) };
   }
 
   /** A path that ends in `.`, `..` or nothing names its directory by that one's own name. */

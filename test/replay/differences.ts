@@ -36,7 +36,7 @@ export const MEANT: readonly Meant[] = [
   },
   {
     operation: /^LDLM_ENQUEUE (getattr|lookup|open)|^MDS_GETATTR/,
-    field: /(mbo|cr)_suppgid2?$/,
+    field: /(mbo|cr)_suppgid[12]?$/,
     why: 'a kernel names group 0 for root without asking whether it helps; root needs none',
   },
   {
@@ -71,9 +71,9 @@ export const MEANT: readonly Meant[] = [
     why: 'stand-ins: a kernel opens by FID what it has cached, and asks for attributes where ours only passes through',
   },
   {
-    operation: /^LDLM_ENQUEUE getattr/,
-    field: /^(mdt_body\.mbo_fid1|dlm_req\.lock_desc\.l_resource\.lr_name\.name)$/,
-    why: 'attributes by FID: a kernel names the directory that it came through, too, ours the object alone, as a kernel does at the root',
+    operation: /^LDLM_ENQUEUE (getattr|open)/,
+    field: /^(mdt_body\.mbo_(fid1|eadatasize)|eadata|rec_reint\.cr_fid1|dlm_req\.lock_desc\.l_resource\.lr_name\.name)$/,
+    why: 'by FID a kernel names the directory that it came through, too, ours the object alone, as a kernel does at the root; how much room a layout gets is each client’s own choice',
   },
   {
     operation: /^MDS_GETATTR$/,
@@ -161,8 +161,8 @@ export const NOT_ASKED: readonly NotAsked[] = [
     why: 'a kernel reads ahead the attributes of a directory’s entries',
   },
   {
-    purpose: /0x240000402:0x| d50$| d50 /,
-    why: 'the fifty files of d50 lie on MDT1, where our mkdir would not put them',
+    purpose: /\[0x240000402:0x1:0x0\]| d50$| d50 /,
+    why: 'the fifty files of d50 are not removed again here: the kernel looked them up in batches',
   },
   {
     purpose: /OST_GETATTR|OST_SETATTR/,

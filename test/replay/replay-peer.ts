@@ -226,7 +226,8 @@ export class ReplayPeer {
         purpose.target === target &&
         purpose.operation === operation &&
         (request.values.name ?? '') === '' &&
-        purpose.objects.split(' ')[0] === objects.split(' ')[0],
+        (purpose.objects.split(' ')[0] === objects.split(' ')[0] ||
+          purpose.objects.split(' ').at(-1) === objects.split(' ').at(-1)),
     );
   }
 

@@ -8,10 +8,12 @@ import { unexplainedDifferences, unexplainedOmissions } from './comparison.ts';
 import { type Replay, replay } from './replay.ts';
 import { mountAndSpace } from './scripts/01-mount.ts';
 import { namespace } from './scripts/02-namespace.ts';
+import { directoriesOnManyMdts } from './scripts/07-dne.ts';
 
 const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>])[] = [
   ['01-mount-df-umount', mountAndSpace],
   ['02-namespace', namespace],
+  ['07-dne', directoriesOnManyMdts],
 ];
 
 describe('replayed captures', () => {

@@ -14,6 +14,8 @@ import { type Credentials, capabilities, NO_GROUP } from './credentials.ts';
 import { checkIntent, has, intentStatus } from './intent.ts';
 import { EA_ROOM, INTENT_REPLY_ROOM, type MetadataTarget, type RequestOptions } from './target.ts';
 
+const NOTHING = new Uint8Array(0);
+
 /** What a kernel asks in these intents. */
 export const INTENT_ATTRIBUTES =
   MdValid.OBD_MD_FLGETATTR |
@@ -44,6 +46,8 @@ export interface LookupResult {
   /** Layout EA of a file. */
   readonly ea: Uint8Array;
   readonly acl: Uint8Array;
+  /** Default layout of the directories in a directory; empty where there is none. */
+  readonly directoryDefault: Uint8Array;
   /** Held (referenced) until released. */
   readonly lock: ClientLock | undefined;
 }
@@ -103,7 +107,8 @@ export async function lookup(
     }
     const body = required(reply.values, 'mdt_body');
     const ea = reply.values.mdt_md ?? new Uint8Array(0);
-    return { body, ea, acl: reply.values.acl ?? new Uint8Array(0), lock };
+    const { acl = NOTHING, default_mdt_md: directoryDefault = NOTHING } = reply.values;
+    return { body, ea, acl, directoryDefault, lock };
   } catch (error) {
     if (lock !== undefined) mdc.locks.release(lock);
     throw error;

@@ -7,7 +7,7 @@ import { ProtocolError } from '../../runtime/errors.ts';
 import { type RequestInputs, required } from '../../wire/format.ts';
 import { RQF_LDLM_INTENT_OPEN } from '../../wire/formats.ts';
 import { InodeBit, IntentOpcode, LockFlag, LockMode, LockType } from '../../wire/ldlm-constants.ts';
-import { OpenFlag, Reint } from '../../wire/mds-constants.ts';
+import { OpBias, OpenFlag, Reint } from '../../wire/mds-constants.ts';
 import type { MdtBody } from '../../wire/mds-structs.ts';
 import { type Credentials, capabilities, NO_GROUP } from './credentials.ts';
 import { checkIntent, has, intentStatus } from './intent.ts';
@@ -27,6 +27,8 @@ export interface Open {
   /** lov_user_md for a file that is made, or that has no objects yet. */
   readonly striping?: Uint8Array;
   readonly group?: number;
+  /** The second step to an object on another MDT than its name, which `parent` then is; `child` is the directory. */
+  readonly crossReference?: boolean;
   /** Server handles of locks that making a name conflicts with. */
   readonly cancels?: readonly bigint[];
 }
@@ -53,7 +55,7 @@ export function openBuffers(
   const flags =
     open.flags |
     OpenFlag.MDS_OPEN_DEFAULT_LMV |
-    (open.name === undefined ? OpenFlag.MDS_OPEN_BY_FID : 0n) |
+    (open.name === undefined && open.crossReference !== true ? OpenFlag.MDS_OPEN_BY_FID : 0n) |
     (open.striping === undefined ? 0n : OpenFlag.MDS_OPEN_HAS_EA);
   // Without a layout to set, the room is for the layout that a replay will carry (guide 09 §5.3).
   const room = (open.flags & OpenFlag.MDS_OPEN_DELAY_CREATE) === 0n ? EA_ROOM : 0;
@@ -73,6 +75,7 @@ export function openBuffers(
       cr_flags_l: Number(flags & 0xffff_ffffn),
       cr_flags_h: Number(flags >> 32n),
       cr_umask: who.umask,
+      cr_bias: open.crossReference === true ? OpBias.MDS_CROSS_REF : 0,
     },
     name: open.name ?? '',
     eadata: open.striping ?? new Uint8Array(room),

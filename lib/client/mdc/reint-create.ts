@@ -2,7 +2,7 @@
 import type { Fid } from '../../fid/fid.ts';
 import { type RequestInputs, required } from '../../wire/format.ts';
 import { RQF_MDS_REINT_CREATE_ACL, RQF_MDS_REINT_CREATE_SYM } from '../../wire/formats.ts';
-import { Reint } from '../../wire/mds-constants.ts';
+import { OpBias, OpenFlag, Reint } from '../../wire/mds-constants.ts';
 import type { MdtBody } from '../../wire/mds-structs.ts';
 import { type Credentials, capabilities, NO_GROUP } from './credentials.ts';
 import {
@@ -24,6 +24,8 @@ export interface Create {
   readonly rdev?: number;
   /** Where a symlink leads. */
   readonly target?: string;
+  /** lmv_user_md for a directory. */
+  readonly directoryStriping?: Uint8Array | undefined;
   readonly group?: number;
   readonly cancels?: EarlyCancels;
 }
@@ -44,6 +46,12 @@ export function createRecord(create: Create, who: Credentials, time: bigint): Cr
     cr_rdev: BigInt(create.rdev ?? 0),
     cr_mode: create.mode,
     cr_umask: who.umask,
+    // As `lfs mkdir`: the EA says where the directory goes.
+    ...(create.directoryStriping !== undefined && {
+      cr_bias: OpBias.MDS_SETSTRIPE_CREATE,
+      cr_flags_l: Number(OpenFlag.MDS_OPEN_CREAT),
+      cr_flags_h: Number(OpenFlag.MDS_OPEN_RESYNC >> 32n),
+    }),
   };
 }
 
@@ -55,7 +63,7 @@ export function createRequest(
   return {
     rec_reint: createRecord(create, who, time),
     name: create.name,
-    eadata: new Uint8Array(0),
+    eadata: create.directoryStriping ?? new Uint8Array(0),
     dlm_req: earlyCancelRequest(create.cancels ?? []),
     // Slots for security contexts, a policy and encryption: always there, empty.
     file_secctx_name: null,

@@ -1,15 +1,8 @@
 /** Capture 02: directories, files, links, renames, removals. */
 import { expect } from 'vitest';
-import type { Filesystem } from '../../../lib/client/filesystem.ts';
 import type { Dirent } from '../../../lib/client/stats.ts';
 import type { Replay } from '../replay.ts';
-
-/** As `cat` does: open, read to the end, close. */
-async function cat(fs: Filesystem, path: string): Promise<string> {
-  await using file = await fs.open(path, 'r');
-  const { bytesRead, buffer } = await file.read(Buffer.alloc(65536), 0, 65536, 0);
-  return buffer.toString('utf8', 0, bytesRead);
-}
+import { cat, refused } from './shell.ts';
 
 const typeOf = (entry: Dirent): string =>
   entry.isSymbolicLink()
@@ -19,12 +12,6 @@ const typeOf = (entry: Dirent): string =>
       : entry.isCharacterDevice()
         ? 'character device'
         : 'other';
-
-const refused = (work: Promise<unknown>): Promise<unknown> =>
-  work.then(
-    () => undefined,
-    (error: { code: string }) => error.code,
-  );
 
 export async function namespace({ filesystem: fs, step, dropLocks }: Replay): Promise<void> {
   // What `ls -l` shows beyond names and types came to the kernel in batches (MDS_BATCH), which ours does not send.
@@ -64,6 +51,17 @@ export async function namespace({ filesystem: fs, step, dropLocks }: Replay): Pr
   });
   // The kernel reads back out of its cache: what was appended is seen at the next step that reads it anew.
   await step('echo appended', () => fs.appendFile('/d1/f1', 'appended\n'));
+  const numbers = Array.from({ length: 50 }, (_, i) => String(i + 1).padStart(2, '0'));
+  await step('mkdir /mnt/lustre/d50', async () => {
+    // By the default of the root, each directory goes to the next MDT: the second to MDT1.
+    await fs.mkdir('/d50');
+    for (const i of numbers) await fs.writeFile(`/d50/file${i}`, `${i}\n`);
+  });
+  await step('lru_size', dropLocks);
+  await step('ls /mnt/lustre/d50', async () => {
+    expect(await fs.fid('/d50')).toBe('[0x240000402:0x1:0x0]');
+    expect((await fs.readdir('/d50')).sort()).toEqual(numbers.map((i) => `file${i}`));
+  });
   await step('lru_size', dropLocks);
   await step('mv /mnt/lustre/d1/f1', async () => {
     await fs.rename('/d1/f1', '/d1/f2');
