@@ -12,6 +12,8 @@ export type { CopyOptions } from './client/copy.ts';
 export { Dir } from './client/dir.ts';
 export type {
   Counters,
+  DirectoryPlace,
+  DirectoryStriping,
   FileLockHolder,
   Layout,
   LockEntry,

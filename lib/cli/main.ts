@@ -6,6 +6,8 @@ import { cpCommand } from './cp.ts';
 import { decodeCommand } from './decode.ts';
 import { demoCommand } from './demo.ts';
 import { dfCommand } from './df.ts';
+import { getdirstripeCommand, setdirstripeCommand } from './dirstripe.ts';
+import { fid2pathCommand, path2fidCommand } from './fids.ts';
 import { getstripeCommand } from './getstripe.ts';
 import { lnCommand } from './ln.ts';
 import { locksCommand } from './locks.ts';
@@ -50,6 +52,10 @@ for (const command of [
   dfCommand,
   getstripeCommand,
   setstripeCommand,
+  getdirstripeCommand,
+  setdirstripeCommand,
+  path2fidCommand,
+  fid2pathCommand,
   pingCommand,
   locksCommand,
   decodeCommand,

@@ -92,9 +92,10 @@ class MergedCursor {
         shard.ended = shard.entries.length === 0;
       }),
     );
-    const known = this.#shards.filter(({ ended }) => !ended).map(({ entries }) => entries.at(-1)!.hash);
-    if (known.length === 0) return [];
-    const limit = known.reduce((low, hash) => (hash < low ? hash : low));
+    const ends = this.#shards.filter(({ ended }) => !ended).map(({ entries }) => entries.at(-1)!.hash);
+    if (ends.length === 0) return [];
+    let limit = ends[0]!;
+    for (const end of ends) if (end < limit) limit = end;
     const merged: DirectoryEntry[] = [];
     for (const shard of this.#shards) {
       merged.push(...shard.entries.filter(({ hash }) => hash <= limit));

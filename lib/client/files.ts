@@ -100,8 +100,13 @@ export class Files {
   }
 
   /** What is known to be on another MDT than its name is opened there, by FID. */
-  #isElsewhere({ mdt, body: { mbo_mode: mode } }: Inode, { parent, directory }: Place, flags: number): boolean {
-    if (mdt === parent.mdt || isSymlink(mode) || (creates(flags) && (flags & constants.O_EXCL) !== 0)) return false;
+  #isElsewhere(
+    { mdt, body: { mbo_mode: mode } }: Inode,
+    { parent, directory }: Place,
+    flags: number,
+  ): boolean {
+    if (mdt === parent.mdt || isSymlink(mode) || (creates(flags) && (flags & constants.O_EXCL) !== 0))
+      return false;
     return !directory || isDirectory(mode);
   }
 

@@ -164,11 +164,9 @@ export class Filesystem {
     const o = typeof options === 'object' ? options : { mode: toMode(options) };
     const { mode = 0o777, recursive = false, ...striping } = o;
     const place = onlyDirectoryStriping(o);
-    const made = recursive
-      ? await this.#mkdirAll(text(path), mode, o)
-      : await this.#operations
-          .run(o, (op) => this.#engine.mkdir(text(path), mode, place, op))
-          .then(() => undefined);
+    let made: string | undefined;
+    if (recursive) made = await this.#mkdirAll(text(path), mode, o);
+    else await this.#operations.run(o, (op) => this.#engine.mkdir(text(path), mode, place, op));
     const wish = onlyStriping(striping);
     if (Object.keys(wish).length > 0) await this.setLayout(path, wish);
     return made;
@@ -383,7 +381,7 @@ export class Filesystem {
     return this.#engine.getLayout(text(path));
   }
 
-  /** On which MDTs a directory's names lie. */
+  /** The MDTs of a directory. */
   getDirectoryLayout(path: PathLike): Promise<DirectoryPlace> {
     return this.#engine.getDirectoryLayout(text(path));
   }

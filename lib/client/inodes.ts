@@ -58,6 +58,8 @@ export class Inode {
   readOpens = 0;
   /** All extended attributes, by name, with the lock that protects them. */
   xattrs: { readonly lock: ClientLock; readonly values: ReadonlyMap<string, Uint8Array> } | undefined;
+  /** One of the directories that the names of a striped one lie in. */
+  isShard = false;
   /** What directories made in this one are to be like; undefined where it does not say. */
   directoryDefault: DirectoryStriping | undefined;
   /** Names that were not found in this directory and could not be remembered for want of a lock. */
@@ -106,7 +108,7 @@ export class Inode {
     } catch (error) {
       this.#directory = error as Error;
     }
-    this.directoryDefault = decodeDirectoryDefault(directoryDefault ?? new Uint8Array(0));
+    if (directoryDefault !== undefined) this.directoryDefault = decodeDirectoryDefault(directoryDefault);
   }
 
   #learnLayout(ea: Uint8Array, lock: ClientLock | undefined, accept: boolean): void {

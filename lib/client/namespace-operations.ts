@@ -50,7 +50,7 @@ export class NamespaceOperations {
     const { who } = this.#session;
     if (!isDirectory(parent.body.mbo_mode)) throw errnoError(Errno.ENOTDIR, options(context).context);
     const { striping = {}, ...rest } = what;
-    const mdt = directory ? this.#mdtFor(parent, striping, context) : parent.mdt;
+    const mdt = directory ? await this.#mdtFor(place, striping, context) : parent.mdt;
     const asked = Object.values(striping).some((value) => value !== undefined);
     const request = {
       ...rest,
@@ -66,11 +66,20 @@ export class NamespaceOperations {
 
   /** Where a new directory goes (guide 10 §7): where it is asked for; by what its parent says of new ones, each to the next
    * MDT; else beside its parent. Only an administrator may make it elsewhere than there on any server. */
-  #mdtFor(parent: Inode, striping: DirectoryStriping, context: WalkContext): MetadataTarget {
+  async #mdtFor(
+    { parent, trail }: Place,
+    striping: DirectoryStriping,
+    context: WalkContext,
+  ): Promise<MetadataTarget> {
     const { mdts, who } = this.#session;
-    const wish =
-      striping.mdtIndex ?? (striping.mdtCount === undefined ? parent.directoryDefault?.mdtIndex : -1);
-    if (wish === undefined || (striping.mdtIndex === undefined && who.uid !== 0)) return parent.mdt;
+    if (mdts.size === 1 && striping.mdtIndex === undefined) return parent.mdt;
+    let wish = striping.mdtIndex ?? (striping.mdtCount === undefined ? undefined : -1);
+    if (wish === undefined && who.uid === 0) {
+      // Of a striped directory the whole says it, not the shard that the name is to lie in.
+      const above = trail.at(-1)?.inode ?? parent;
+      wish = (await this.#walker.current(above, context)).directoryDefault?.mdtIndex;
+    }
+    if (wish === undefined) return parent.mdt;
     if (wish === -1) {
       const all = [...mdts.values()].sort((a, b) => a.index - b.index);
       return all[(all.indexOf(parent.mdt) + this.#spread++) % all.length] ?? parent.mdt;

@@ -107,7 +107,8 @@ export class PathWalker {
 
   /** Current attributes of a known object. */
   async current(inode: Inode, context: WalkContext): Promise<Inode> {
-    return inode.attributesValid ? inode : this.refresh(inode.mdt, inode.fid, context);
+    if (inode.attributesValid) return inode;
+    return inode.isShard ? this.remote(inode.fid, context) : this.refresh(inode.mdt, inode.fid, context);
   }
 
   #keep(mdt: MetadataTarget, found: LookupResult, begun: number): Inode {
@@ -222,7 +223,9 @@ export class PathWalker {
   /** A shard of a striped directory, as the directory that it is. */
   async shard(fid: Inode['fid'], context: WalkContext): Promise<Inode> {
     // Which one it is says the directory; its attributes are asked for by whoever needs them to be current.
-    return this.cache.get(fid) ?? (await this.remote(fid, context));
+    const shard = this.cache.get(fid) ?? (await this.remote(fid, context));
+    shard.isShard = true;
+    return shard;
   }
 
   /** Where a name is, or is to be made. */

@@ -35,14 +35,14 @@ export const MEANT: readonly Meant[] = [
     why: 'whose capabilities these are is of no interest to the MGS: it reads the log’s name',
   },
   {
-    operation: /^LDLM_ENQUEUE (getattr|lookup|open)|^MDS_GETATTR/,
-    field: /(mbo|cr)_suppgid[12]?$/,
+    operation: /^LDLM_ENQUEUE (getattr|lookup|open)|^MDS_GETATTR|^MDS_REINT setattr/,
+    field: /(mbo|cr|sa)_suppgid[12]?$/,
     why: 'a kernel names group 0 for root without asking whether it helps; root needs none',
   },
   {
     operation: /^MDS_REINT create/,
-    field: /^(buffers|eadata|rec_reint\.cr_(bias|flags_h))$/,
-    why: 'a default layout of directories is not inherited',
+    field: /^(buffers|eadata|rec_reint\.cr_(bias|flags_[lh]))$/,
+    why: 'that directories inherit a default layout is left to the server; where ours puts one it says so as `lfs mkdir` does',
   },
   {
     operation: /creat|create/,
@@ -72,7 +72,8 @@ export const MEANT: readonly Meant[] = [
   },
   {
     operation: /^LDLM_ENQUEUE (getattr|open)/,
-    field: /^(mdt_body\.mbo_(fid1|eadatasize)|eadata|rec_reint\.cr_fid1|dlm_req\.lock_desc\.l_resource\.lr_name\.name)$/,
+    field:
+      /^(mdt_body\.mbo_(fid1|eadatasize)|eadata|rec_reint\.cr_fid1|dlm_req\.lock_desc\.l_resource\.lr_name\.name)$/,
     why: 'by FID a kernel names the directory that it came through, too, ours the object alone, as a kernel does at the root; how much room a layout gets is each client’s own choice',
   },
   {
@@ -87,13 +88,18 @@ export const MEANT: readonly Meant[] = [
   },
   {
     operation: /^OST_(READ|WRITE)/,
-    field: /^ost_body\.oa\.o_(valid|mode|flags|nlink|blocks|grant|[mc]time)$/,
-    why: 'no checksums here, as the servers of the recordings took T10 for the default; dirty and granted bytes are a cache’s own; OSTs take the times of a read from o_atime alone',
+    field: /^ost_body\.oa\.o_(valid|mode|flags|nlink|blocks|grant|[amc]time)$/,
+    why: 'no checksums here, as the servers of the recordings took T10 for the default; dirty and granted bytes are a cache’s own; OSTs take the times of a read from o_atime alone, those of a write from the others',
   },
   {
     operation: /^OST_(READ|WRITE)/,
     field: /^(niobuf_remote\..*|buffers|short_io|bulk)$/,
     why: 'kernels read and write whole pages of their cache, ours the bytes that were asked for',
+  },
+  {
+    operation: /^FLD_QUERY/,
+    field: /^fld_mdfld\.lsr_end$/,
+    why: 'a kernel leaves the end of the range that it last knew; what is asked is the start',
   },
   {
     operation: /^MDS_READPAGE/,
@@ -117,8 +123,8 @@ export const NOT_ASKED: readonly NotAsked[] = [
     why: 'a kernel looks at the MDTs’ space when it mounts, for the placement of directories',
   },
   {
-    purpose: /MDS_GETATTR {2}\[0x200000007:0x1:0x0\]/,
-    why: 'the root’s attributes are asked when somebody wants them, with a lock',
+    purpose: /MDS_GETATTR {2}\[/,
+    why: 'attributes are asked when somebody wants them, with a lock; a directory’s layout comes with them, which `lfs getdirstripe` asks by itself; a symlink’s target is remembered',
   },
   {
     purpose: /FLD_QUERY/,
@@ -149,12 +155,16 @@ export const NOT_ASKED: readonly NotAsked[] = [
     why: '`lfs` and the shell open files and directories that ours has no need to open',
   },
   {
-    purpose: /MDS_GETATTR {2}\[0x200000403:0x4:0x0\]/,
-    why: 'a symlink’s target never changes: it is remembered',
-  },
-  {
     purpose: /MDS_GETATTR_NAME/,
     why: 'a layout that a lock of ours protects is known; `lfs getstripe` always asks',
+  },
+  {
+    purpose: /MDS_READPAGE {2}\[(0x200001b70|0x2400013a2):/,
+    why: 'the shell reads the directory for `n*`; ours has it from before',
+  },
+  {
+    purpose: /MDS_REINT rename .* (n1 renamed1|n2 n2) /,
+    why: 'names that the kernel had looked up in a batch',
   },
   {
     purpose: /MDS_BATCH/,

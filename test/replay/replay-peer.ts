@@ -87,6 +87,7 @@ export class ReplayPeer {
   readonly #targets = new Map<bigint, string>();
   readonly #callbackReplies = new Map<bigint, (status: number) => void>();
   readonly #windows: Step[] = [];
+  #closing: Step | undefined;
   #nextXid = 0x7000_0000_0000_0000n;
 
   constructor(recording: Recording, endpoint: Endpoint) {
@@ -113,8 +114,13 @@ export class ReplayPeer {
     this.#windows.push(step);
   }
 
+  /** Only the unmount is left, somewhere in this step. */
+  close(step: Step): void {
+    this.#closing = step;
+  }
+
   get #window(): Step {
-    const step = this.#windows[this.#windows.length - 1];
+    const step = this.#closing ?? this.#windows[this.#windows.length - 1];
     if (step === undefined) throw new Error('no step was entered');
     return step;
   }
@@ -180,9 +186,10 @@ export class ReplayPeer {
    * made them; then one for the same that was used, in any step so far. */
   #find(purpose: Purpose): [Exchange, boolean] | undefined {
     const { exchanges } = this.#recording;
-    const now = exchanges.filter((exchange) => within(exchange, this.#window));
-    const fresh = now.filter((exchange) => !this.#used.has(exchange));
     const changed = Math.max(-1, ...this.matches.map(({ exchange: e }) => (modifies(e) ? e.index : -1)));
+    // That a name was not there holds only until something was made.
+    const now = exchanges.filter((e) => within(e, this.#window) && (e.index > changed || !isNegative(e)));
+    const fresh = now.filter((exchange) => !this.#used.has(exchange));
     for (const list of [fresh.filter(({ index }) => index > changed), fresh]) {
       for (const keyOf of keys) {
         const key = keyOf(purpose);
@@ -369,6 +376,12 @@ const keys = [
   (p: Purpose) => purposeText(p),
   (p: Purpose) => [p.target, p.operation, p.objects].join('  '),
 ] as const;
+
+/** A name that was looked up and is not there. */
+const isNegative = ({ purpose: { operation, target }, reply }: Exchange): boolean =>
+  /^LDLM_ENQUEUE (getattr|lookup|open)/.test(operation) &&
+  reply?.rpc !== undefined &&
+  purposeOfOurs(reply.rpc, target).objects === '';
 
 const modifies = ({ purpose: { operation } }: Exchange): boolean => /^MDS_REINT|creat$/.test(operation);
 

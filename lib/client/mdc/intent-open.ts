@@ -70,7 +70,7 @@ export function openBuffers(
       cr_suppgid2: NO_GROUP,
       cr_fid1: open.parent,
       cr_fid2: open.child ?? ZERO_FID,
-      cr_time: time,
+      cr_time: open.crossReference === true ? 0n : time,
       cr_mode: S_IFREG | (creates(open) ? open.mode & 0o7777 : 0),
       cr_flags_l: Number(flags & 0xffff_ffffn),
       cr_flags_h: Number(flags >> 32n),
