@@ -1,21 +1,15 @@
 /** Opening, closing and changing files: MDT and OSTs in the order that the protocol wants (guide 11 §4, §6). */
 import { constants } from 'node:fs';
-import { type Fid, ZERO_FID } from '../fid/fid.ts';
+import { ZERO_FID } from '../fid/fid.ts';
 import { type FileLayout, unusable } from '../layout/file-layout.ts';
-import { FileMap, mirrorOrder } from '../layout/file-map.ts';
+import { mirrorOrder } from '../layout/file-map.ts';
 import { encodeStriping, hasStriping, type StripingOptions } from '../layout/striping.ts';
 import type { ClientLock } from '../ldlm/client-lock.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
 import { MdValid, OpenFlag } from '../wire/mds-constants.ts';
-import {
-  isDirectory,
-  isRegular,
-  isSymlink,
-  mergeAttributes,
-  mergeShards,
-  sizeIsFromMdt,
-} from './attributes.ts';
+import { isDirectory, isRegular, isSymlink, mergeAttributes, sizeIsFromMdt } from './attributes.ts';
+import { closeHandle } from './close-handle.ts';
 import { DirtyObjects } from './dirty-objects.ts';
 import { earlyCancels } from './early-cancels.ts';
 import type { AttributeChanges, Attributes } from './engine.ts';
@@ -29,10 +23,9 @@ import {
   writeFile,
 } from './file-data.ts';
 import { FileLayouts } from './file-layouts.ts';
-import { fileObjects, type Stripe } from './file-objects.ts';
+import type { Stripe } from './file-objects.ts';
 import { creates, isSync, noFollow, openFlags, readsOnly, truncates, wantsDirectory } from './flags.ts';
 import type { Inode } from './inodes.ts';
-import { close } from './mdc/close.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
 import { type OpenResult, open } from './mdc/intent-open.ts';
 import { setattr } from './mdc/reint-setattr.ts';
@@ -62,7 +55,7 @@ export class Files {
     this.#session = session;
     this.#walker = walker;
     this.dirty = new DirtyObjects(session);
-    this.#handles = new OpenHandles(walker.cache, (handle) => this.#closeHandle(handle, {}));
+    this.#handles = new OpenHandles(walker.cache, (handle) => closeHandle(session, handle));
     session.lockHooks.mdt = this.#handles;
     this.layouts = new FileLayouts(session);
   }
@@ -188,7 +181,7 @@ export class Files {
       const link = isSymlink(inode.body.mbo_mode);
       const wrong = place.directory && !isDirectory(inode.body.mbo_mode) && !link;
       if (wrong || link) {
-        if (this.#handles.release(handle)) await this.#closeHandle(handle, {});
+        if (this.#handles.release(handle)) await closeHandle(this.#session, handle);
         if (wrong) throw errnoError(Errno.ENOTDIR, options(context).context);
         return { inode, file: undefined };
       }
@@ -272,7 +265,7 @@ export class Files {
     handle.readAt = Math.max(handle.readAt, file.readAt);
     try {
       if (last)
-        await this.#closeHandle(handle, {
+        await closeHandle(this.#session, handle, {
           modified: file.modified,
           context: { syscall: 'close', path: file.path },
         });
@@ -281,53 +274,10 @@ export class Files {
     }
   }
 
-  async #closeHandle(
-    handle: MdtHandle,
-    how: { modified?: boolean; context?: { syscall: string; path: string } },
-  ): Promise<void> {
-    if (handle.cookie === 0n) return;
-    const { inode } = handle;
-    const { body } = inode;
-    const merged = this.#knownAttributes(inode);
-    const later = (a: bigint, b: number): bigint => (BigInt(b) > a ? BigInt(b) : a);
-    const what = {
-      fid: inode.fid,
-      openHandle: handle.cookie,
-      mode: body.mbo_mode,
-      atime: later(body.mbo_atime, handle.readAt),
-      mtime: later(body.mbo_mtime, (merged?.mtimeMs ?? 0) / 1000),
-      ctime: later(body.mbo_ctime, (merged?.ctimeMs ?? 0) / 1000),
-      ...(merged !== undefined && { size: { bytes: BigInt(merged.size), blocks: BigInt(merged.blocks) } }),
-      modified: how.modified === true,
-    };
-    try {
-      const context = how.context === undefined ? {} : { context: how.context };
-      await close(inode.mdt, what, this.#session.who, context);
-    } catch (error) {
-      // The server was restarted or evicted us: it has no handle any more, which is what was wanted.
-      if ((error as LustreError).code !== 'ESTALE') throw error;
-    }
-  }
-
-  /** Attributes that need no request: all objects are under locks of ours. */
-  #knownAttributes(inode: Inode): Attributes | undefined {
-    if (!inode.layoutValid || !isRegular(inode.body.mbo_mode)) return undefined;
-    try {
-      const { layout } = inode;
-      if (layout === undefined || unusable(layout) !== undefined) return undefined;
-      const { map, stripes } = fileObjects(this.#session, new FileMap(layout), inode);
-      const objects = stripes.map(({ ost, key }) => ost.known.current(key));
-      const known = objects.filter((object) => object !== undefined);
-      if (known.length < objects.length || known.length === 0) return undefined;
-      return mergeAttributes(inode.fid, inode.body, map, known);
-    } catch {
-      return undefined;
-    }
-  }
-
   async attributes(inode: Inode, context: WalkContext): Promise<Attributes> {
     const current = await this.#walker.current(inode, context);
-    if (current.directory !== undefined) return this.#ofShards(current, current.directory.shards, context);
+    if (current.directory !== undefined)
+      return this.#walker.shardAttributes(current, current.directory.shards, context);
     const regular = isRegular(current.body.mbo_mode);
     const layout: FileLayout | undefined = regular ? await this.layouts.current(current, context) : undefined;
     if (layout === undefined || sizeIsFromMdt(current.body, layout) || unusable(layout) !== undefined)
@@ -336,17 +286,6 @@ export class Files {
       const objects = file === undefined ? undefined : await objectAttributes(file, options(context));
       return mergeAttributes(current.fid, current.body, file?.map, objects);
     });
-  }
-
-  /** A striped directory's attributes are those of its shards, taken together (guide 10 §7). */
-  async #ofShards(directory: Inode, fids: readonly Fid[], context: WalkContext): Promise<Attributes> {
-    const shards = await Promise.all(
-      fids.map(async (fid) => {
-        const shard = await this.#walker.current(await this.#walker.shard(fid, context), context);
-        return mergeAttributes(shard.fid, shard.body, undefined, undefined);
-      }),
-    );
-    return mergeShards(mergeAttributes(directory.fid, directory.body, undefined, undefined), shards);
   }
 
   async read(

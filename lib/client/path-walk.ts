@@ -4,7 +4,8 @@ import { placeOfName } from '../layout/directory-layout.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { MdValid } from '../wire/mds-constants.ts';
 import { textByteLength } from '../wire/text.ts';
-import { isDirectory, isSymlink } from './attributes.ts';
+import { isDirectory, isSymlink, mergeAttributes, mergeShards } from './attributes.ts';
+import type { Attributes } from './engine.ts';
 import { type Inode, InodeCache } from './inodes.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
 import { readlink } from './mdc/getattr.ts';
@@ -226,6 +227,19 @@ export class PathWalker {
     const shard = this.cache.get(fid) ?? (await this.remote(fid, context));
     shard.isShard = true;
     return shard;
+  }
+
+  /** A striped directory's attributes are those of its shards, taken together (guide 10 §7). */
+  async shardAttributes(
+    directory: Inode,
+    fids: readonly Inode['fid'][],
+    context: WalkContext,
+  ): Promise<Attributes> {
+    const shards = await Promise.all(
+      fids.map(async (fid) => this.current(await this.shard(fid, context), context)),
+    );
+    const alone = ({ fid, body }: Inode): Attributes => mergeAttributes(fid, body, undefined, undefined);
+    return mergeShards(alone(directory), shards.map(alone));
   }
 
   /** Where a name is, or is to be made. */
