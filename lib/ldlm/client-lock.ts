@@ -1,5 +1,5 @@
 /** A lock as the client keeps it (guide 08 §3.1, §11). */
-import { Automaton } from '../runtime/automaton.ts';
+import { type Actions, Automaton } from '../runtime/automaton.ts';
 import type { LustreError } from '../runtime/errors.ts';
 import {
   type ClientLockAction,
@@ -16,6 +16,18 @@ export interface ClientLockActions {
   flush(lock: ClientLock): void;
   sendCancel(lock: ClientLock): void;
   forget(lock: ClientLock): void;
+}
+
+/** One set of actions for all locks of a namespace: there may be many. */
+export function clientLockActions(owner: ClientLockActions): Actions<ClientLockAction, ClientLock> {
+  return {
+    rememberBlocking: (lock) => lock.rememberBlocking(),
+    wakeWaiter: (lock) => lock.wakeWaiter(),
+    failWaiter: (lock) => lock.failWaiter(),
+    flush: (lock) => owner.flush(lock),
+    sendCancel: (lock) => owner.sendCancel(lock),
+    forget: (lock) => owner.forget(lock),
+  };
 }
 
 /** What a granting reply or completion AST says. */
@@ -43,14 +55,12 @@ export class ClientLock {
   cancelsByItself = true;
   /** Runtime's milliseconds of the last release. */
   lastUsed = 0;
-  readonly #automaton: Automaton<ClientLockState, ClientLockEvent, ClientLockAction, undefined>;
+  readonly #automaton: Automaton<ClientLockState, ClientLockEvent, ClientLockAction, ClientLock>;
   #references = 0;
   #blockingRemembered = false;
   #waiter: { resolve(): void; reject(error: LustreError): void } | undefined;
   #failure: LustreError | undefined;
-  /** Settles when the lock has gone back or is lost. */
-  readonly gone: Promise<void>;
-  #resolveGone!: () => void;
+  #gone: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
 
   constructor(
     o: {
@@ -60,33 +70,27 @@ export class ClientLock {
       readonly mode: LockModeNumber;
       readonly policy: Policy;
     },
-    actions: ClientLockActions,
+    actions: Actions<ClientLockAction, ClientLock>,
   ) {
     this.handle = o.handle;
     this.type = o.type;
     this.resource = o.resource;
     this.mode = o.mode;
     this.policy = o.policy;
-    this.gone = new Promise((resolve) => {
-      this.#resolveGone = resolve;
-    });
-    this.#automaton = new Automaton(
-      clientLockStates,
-      `0x${o.handle.toString(16)}`,
-      {
-        rememberBlocking: () => {
-          this.#blockingRemembered = true;
-        },
-        wakeWaiter: () => this.#waiter?.resolve(),
-        failWaiter: () => this.#fail(),
-        flush: () => actions.flush(this),
-        sendCancel: () => actions.sendCancel(this),
-        forget: () => actions.forget(this),
-      },
-      (_from, _event, to) => {
-        if (to === 'DESTROYED') this.#resolveGone();
-      },
-    );
+    this.#automaton = new Automaton(clientLockStates, this, actions);
+  }
+
+  /** Settles when the lock has gone back or is lost. */
+  get gone(): Promise<void> {
+    if (this.state === 'DESTROYED') return Promise.resolve();
+    if (this.#gone === undefined) {
+      let resolve: () => void = () => undefined;
+      const promise = new Promise<void>((done) => {
+        resolve = done;
+      });
+      this.#gone = { promise, resolve };
+    }
+    return this.#gone.promise;
   }
 
   get state(): ClientLockState {
@@ -126,7 +130,8 @@ export class ClientLock {
   }
 
   dispatch(event: ClientLockEvent): void {
-    this.#automaton.dispatch(event, undefined);
+    this.#automaton.dispatch(event, this);
+    if (this.state === 'DESTROYED') this.#gone?.resolve();
   }
 
   accepts(event: ClientLockEvent): boolean {
@@ -168,7 +173,18 @@ export class ClientLock {
     return `${modeName(this.mode)} ${resourceKey(this.resource)}`;
   }
 
-  #fail(): void {
+  // Actions of the table.
+
+  rememberBlocking(): void {
+    this.#blockingRemembered = true;
+  }
+
+  wakeWaiter(): void {
+    this.#waiter?.resolve();
+    this.#waiter = undefined;
+  }
+
+  failWaiter(): void {
     if (this.#failure !== undefined) this.#waiter?.reject(this.#failure);
   }
 }

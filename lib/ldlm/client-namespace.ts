@@ -4,14 +4,14 @@
  */
 import type { Caller, CallOptions, Reply } from '../rpc/rpc.ts';
 import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
-import { type Runtime, randomCookie, withLog } from '../runtime/runtime.ts';
+import { cookieSource, type Runtime, withLog } from '../runtime/runtime.ts';
 import type { Format, LdlmRequestInput, RequestInputs } from '../wire/format.ts';
 import { RQF_LDLM_ENQUEUE } from '../wire/formats.ts';
 import { LockFlag, LockType } from '../wire/ldlm-constants.ts';
 import type { LdlmReply } from '../wire/ldlm-structs.ts';
 import type { StructValue } from '../wire/struct.ts';
 import { CancelBatch } from './cancel-batch.ts';
-import { ClientLock, type ClientLockActions } from './client-lock.ts';
+import { ClientLock, type ClientLockActions, clientLockActions } from './client-lock.ts';
 import { ClientLockTable } from './client-lock-table.ts';
 import { decodePolicy, describeLock, isLockType, resourceName } from './description.ts';
 import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
@@ -80,12 +80,15 @@ export class ClientNamespace implements ClientLockActions {
   readonly #runtime: Runtime;
   readonly #options: ClientNamespaceOptions;
   readonly #table = new ClientLockTable();
+  readonly #lockActions = clientLockActions(this);
+  readonly #nextHandle: () => bigint;
   readonly #cancels: CancelBatch;
   readonly #lru: LockLru;
 
   constructor(options: ClientNamespaceOptions) {
     this.name = options.name;
     this.#options = options;
+    this.#nextHandle = cookieSource(options.runtime);
     this.#runtime = withLog(options.runtime, { namespace: options.name });
     this.#cancels = new CancelBatch(options.import, this.#runtime);
     this.#lru = new LockLru(
@@ -180,7 +183,10 @@ export class ClientNamespace implements ClientLockActions {
     buffers: RequestInputs<F>,
   ): Promise<EnqueueResult<F>> {
     const { resource, type, mode, policy, flags, cancels, ...callOptions } = options;
-    const lock = new ClientLock({ handle: randomCookie(this.#runtime), type, resource, mode, policy }, this);
+    const lock = new ClientLock(
+      { handle: this.#nextHandle(), type, resource, mode, policy },
+      this.#lockActions,
+    );
     lock.addReference();
     this.#table.add(lock);
     let reply: Reply<F>;

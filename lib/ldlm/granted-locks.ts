@@ -18,11 +18,12 @@ interface OfMode<L> {
 }
 
 export class GrantedLocks<L extends Claim> implements Iterable<L> {
-  readonly #all = new Set<L>();
+  /** An array while they are few: most resources have one lock. */
+  #all: L[] | Set<L> = [];
   #byMode: Map<LockModeNumber, OfMode<L>> | undefined;
 
   get size(): number {
-    return this.#all.size;
+    return Array.isArray(this.#all) ? this.#all.length : this.#all.size;
   }
 
   [Symbol.iterator](): Iterator<L> {
@@ -37,15 +38,24 @@ export class GrantedLocks<L extends Claim> implements Iterable<L> {
   }
 
   add(lock: L): void {
-    this.#all.add(lock);
-    if (this.#byMode !== undefined) this.#place(lock);
-    else if (this.#all.size >= INDEX_MIN) {
+    if (!Array.isArray(this.#all)) {
+      this.#all.add(lock);
+      this.#place(lock);
+    } else if (this.#all.length === 0) this.#all = [lock];
+    else if (this.#all.length + 1 < INDEX_MIN) this.#all.push(lock);
+    else {
       this.#byMode = new Map();
+      this.#all = new Set([...this.#all, lock]);
       for (const each of this.#all) this.#place(each);
     }
   }
 
   delete(lock: L): void {
+    if (Array.isArray(this.#all)) {
+      const at = this.#all.indexOf(lock);
+      if (at !== -1) this.#all.splice(at, 1);
+      return;
+    }
     this.#all.delete(lock);
     const ofMode = this.#byMode?.get(lock.mode);
     if (ofMode === undefined) return;

@@ -1,12 +1,11 @@
 /** A lock as the server keeps it, and the resource whose queues it stands in (guide 08 §1, §3.2). */
 import type { Export } from '../connection/target.ts';
-import { Automaton } from '../runtime/automaton.ts';
+import { type Actions, Automaton } from '../runtime/automaton.ts';
 import type { Timer } from '../runtime/runtime.ts';
 import { LockFlag } from '../wire/ldlm-constants.ts';
 import { GrantedLocks } from './granted-locks.ts';
 import type { Extent, LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
 import { modeName } from './modes.ts';
-import { resourceKey } from './resource-name.ts';
 import {
   type ServerLockAction,
   type ServerLockEvent,
@@ -23,6 +22,16 @@ export interface ServerLockActions {
   evictHolder(lock: ServerLock): void;
 }
 
+/** One set of actions for all locks of a namespace: there may be millions. */
+export function serverLockActions(owner: ServerLockActions): Actions<ServerLockAction, ServerLock> {
+  return {
+    tellGranted: (lock) => owner.tellGranted(lock),
+    sendBlocking: (lock) => owner.sendBlocking(lock),
+    stopTimer: (lock) => lock.stopTimer(),
+    evictHolder: (lock) => owner.evictHolder(lock),
+  };
+}
+
 export interface ServerLockOptions {
   /** S: this server's handle. */
   readonly handle: bigint;
@@ -37,30 +46,41 @@ export interface ServerLockOptions {
   readonly flags: number;
 }
 
+const NOBODY: ReadonlySet<ServerLock> = new Set();
+
 /** A named thing that is locked. */
-export interface ServerResource {
+export class ServerResource {
   readonly id: ResourceId;
   readonly key: string;
   readonly type: LockTypeNumber;
-  readonly granted: GrantedLocks<ServerLock>;
-  /** In order of arrival. */
-  readonly waiting: Set<ServerLock>;
+  readonly granted = new GrantedLocks<ServerLock>();
+  /** Made for the first that waits: on most resources nobody ever does. */
+  #waiting: Set<ServerLock> | undefined;
   /** Sizes and times that holders have told since the last of them wrote back (guide 08 §7); undefined when disk is right. */
   glimpsed: Uint8Array | undefined;
   /** When more wanted it at once than the server likes, on the runtime's clock. */
   contendedAt: number | undefined;
-}
 
-export function makeResource(id: ResourceId, type: LockTypeNumber): ServerResource {
-  return {
-    id,
-    key: resourceKey(id),
-    type,
-    granted: new GrantedLocks(),
-    waiting: new Set(),
-    glimpsed: undefined,
-    contendedAt: undefined,
-  };
+  constructor(id: ResourceId, key: string, type: LockTypeNumber) {
+    this.id = id;
+    this.key = key;
+    this.type = type;
+  }
+
+  /** In order of arrival. */
+  get waiting(): ReadonlySet<ServerLock> {
+    return this.#waiting ?? NOBODY;
+  }
+
+  /** At the end of the queue. */
+  wait(lock: ServerLock): void {
+    this.#waiting ??= new Set();
+    this.#waiting.add(lock);
+  }
+
+  endWait(lock: ServerLock): void {
+    this.#waiting?.delete(lock);
+  }
 }
 
 export class ServerLock {
@@ -73,7 +93,7 @@ export class ServerLock {
   /** What was asked for. */
   readonly requestedPolicy: Policy;
   readonly flags: number;
-  readonly #automaton: Automaton<ServerLockState, ServerLockEvent, ServerLockAction, undefined>;
+  readonly #automaton: Automaton<ServerLockState, ServerLockEvent, ServerLockAction, ServerLock>;
   /** What is granted; until then what was asked for. */
   policy: Policy;
   /** The first lock that has to wait for this one. */
@@ -86,7 +106,11 @@ export class ServerLock {
   /** Resolves the wait of the server's own code. */
   onGranted: (() => void) | undefined;
 
-  constructor(resource: ServerResource, o: ServerLockOptions, actions: ServerLockActions) {
+  constructor(
+    resource: ServerResource,
+    o: ServerLockOptions,
+    actions: Actions<ServerLockAction, ServerLock>,
+  ) {
     this.resourceEntry = resource;
     this.handle = o.handle;
     this.clientHandle = o.clientHandle;
@@ -96,12 +120,7 @@ export class ServerLock {
     this.policy = o.policy;
     this.requestedPolicy = o.policy;
     this.flags = o.flags;
-    this.#automaton = new Automaton(serverLockStates, `0x${o.handle.toString(16)}`, {
-      tellGranted: () => actions.tellGranted(this),
-      sendBlocking: () => actions.sendBlocking(this),
-      stopTimer: () => this.stopTimer(),
-      evictHolder: () => actions.evictHolder(this),
-    });
+    this.#automaton = new Automaton(serverLockStates, this, actions);
   }
 
   get state(): ServerLockState {
@@ -130,7 +149,7 @@ export class ServerLock {
   }
 
   dispatch(event: ServerLockEvent): void {
-    this.#automaton.dispatch(event, undefined);
+    this.#automaton.dispatch(event, this);
   }
 
   accepts(event: ServerLockEvent): boolean {

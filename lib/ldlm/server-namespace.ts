@@ -4,7 +4,7 @@
  */
 import type { Export } from '../connection/target.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
-import { type Runtime, randomCookie, withLog } from '../runtime/runtime.ts';
+import { cookieSource, type Runtime, withLog } from '../runtime/runtime.ts';
 import { ConnectFlag } from '../wire/connection-constants.ts';
 import type { LdlmRequestValue } from '../wire/format.ts';
 import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
@@ -19,11 +19,11 @@ import { type AstOwner, ServerAsts } from './server-asts.ts';
 import { ServerFlocks } from './server-flocks.ts';
 import { conflictsWith, glimpseTargets } from './server-glimpse.ts';
 import {
-  makeResource,
   ServerLock,
   type ServerLockActions,
   type ServerLockOptions,
-  type ServerResource,
+  ServerResource,
+  serverLockActions,
 } from './server-lock.ts';
 import {
   type GrantedLock,
@@ -71,6 +71,8 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
   readonly locks = new ExportLocks();
   readonly flocks: ServerFlocks;
   readonly #asts: ServerAsts;
+  readonly #lockActions = serverLockActions(this);
+  readonly #nextHandle: () => bigint;
   readonly #lvb: ServerNamespaceOptions['lvb'];
   readonly #pool: LockPool;
   readonly #locksPerClient: number;
@@ -80,6 +82,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
   constructor(options: ServerNamespaceOptions) {
     this.name = options.name;
     this.runtime = withLog(options.runtime, { namespace: options.name });
+    this.#nextHandle = cookieSource(options.runtime);
     this.timeoutMs = options.timeoutMs ?? CALLBACK_TIMEOUT_MS;
     this.#lvb = options.lvb;
     const locksMax = options.locksMax ?? LOCKS_MAX;
@@ -239,11 +242,11 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
         -Errno.EPROTO,
       );
     if (resource === undefined) {
-      resource = makeResource(id, options.type);
+      resource = new ServerResource(id, key, options.type);
       // File locks keep their queues in ServerFlocks.
       if (options.type !== LockType.LDLM_FLOCK) this.#resources.set(key, resource);
     }
-    const lock = new ServerLock(resource, { ...options, handle: randomCookie(this.runtime) }, this);
+    const lock = new ServerLock(resource, { ...options, handle: this.#nextHandle() }, this.#lockActions);
     this.locks.add(lock);
     if (options.client !== undefined && this.locks.countOf(options.client) > this.#locksPerClient)
       this.#reclaim(options.client);
@@ -280,7 +283,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
       this.cancel(lock);
       return 'contended';
     }
-    resource.waiting.add(lock);
+    resource.wait(lock);
     lock.dispatch('block');
     for (const waiting of ahead) waiting.blocker ??= lock;
     for (const held of granted) this.#conflict(held, lock);
@@ -294,7 +297,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
       lock.resourceEntry.granted.add(lock);
       return;
     }
-    lock.resourceEntry.waiting.add(lock);
+    lock.resourceEntry.wait(lock);
     lock.dispatch('block');
   }
 
@@ -316,7 +319,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     this.locks.remove(lock);
     const resource = lock.resourceEntry;
     resource.granted.delete(lock);
-    resource.waiting.delete(lock);
+    resource.endWait(lock);
     if (lock.type === LockType.LDLM_FLOCK) this.flocks.forget(lock);
     // The holder has written back before it cancelled: disk is right again (guide 12 §11).
     if (wasWriter) resource.glimpsed = undefined;
@@ -442,7 +445,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     const resource = lock.resourceEntry;
     const policy = grantedPolicy(resource, lock);
     if (policy === undefined) return false;
-    resource.waiting.delete(lock);
+    resource.endWait(lock);
     lock.policy = policy;
     resource.granted.add(lock);
     lock.dispatch('grant');

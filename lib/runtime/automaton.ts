@@ -27,17 +27,20 @@ export function defineAutomaton<S extends string, E extends string, A extends st
 
 export type Actions<A extends string, Args> = { readonly [action in A]: (args: Args) => void };
 
+/** Whose state it is, for errors: a name, or what can name itself when there is an error to tell of. */
+export type Subject = string | { describe(): string };
+
 /** One running instance of a table. `state` changes nowhere but in `dispatch`. */
 export class Automaton<S extends string, E extends string, A extends string, Args = undefined> {
   readonly #table: AutomatonTable<S, E, A>;
   readonly #actions: Actions<A, Args>;
   readonly #onTransition: ((from: S, event: E, to: S) => void) | undefined;
-  readonly #subject: string;
+  readonly #subject: Subject;
   #state: S;
 
   constructor(
     table: AutomatonTable<S, E, A>,
-    subject: string,
+    subject: Subject,
     actions: Actions<A, Args>,
     onTransition?: (from: S, event: E, to: S) => void,
   ) {
@@ -62,9 +65,10 @@ export class Automaton<S extends string, E extends string, A extends string, Arg
     const from = this.#state;
     const row = this.#table.states[from][event];
     if (row === undefined) {
+      const subject = typeof this.#subject === 'string' ? this.#subject : this.#subject.describe();
       throw new ProtocolError(
         'ERR_LUSTRE_UNEXPECTED_EVENT',
-        `${this.#table.name} ${this.#subject}: event ${event} is not expected in state ${from}`,
+        `${this.#table.name} ${subject}: event ${event} is not expected in state ${from}`,
       );
     }
     this.#state = row.to;
