@@ -17,18 +17,22 @@ export interface CopyOptions extends SignalOption, StripingOptions {
   readonly onProgress?: (bytes: number) => void;
 }
 
-const PIECE = 4 << 20;
+/** At the usual two stripes 4 MiB to each OST, the largest RPC: what a copy costs beside the bytes is its RPCs. */
+const PIECE = 8 << 20;
 /** Pieces under way in one copy. */
-const PARALLEL = 6;
+const PARALLEL = 4;
 /** Pieces under way in all copies of this process: 64 MiB. */
-const PIECES_MAX = 16;
+const PIECES_MAX = 8;
 
 const pieces = new Slots(PIECES_MAX);
 const spare: Buffer[] = [];
 
-/** Runs `work` with a buffer of at most a piece; whole pieces are counted, and used again. */
+/** A smaller file has a buffer of its own size. */
+const SMALL = 1 << 20;
+
+/** Runs `work` with a buffer of at most a piece; pieces are counted, and used again. */
 async function withBuffer(size: number, work: (buffer: Buffer) => Promise<void>): Promise<void> {
-  if (size < PIECE) return work(Buffer.allocUnsafeSlow(size));
+  if (size < SMALL) return work(Buffer.allocUnsafeSlow(size));
   await pieces.run(async () => {
     const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(PIECE);
     try {
