@@ -233,8 +233,9 @@ export async function truncateFile(
     file.check();
     const time = seconds(session);
     await settle(
-      cuts.map(async ({ stripe: { object, ost, key }, cut }) => {
-        const oa = await punch(ost, object, cut, BigInt(time), session.owner, options);
+      cuts.map(async ({ stripe: { object, ost, key, onMdt }, cut }, i) => {
+        const how = onMdt ? { ...options, lockHandle: held[i]!.lock.serverHandle } : options;
+        const oa = await punch(ost, object, cut, BigInt(time), session.owner, how);
         ost.known.truncated(key, cut, time, Number(oa.o_blocks));
       }),
     );

@@ -152,7 +152,8 @@ function decodePart(
   const head = v3 ? LovMdsMdV3.decode(ea) : { ...LovMdsMdV1.decode(ea), lmm_pool_name: '' };
   const part = {
     fid: template ? ZERO_FID : lmmOiToFid(head.lmm_oi),
-    pattern: head.lmm_pattern >>> 0,
+    pattern:
+      template && isOpenPattern(head.lmm_pattern) ? LovConstant.LOV_PATTERN_RAID0 : head.lmm_pattern >>> 0,
     stripeSize: head.lmm_stripe_size,
     pool: head.lmm_pool_name,
   };
@@ -180,6 +181,9 @@ function decodePart(
     objects,
   };
 }
+
+const isOpenPattern = (pattern: number): boolean =>
+  pattern === LovConstant.LOV_PATTERN_NONE || pattern >>> 0 === LovConstant.LOV_PATTERN_DEFAULT;
 
 function checkPart(
   part: Pick<Part, 'pattern' | 'stripeSize'>,

@@ -20,6 +20,16 @@ export function objectObdo(object: StripeObject, valid: bigint): ObdoInput {
   };
 }
 
+/** For what changes data of a mirrored file: by which layout. Reads do not say it. */
+export function layoutVersion({ layoutVersion: version }: StripeObject): {
+  readonly valid: bigint;
+  readonly fields: { readonly o_layout_version?: number };
+} {
+  return version === undefined
+    ? { valid: 0n, fields: {} }
+    : { valid: MdValid.OBD_MD_LAYOUT_VERSION, fields: { o_layout_version: version } };
+}
+
 /** The same with the layout, which servers keep beside the object for repair. */
 export function stripeObdo(object: StripeObject, valid: bigint): ObdoInput {
   return {

@@ -8,6 +8,7 @@ import { BrwFlag } from '../../wire/ost-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { brwRequest, ChecksumMismatch, isShortIo, type Part, tryBrw } from './brw.ts';
+import { layoutVersion } from './obdo.ts';
 import { type ObjectTarget, OST_BULK_PORTAL, type Owner, type StripeObject } from './target.ts';
 
 export interface Write {
@@ -35,6 +36,7 @@ export function writeRequest(w: WriteRequestArguments): RequestInputs<typeof RQF
     BrwFlag.OBD_BRW_ASYNC |
     (w.grantUsed > 0 ? BrwFlag.OBD_BRW_FROM_GRANT : 0) |
     (w.owner.privileged ? BrwFlag.OBD_BRW_SYS_RESOURCE : 0);
+  const version = layoutVersion(w.object);
   const common = brwRequest(
     w.granted,
     w.announced,
@@ -42,7 +44,7 @@ export function writeRequest(w: WriteRequestArguments): RequestInputs<typeof RQF
       object: w.object,
       part: w.part,
       lockHandle: w.lockHandle,
-      valid: MdValid.OBD_MD_FLMTIME | MdValid.OBD_MD_FLCTIME | MdValid.OBD_MD_FLPROJID,
+      valid: MdValid.OBD_MD_FLMTIME | MdValid.OBD_MD_FLCTIME | MdValid.OBD_MD_FLPROJID | version.valid,
       niobufFlags,
       checksum: w.checksum?.type,
       shortIo: w.shortIo,
@@ -55,6 +57,7 @@ export function writeRequest(w: WriteRequestArguments): RequestInputs<typeof RQF
       o_gid: w.owner.gid,
       o_nlink: w.checksum?.value ?? 0,
       o_data_version: BigInt(w.grantUsed),
+      ...version.fields,
     },
   );
   return { ...common, short_io: w.shortIo ? gather(w.part) : new Uint8Array(0) };

@@ -1,33 +1,37 @@
 /**
- * How a new file is laid out (guide 13 §9, §10): from the request, its directory, the root and the target's own default,
- * in this order, each filling what the one before leaves open.
+ * How a new file is laid out (guide 13 §4, §9, §10): from the request, its directory, the root and the target's own default.
+ * Of plain layouts each fills what the one before leaves open; components stand for themselves.
  */
-import { type Fid, ROOT_FID } from '../../fid/fid.ts';
-import { type LayoutObject, plainLayout, unsupported } from '../../layout/file-layout.ts';
-import { decodeLayout, encodeLayout } from '../../layout/layout-ea.ts';
-import { encodeStriping } from '../../layout/striping.ts';
+import { type Fid, ROOT_FID, ZERO_FID } from '../../fid/fid.ts';
+import {
+  ALL_OSTS,
+  type FileLayout,
+  hasFlag,
+  isInstantiated,
+  isOnMdt,
+  isOverstriped,
+  type LayoutComponent,
+  type LayoutObject,
+  mirrorsOf,
+  TO_EOF,
+  unsupported,
+} from '../../layout/file-layout.ts';
+import { decodeLayout, encodeLayout, STRIPE_SIZE_STEP } from '../../layout/layout-ea.ts';
 import { errnoError } from '../../runtime/errors.ts';
-import { LovConstant } from '../../wire/layout-constants.ts';
+import { LcmeFlag, LovConstant } from '../../wire/layout-constants.ts';
 import { XattrName } from '../../wire/names.ts';
 import type { NamespaceView } from './namespace.ts';
 
+/** What objects of one component are wanted. */
 export interface WantedLayout {
   /** -1: all OSTs. */
   readonly stripeCount: number;
-  readonly stripeSize: number;
   /** First OST; -1: any. */
   readonly stripeOffset: number;
-  readonly pool: string;
+  /** Several may be on one OST. */
+  readonly overstriped: boolean;
   /** The count was asked for with the file, so fewer stripes are an error (guide 13 §11). */
   readonly exact: boolean;
-}
-
-/** What a lov_user_md leaves open is 0, -1 for the first OST. */
-interface Wish {
-  readonly stripeCount: number;
-  readonly stripeSize: number;
-  readonly stripeOffset: number;
-  readonly pool: string | undefined;
 }
 
 export interface DefaultLayout {
@@ -35,81 +39,144 @@ export interface DefaultLayout {
   readonly stripeSize: number;
 }
 
-/** Reads lov_user_md from a request. Throws EINVAL for a malformed one, EOPNOTSUPP for kinds that come later. */
-export function readWish(ea: Uint8Array): Wish {
-  const layout = ((): Wish => {
+/** A layout that has no objects yet, and whether a request asked for its stripe counts. */
+export interface PlannedLayout {
+  readonly layout: FileLayout;
+  readonly exact: boolean;
+}
+
+/** Reads lov_user_md from a request. Throws EINVAL for a malformed one, EOPNOTSUPP for kinds that this MDT does not make. */
+export function readWish(ea: Uint8Array): FileLayout {
+  const layout = ((): FileLayout => {
     try {
-      return decodeWish(withoutDefinedBit(ea));
+      return decodeLayout(withoutDefinedBit(ea), { template: true });
     } catch (error) {
-      const unsupported = (error as { errno?: number }).errno === -95;
-      throw errnoError(unsupported ? 95 : 22, { syscall: 'setstripe', cause: error });
+      throw errnoError(22, { syscall: 'setstripe', cause: error });
     }
   })();
-  if (layout.stripeSize % 65_536 !== 0) throw errnoError(22, { syscall: 'setstripe' });
-  const pattern = new DataView(ea.buffer, ea.byteOffset, ea.length).getUint32(4, true);
-  if (
-    pattern !== 0 &&
-    pattern !== LovConstant.LOV_PATTERN_RAID0 &&
-    pattern !== LovConstant.LOV_PATTERN_DEFAULT
-  )
-    throw errnoError(95, { syscall: 'setstripe' });
+  const wrong = unmakeable(layout);
+  if (wrong !== undefined)
+    throw errnoError(95, {
+      syscall: 'setstripe',
+      cause: unsupported(wrong),
+      hint: `${wrong} is not made here`,
+    });
+  for (const { end, stripeSize } of layout.components) {
+    if (end !== TO_EOF && (end % STRIPE_SIZE_STEP !== 0 || (stripeSize !== 0 && end % stripeSize !== 0)))
+      throw errnoError(22, { syscall: 'setstripe' });
+  }
   return layout;
 }
 
-function decodeWish(ea: Uint8Array): Wish {
-  const { composite, foreign, components } = decodeLayout(ea, { template: true });
-  if (composite) throw unsupported('a composite layout');
-  if (foreign !== undefined) throw unsupported('a foreign layout');
-  const { stripeCount, stripeSize, stripeOffset, pool } = components[0]!;
-  return { stripeCount, stripeSize, stripeOffset, pool: pool === '' ? undefined : pool };
+function unmakeable(layout: FileLayout): string | undefined {
+  if (layout.foreign !== undefined) return 'a foreign layout';
+  if (mirrorsOf(layout).size > 1) return 'a mirrored file';
+  if (layout.components.some(isOnMdt)) return 'data on the MDT';
+  if (layout.components.some((c) => hasFlag(c, 'LCME_FL_EXTENSION'))) return 'a self-extending layout';
+  const strange = layout.components.find(
+    ({ pattern }) => (pattern & ~LovConstant.LOV_PATTERN_OVERSTRIPING) !== LovConstant.LOV_PATTERN_RAID0,
+  );
+  return strange === undefined ? undefined : `the layout pattern 0x${strange.pattern.toString(16)}`;
 }
 
 /** What a directory keeps as its default; undefined deletes it (count 0, size 0, any OST, no pool). */
 export function defaultLayoutEa(ea: Uint8Array): Uint8Array | undefined {
   const wish = readWish(ea);
-  const empty = wish.stripeCount === 0 && wish.stripeSize === 0 && wish.stripeOffset === -1;
-  if (empty && wish.pool === undefined) return undefined;
-  return encodeStriping({
-    stripeCount: wish.stripeCount,
-    stripeSize: wish.stripeSize,
-    stripeOffset: wish.stripeOffset,
-    ...(wish.pool === undefined ? {} : { pool: wish.pool }),
-  });
+  const first = wish.components[0]!;
+  const empty = first.stripeCount === 0 && first.stripeSize === 0 && first.stripeOffset === -1;
+  if (!wish.composite && empty && first.pool === '') return undefined;
+  return encodeLayout(wish);
 }
 
 /** `request` is the lov_user_md that came with the open, if one did. */
-export function wantedLayout(
+export function plannedLayout(
   ns: NamespaceView,
   parent: Fid,
   request: Uint8Array | undefined,
   fallback: DefaultLayout,
-): WantedLayout {
-  const wishes: Wish[] = [];
+): PlannedLayout {
+  const wishes: FileLayout[] = [];
   if (request !== undefined) wishes.push(readWish(request));
   for (const directory of [parent, ROOT_FID]) {
     const ea = ns.xattr(directory, XattrName.XATTR_NAME_LOV);
-    if (ea !== undefined) wishes.push(decodeWish(ea));
+    if (ea !== undefined) wishes.push(decodeLayout(ea, { template: true }));
   }
+  const exact = request !== undefined;
+  const first = wishes[0];
+  const layout = first?.composite === true ? planComponents(first, fallback) : planPlain(wishes, fallback);
+  return { layout, exact };
+}
+
+function planComponents({ components }: FileLayout, fallback: DefaultLayout): FileLayout {
   return {
-    stripeCount: wishes.find((w) => w.stripeCount !== 0)?.stripeCount ?? fallback.stripeCount,
-    stripeSize: wishes.find((w) => w.stripeSize !== 0)?.stripeSize ?? fallback.stripeSize,
-    stripeOffset: wishes.find((w) => w.stripeOffset !== -1)?.stripeOffset ?? -1,
-    pool: wishes.find((w) => w.pool !== undefined)?.pool ?? '',
-    exact: request !== undefined && wishes[0]!.stripeCount > 0,
+    fid: ZERO_FID,
+    composite: true,
+    // Ids are taken from the generation (guide 13 §4).
+    generation: components.length,
+    flags: 0,
+    components: components.map((component, i) => ({
+      ...component,
+      id: i + 1,
+      flags: 0,
+      stripeCount: component.stripeCount || fallback.stripeCount,
+      stripeSize: component.stripeSize || fallback.stripeSize,
+    })),
   };
 }
 
-export function layoutEa(file: Fid, wanted: WantedLayout, objects: readonly LayoutObject[]): Uint8Array {
-  return encodeLayout(
-    plainLayout({
-      fid: file,
-      stripeSize: wanted.stripeSize,
-      stripeCount: objects.length,
-      generation: 0,
-      pool: wanted.pool,
-      objects,
-    }),
+function planPlain(wishes: readonly FileLayout[], fallback: DefaultLayout): FileLayout {
+  const parts = wishes.filter((wish) => !wish.composite).map((wish) => wish.components[0]!);
+  const counted = parts.find((part) => part.stripeCount !== 0);
+  const component: LayoutComponent = {
+    id: 0,
+    flags: 0,
+    start: 0,
+    end: TO_EOF,
+    pattern: (counted ?? parts[0])?.pattern ?? LovConstant.LOV_PATTERN_RAID0,
+    stripeCount: counted?.stripeCount ?? fallback.stripeCount,
+    stripeSize: parts.find((part) => part.stripeSize !== 0)?.stripeSize ?? fallback.stripeSize,
+    stripeOffset: parts.find((part) => part.stripeOffset !== -1)?.stripeOffset ?? -1,
+    pool: parts.find((part) => part.pool !== '')?.pool ?? '',
+    generation: 0,
+    objects: [],
+    timestamp: 0n,
+  };
+  return { fid: ZERO_FID, composite: false, generation: 0, flags: 0, components: [component] };
+}
+
+/** The objects that a component wants. */
+export const wantedObjects = (component: LayoutComponent, exact: boolean): WantedLayout => ({
+  stripeCount: component.stripeCount,
+  stripeOffset: component.stripeOffset,
+  overstriped: isOverstriped(component),
+  exact: exact && component.stripeCount !== ALL_OSTS,
+});
+
+/** Indices of the components without objects that begin before `end`: a write gives objects to all before it, too. */
+export function missingComponents(layout: FileLayout, end: number): number[] {
+  return layout.components.flatMap((component, i) =>
+    !isInstantiated(component) && component.start < end ? [i] : [],
   );
+}
+
+/** The layout of `file` with these objects, by index of their component. */
+export function withObjects(
+  layout: FileLayout,
+  file: Fid,
+  objects: ReadonlyMap<number, readonly LayoutObject[]>,
+): FileLayout {
+  const components = layout.components.map((component, i): LayoutComponent => {
+    const own = objects.get(i);
+    if (own === undefined) return component;
+    return {
+      ...component,
+      flags: component.flags | LcmeFlag.LCME_FL_INIT,
+      stripeCount: own.length,
+      stripeOffset: own[0]?.ostIndex ?? -1,
+      objects: own,
+    };
+  });
+  return { ...layout, fid: file, components };
 }
 
 /** A replayed layout is marked as exact; the mark is not part of the magic (guide 13 §9). */
@@ -120,9 +187,11 @@ export function withoutDefinedBit(ea: Uint8Array): Uint8Array {
   const magic = view.getUint32(0, true);
   const swapped = view.getUint32(0, false);
   const known = (m: number): boolean =>
-    [LovConstant.LOV_USER_MAGIC_V1, LovConstant.LOV_USER_MAGIC_V3].includes(
-      (m & ~LovConstant.LOV_MAGIC_DEFINED) as 0xbd10bd0,
-    );
+    [
+      LovConstant.LOV_USER_MAGIC_V1,
+      LovConstant.LOV_USER_MAGIC_V3,
+      LovConstant.LOV_USER_MAGIC_COMP_V1,
+    ].includes((m & ~LovConstant.LOV_MAGIC_DEFINED) as 0xbd10bd0);
   if (known(magic)) view.setUint32(0, magic & ~LovConstant.LOV_MAGIC_DEFINED, true);
   else if (known(swapped)) return swapUserMd(copy);
   return copy;

@@ -1,6 +1,6 @@
 /**
  * Which OSTs a new file's objects are on (guide 13 §11): round robin while the OSTs are about equally full, else at random
- * by free space; never two stripes of a file on one OST.
+ * by free space; two stripes of a file on one OST only where that was asked for.
  */
 import type { Fid } from '../../fid/fid.ts';
 import type { LayoutObject } from '../../layout/file-layout.ts';
@@ -100,18 +100,29 @@ export class ObjectAllocator {
       throw errnoError(22, { syscall: 'create', hint: `There is no OST ${stripeOffset}` });
     const usable = this.osps.filter((osp) => osp.usable);
     // No more stripes than OSTs; those that are away for now count only where a number was asked for.
-    const asked = wanted.stripeCount === -1 ? known : Math.min(Math.max(1, wanted.stripeCount), known);
-    const enough = wanted.exact ? asked : Math.max(1, asked - Math.floor(asked / 4));
+    const most = wanted.overstriped ? Math.max(wanted.stripeCount, known) : known;
+    const asked = wanted.stripeCount === -1 ? known : Math.min(Math.max(1, wanted.stripeCount), most);
+    const least = wanted.exact ? asked : Math.max(1, asked - Math.floor(asked / 4));
+    const enough = wanted.overstriped ? 1 : least;
     if (usable.length < enough || usable.length === 0) return undefined;
     if (stripeOffset !== -1 && !usable.some((osp) => osp.index === stripeOffset)) return undefined;
-    const chosen = this.#choose(usable, Math.min(asked, usable.length), stripeOffset);
-    if (chosen.some((osp) => osp.available === 0)) {
-      // Asking an empty one makes it create more.
-      for (const osp of chosen) if (osp.available === 0) osp.take();
+    const chosen = this.#choose(
+      usable,
+      wanted.overstriped ? asked : Math.min(asked, usable.length),
+      stripeOffset,
+    );
+    const objects: LayoutObject[] = [];
+    for (const osp of chosen) {
+      const fid = osp.take();
+      if (fid !== undefined) objects.push({ fid, ostIndex: osp.index });
+    }
+    // One that had none left creates more now.
+    if (objects.length < chosen.length) {
+      this.giveBack(objects);
       return undefined;
     }
     this.#turn += chosen.length;
-    return chosen.map((osp) => ({ fid: osp.take()!, ostIndex: osp.index }));
+    return objects;
   }
 
   #choose(usable: readonly Osp[], count: number, first: number): Osp[] {
@@ -124,6 +135,8 @@ export class ObjectAllocator {
     const left = [...usable];
     const chosen: Osp[] = [];
     while (chosen.length < count) {
+      // The next round, of a file that has several stripes on an OST.
+      if (left.length === 0) left.push(...usable);
       const weights = left.map((osp) => Number((osp.freeBytes ?? 0n) >> 20n) + 1);
       const random = this.#runtime.random(4);
       const point = new DataView(random.buffer, random.byteOffset, 4).getUint32(0, true) / 2 ** 32;

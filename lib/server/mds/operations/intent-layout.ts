@@ -6,7 +6,7 @@ import { required } from '../../../wire/format.ts';
 import { RQF_LDLM_INTENT_LAYOUT } from '../../../wire/formats.ts';
 import { Disposition, InodeBit, LockMode } from '../../../wire/ldlm-constants.ts';
 import { LayoutIntent } from '../../../wire/mds-constants.ts';
-import { instantiate } from '../file-objects.ts';
+import { extendLayout } from '../file-objects.ts';
 import type { MetadataTarget } from '../metadata-target.ts';
 import { intentErrno, intentReply } from './intent-reply.ts';
 
@@ -21,7 +21,7 @@ export function intentLayout(mdt: MetadataTarget): Intent<typeof RQF_LDLM_INTENT
   return {
     format: RQF_LDLM_INTENT_LAYOUT,
     async handle(call, context) {
-      const { lai_opc: opcode } = required(call.values, 'layout_intent');
+      const { lai_opc: opcode, lai_extent: extent } = required(call.values, 'layout_intent');
       const fid = resourceFid(context.request.lock_desc.l_resource.lr_name.name);
       checkOpcode(opcode, context.request.lock_desc.l_req_mode);
       let lock: GrantedLock | undefined;
@@ -29,7 +29,8 @@ export function intentLayout(mdt: MetadataTarget): Intent<typeof RQF_LDLM_INTENT
       let transno = 0n;
       try {
         mdt.view.inode(fid);
-        if (CHANGES.has(opcode)) transno = (await instantiate(mdt, call, fid, undefined))?.transno ?? 0n;
+        if (CHANGES.has(opcode))
+          transno = (await extendLayout(mdt, call, fid, Number(extent.e_end)))?.transno ?? 0n;
         const inodeBits = BigInt(InodeBit.MDS_INODELOCK_LAYOUT);
         lock = await context.grant(fidResource(fid), LockMode.LCK_CR, { inodeBits });
       } catch (error) {

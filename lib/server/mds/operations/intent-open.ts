@@ -19,7 +19,7 @@ import {
   MAY_EXEC,
   Mode,
 } from '../credential.ts';
-import { instantiate, type ReservedLayout, reserveLayout, useLayout } from '../file-objects.ts';
+import { giveBack, instantiate, reserveLayout, useLayout } from '../file-objects.ts';
 import type { MetadataTarget } from '../metadata-target.ts';
 import { checkName } from '../name-hash.ts';
 import { create } from '../namespace-create.ts';
@@ -177,16 +177,12 @@ async function createAndOpen(mdt: MetadataTarget, call: OpenCall, open: Open, p:
     });
     p.transno = transno;
   } catch (error) {
-    giveBack(mdt, reserved);
+    if (reserved !== undefined) giveBack(mdt, reserved);
     throw error;
   }
   p.fid = rec.cr_fid2;
   p.created = true;
   p.disposition |= D.DISP_OPEN_OPEN;
-}
-
-function giveBack(mdt: MetadataTarget, reserved: ReservedLayout | undefined): void {
-  if (reserved !== undefined) mdt.objects.giveBack(reserved.objects);
 }
 
 async function openExisting(
