@@ -242,12 +242,13 @@ describe('mounts', () => {
       const whole = await mount();
       await whole.mkdir('/home/me', { recursive: true });
       await whole.writeFile('/home/me/f', 'x');
-      const mine = await mount({}, '/home/me').catch((error: { code: string }) => error.code);
-      // An MDT that does not offer SUBTREE says so; one that does has the directory as root.
-      if (mine === 'ENOTSUP') return;
-      if (typeof mine === 'string') throw new Error(mine);
+      await whole.symlink('/home', '/link');
+      const mine = await mount({}, '/home/me');
       expect(await mine.readdir('/')).toEqual(['f']);
       await expect(mine.stat('/../../home')).rejects.toEqual(code('ENOENT'));
+      await expect(mount({}, '/home/you')).rejects.toEqual(code('ENOENT'));
+      await expect(mount({}, '/home/me/f')).rejects.toEqual(code('ENOTDIR'));
+      await expect(mount({}, '/link/me')).rejects.toEqual(code('ENOTDIR'));
     }));
 
   it('of what is not there say what is wrong', () =>
