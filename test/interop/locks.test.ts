@@ -1,0 +1,56 @@
+/** Locks of programs, between clients: flock and byte ranges. */
+import { describe, expect, it } from 'vitest';
+import { clusterUnderTest, PATIENCE_MS } from './cluster-under-test.ts';
+import { compare } from './comparison.ts';
+
+const cluster = clusterUnderTest('locks');
+
+describe('file locks', { timeout: PATIENCE_MS }, () => {
+  it('keeps another client out until it is unlocked', async () => {
+    const { fs, dir } = cluster;
+    await using other = await cluster.mount();
+    const ours = await fs.open(`${dir}/flock`, 'w+');
+    const theirs = await other.open(`${dir}/flock`, 'r+');
+    await ours.flock('exclusive');
+    await expect(theirs.flock('exclusive', { wait: false })).rejects.toMatchObject({ code: 'EAGAIN' });
+    const waiting = theirs.flock('shared');
+    await ours.flock('unlock');
+    await waiting;
+    await ours.flock('shared', { wait: false });
+    await expect(ours.flock('exclusive', { wait: false })).rejects.toMatchObject({ code: 'EAGAIN' });
+    await ours.close();
+    await theirs.close();
+  });
+
+  it('locks ranges, and tells who holds one', async () => {
+    const { fs, dir } = cluster;
+    await using other = await cluster.mount();
+    const ours = await fs.open(`${dir}/ranges`, 'w+');
+    const theirs = await other.open(`${dir}/ranges`, 'r+');
+    await ours.lockRange('exclusive', { start: 100, length: 50 });
+    await theirs.lockRange('exclusive', { start: 0, length: 100, wait: false });
+    const range = { start: 120, length: 1 };
+    await expect(theirs.lockRange('shared', { ...range, wait: false })).rejects.toMatchObject({
+      code: 'EAGAIN',
+    });
+    expect(await theirs.testRange('shared', range)).toMatchObject({
+      mode: 'exclusive',
+      start: 100,
+      end: 149,
+    });
+    await ours.lockRange('unlock', { start: 110, length: 20 });
+    await theirs.lockRange('exclusive', { ...range, wait: false });
+    await ours.close();
+    await theirs.close();
+  });
+
+  compare('keeps a flock of ours and one of theirs apart', cluster, async (kernel) => {
+    const { fs, dir } = cluster;
+    const file = await fs.open(`${dir}/both`, 'w+');
+    await file.flock('exclusive');
+    expect(await kernel.sh('flock -n both true && echo got || echo busy')).toBe('busy\n');
+    await file.flock('unlock');
+    expect(await kernel.sh('flock -n both true && echo got || echo busy')).toBe('got\n');
+    await file.close();
+  });
+});
