@@ -10,6 +10,7 @@
  */
 export type { CopyOptions } from './client/copy.ts';
 export { Dir } from './client/dir.ts';
+export type { Finding } from './client/doctor.ts';
 export type {
   Counters,
   DirectoryPlace,
@@ -50,6 +51,7 @@ export type { Time } from './client/times.ts';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster.ts';
 export type { PingResult } from './lnet/network.ts';
 export {
+  diagnoseMount,
   type MountOptions,
   mount,
   type PingOptions,

@@ -1,4 +1,5 @@
 /** Clients and servers with this process's own clock, random source and network. */
+import { diagnose, type Finding } from './client/doctor.ts';
 import { Filesystem } from './client/filesystem.ts';
 import { type EngineOptions, mountFilesystem } from './client/mount.ts';
 import { formatMountSpec, parseMountSpec } from './client/mount-spec.ts';
@@ -167,6 +168,28 @@ export interface PingOptions extends Pick<MountOptions, 'nid' | 'port' | 'nidMap
   readonly count?: number;
   /** For each, milliseconds; default 5000. */
   readonly timeoutMs?: number;
+}
+
+/** Tries what a mount does, step by step, and tells what came of each: never rejects. */
+export async function* diagnoseMount(
+  spec: string,
+  options: MountOptions = {},
+): AsyncGenerator<Finding, void> {
+  const { log, nid, port, nidMap } = options;
+  const runtime = nodeRuntime(log);
+  const alive = keepAlive();
+  alive(true);
+  try {
+    yield* diagnose(spec, {
+      runtime,
+      network: createNativeNetwork(runtime),
+      ...(nid !== undefined && { nid }),
+      ...(port !== undefined && { port }),
+      ...(nidMap !== undefined && { nidMap }),
+    });
+  } finally {
+    alive(false);
+  }
 }
 
 /** LNet ping. Rejects with ETIMEDOUT, ECONNREFUSED or EHOSTUNREACH. */

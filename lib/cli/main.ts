@@ -7,6 +7,7 @@ import { decodeCommand } from './decode.ts';
 import { demoCommand } from './demo.ts';
 import { dfCommand } from './df.ts';
 import { getdirstripeCommand, setdirstripeCommand } from './dirstripe.ts';
+import { doctorCommand } from './doctor.ts';
 import { fid2pathCommand, path2fidCommand } from './fids.ts';
 import { getstripeCommand } from './getstripe.ts';
 import { lnCommand } from './ln.ts';
@@ -57,6 +58,7 @@ for (const command of [
   path2fidCommand,
   fid2pathCommand,
   pingCommand,
+  doctorCommand,
   locksCommand,
   decodeCommand,
 ]) {

@@ -84,8 +84,16 @@ export function purposeOf(unit: Unit, target = summarize(unit).target): Purpose 
   return { target, operation, objects, detail: `${detail}${summed}` };
 }
 
-/** Reads a capture and the notes beside it. */
-export async function readRecording(path: string): Promise<Recording> {
+const recordings = new Map<string, Promise<Recording>>();
+
+/** Reads a capture and the notes beside it, once. */
+export function readRecording(path: string): Promise<Recording> {
+  const recording = recordings.get(path) ?? read(path);
+  recordings.set(path, recording);
+  return recording;
+}
+
+async function read(path: string): Promise<Recording> {
   const units: Unit[] = [];
   await decodeCapture(readCapture(path), (unit) => void units.push(unit));
   const first = units.find((unit) => unit.kind === 'request');

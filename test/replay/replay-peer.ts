@@ -64,6 +64,9 @@ export interface Match {
   readonly bulk: Uint8Array[];
 }
 
+/** Ours asked what nobody had asked the kernel's servers. */
+export class RecordingEnds extends Error {}
+
 type Answer = (reply: Uint8Array) => Uint8Array;
 
 export class ReplayPeer {
@@ -166,7 +169,7 @@ export class ReplayPeer {
     const found = this.#find(purpose);
     if (found === undefined) {
       this.#fail(
-        new Error(
+        new RecordingEnds(
           `the recording knows no answer to ${purposeText(purpose)} at the step '${this.#window.command}', only to\n  ${this.unused()
             .map((exchange) => purposeText(exchange.purpose))
             .join('\n  ')}`,

@@ -6,6 +6,9 @@ import { InlineEngine } from '../../lib/client/inline-engine.ts';
 import type { Session } from '../../lib/client/session.ts';
 import { createSimulation } from '../../lib/sim/simulation.ts';
 import { type Recording, readRecording, type Step } from './recording.ts';
+
+export { RecordingEnds } from './replay-peer.ts';
+
 import { ReplayPeer } from './replay-peer.ts';
 
 export interface Replay {
@@ -20,11 +23,16 @@ export interface Replay {
 }
 
 /** Mounts at the step that mounts, runs `work`, unmounts. */
-export async function replay(path: string, work: (replay: Replay) => Promise<void>): Promise<ReplayPeer> {
+export async function replay(
+  path: string,
+  work: (replay: Replay) => Promise<void>,
+  { damage }: { damage?: (bytes: Uint8Array) => Uint8Array } = {},
+): Promise<ReplayPeer> {
   const recording = await readRecording(path);
   const sim = createSimulation({ seed: 1 });
   const endpoint = await sim.network.open({ nid: recording.server });
   const peer = new ReplayPeer(recording, endpoint);
+  if (damage !== undefined) peer.damage = damage;
   const play = (async () => {
     let offset = 0;
     let at = -1;
