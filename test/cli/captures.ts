@@ -1,4 +1,4 @@
-/** The kernel's captures beside the checkout; without them the one that is kept in test/data. */
+/** The kernel's captures beside the checkout; without them those that are kept in test/data. */
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -7,13 +7,19 @@ const own = fileURLToPath(new URL('../data/', import.meta.url));
 const folder = existsSync(beside) ? beside : own;
 if (folder === own) console.log(`skipped: all captures but those of test/data, as there is no ${beside}`);
 
-/** `[name, path]` of each. */
-export const captures: readonly (readonly [string, string])[] = readdirSync(folder)
-  .filter((name) => name.endsWith('.pcap'))
-  .sort()
-  .map((name) => [name.replace('.pcap', ''), `${folder}${name}`] as const);
+const list = (where: string, ending: string): (readonly [string, string])[] =>
+  readdirSync(where)
+    .filter((name) => name.endsWith(ending))
+    .sort()
+    .map((name) => [name.replace(ending, ''), `${where}${name}`] as const);
 
-/** The path of one capture; empty where it is absent. */
+/** `[name, path]` of each. */
+export const captures: readonly (readonly [string, string])[] = list(folder, '.pcap');
+
+/** Those of test/data that are kept compressed, for tests of the client. */
+const compressed = list(own, '.pcap.gz');
+
+/** The path of one capture, `.pcap` or `.pcap.gz`; empty where it is absent. */
 export function capture(prefix: string): string {
-  return captures.find(([name]) => name.startsWith(prefix))?.[1] ?? '';
+  return [...captures, ...compressed].find(([name]) => name.startsWith(prefix))?.[1] ?? '';
 }
