@@ -103,6 +103,7 @@ class Connector {
   readonly #inFlight: number;
   readonly #connections: Connection[] = [];
   readonly #mdts = new Map<number, MetadataTarget>();
+  readonly #callers = new Map<number, Caller>();
   readonly #osts = new Map<number, ObjectTarget>();
   readonly #hooks = new LockHooks();
   #closing: Promise<void> | undefined;
@@ -141,19 +142,22 @@ class Connector {
         -19,
       );
     }
-    for (const mdt of active) this.#mdts.set(mdt.index, await this.#connectMdt(mdt));
-    const callers = new Map<number, Caller>([...this.#mdts].map(([index, mdt]) => [index, mdt.caller]));
+    const [lowest, ...others] = active;
+    // The root is on the first MDT: without it there is nothing to mount.
+    await this.#connectMdt(lowest!);
+    const rest = others.map((mdt) => this.#connectLater(mdt, this.#connectMdt(mdt)));
     const who = this.#credentials();
-    const first = this.#mdts.get(Math.min(...this.#mdts.keys()))!;
+    const first = this.#mdts.get(lowest!.index)!;
     const root = await getRoot(first, this.#spec.directory, who, { context: { syscall: 'mount' } });
-    await Promise.all(config.osts.filter((ost) => ost.active).map((ost) => this.#connectOst(ost)));
+    const osts = config.osts.filter((ost) => ost.active);
+    await Promise.all([...rest, ...osts.map((ost) => this.#connectLater(ost, this.#connectOst(ost)))]);
     return {
       fsname: this.#spec.fsname,
       runtime: this.#runtime,
       endpoint: this.#endpoint,
       mdts: this.#mdts,
       osts: this.#osts,
-      location: new LocationClient(callers),
+      location: new LocationClient(this.#callers),
       root,
       who,
       processId: this.#options.processId ?? 0,
@@ -186,7 +190,7 @@ class Connector {
     this.#callbacks.add(connection.locks);
   }
 
-  async #connectMdt(target: TargetConfig): Promise<MetadataTarget> {
+  async #connectMdt(target: TargetConfig): Promise<void> {
     const { index } = target;
     const { checksums } = this.#options;
     const imp = this.#import(target, 'mdt', mdtAsk(checksums === false ? undefined : checksums));
@@ -204,9 +208,9 @@ class Connector {
     const fids = new SequenceClient(imp, this.#runtime);
     // A create of the lost generation may have used any FID of the sequence.
     imp.onEvicted(() => fids.drop());
-    await imp.connect(this.#patience());
-    return {
-      index: target.index,
+    this.#callers.set(index, imp);
+    this.#mdts.set(index, {
+      index,
       name: target.name,
       get nid() {
         return imp.nid;
@@ -219,10 +223,20 @@ class Connector {
       get granted() {
         return imp.granted;
       },
-    };
+    });
+    await imp.connect(this.#patience());
   }
 
-  /** An OST that cannot be reached does not stop the mount: its import goes on trying, and its files wait. */
+  /** A target beside the first MDT that cannot be reached does not stop the mount: its import goes on trying, and what it
+   * holds waits. */
+  async #connectLater({ name: target }: TargetConfig, connected: Promise<void>): Promise<void> {
+    try {
+      await connected;
+    } catch (err) {
+      this.#runtime.log.error({ target, err }, 'target is not connected; what it holds will wait');
+    }
+  }
+
   async #connectOst(target: TargetConfig): Promise<void> {
     const { checksums } = this.#options;
     const wanted = checksums === false ? undefined : checksums;
@@ -238,12 +252,7 @@ class Connector {
     });
     this.#register({ import: imp, locks });
     this.#osts.set(target.index, this.#dataTarget(target, imp, locks, known, Portal.OST_IO_PORTAL));
-    await imp.connect(this.#patience()).catch((error: unknown) => {
-      this.#runtime.log.error(
-        { target: target.name, err: error },
-        'OST is not connected; its files will wait',
-      );
-    });
+    await imp.connect(this.#patience());
   }
 
   /** What holds data: an OST, or an MDT for files that keep theirs there. */
@@ -291,8 +300,11 @@ class Connector {
   /** The MGS has added targets. */
   #grow(config: FilesystemConfig): void {
     if (this.#closing !== undefined) return;
+    for (const mdt of config.mdts) {
+      if (mdt.active && !this.#mdts.has(mdt.index)) void this.#connectLater(mdt, this.#connectMdt(mdt));
+    }
     for (const ost of config.osts) {
-      if (ost.active && !this.#osts.has(ost.index)) void this.#connectOst(ost);
+      if (ost.active && !this.#osts.has(ost.index)) void this.#connectLater(ost, this.#connectOst(ost));
     }
   }
 

@@ -42,6 +42,7 @@ const REQUEST_PORTALS = [
 const ROOM = 1 << 20;
 const CONNECTS: readonly number[] = [Opcode.MGS_CONNECT, Opcode.MDS_CONNECT, Opcode.OST_CONNECT];
 /** Which lock a cancel names differs by caching and batching: they are accounted for by handle, not by request. */
+const ANY_TIME = /^OST_(WRITE|SYNC|PUNCH)|_DISCONNECT$/;
 const WRITES = /^OST_(WRITE|SYNC|PUNCH)/;
 /** Requests whose replies have the same format: ours asks by FID where `lfs` asks by name in an open directory; passes
  * through where the kernel wants the attributes, too, and the other way round. */
@@ -82,6 +83,8 @@ export class ReplayPeer {
   readonly cancelled = new Set<bigint>();
   /** Changes what is sent: for those who test what a client makes of damaged replies. */
   damage: Answer = (bytes) => bytes;
+  /** A target that is down: what it is asked has no answer. */
+  down: string | undefined;
   readonly #recording: Recording;
   readonly #endpoint: Endpoint;
   readonly #used = new Set<Exchange>();
@@ -164,6 +167,7 @@ export class ReplayPeer {
     const purpose = purposeOfOurs(request, this.#targetOf(request));
     if (CONNECTS.includes(body.pb_opc))
       this.#callbackHandles.set(purpose.target, request.values.conn as bigint);
+    if (purpose.target === this.down) return;
     const xid = event.matchBits;
     if (UNSCRIPTED.includes(body.pb_opc)) return this.#unscripted(request, purpose.target, xid);
     const found = this.#find(purpose);
@@ -213,10 +217,10 @@ export class ReplayPeer {
     );
     // Nothing is made or removed twice.
     if (used !== undefined && !modifies(used)) return [used, this.#used.has(used)];
-    // What the kernel had no need to write: a file that was gone before its data had to leave the cache.
+    // A mount that failed says goodbye at another step. What the kernel had no need to write: a file that was gone before its data had to leave the cache.
     const { target, operation } = purpose;
     const model = exchanges.find((e) => e.purpose.target === target && e.purpose.operation === operation);
-    return model !== undefined && WRITES.test(operation) ? [model, true] : undefined;
+    return model !== undefined && ANY_TIME.test(operation) ? [model, true] : undefined;
   }
 
   /** A kernel client writes when it must, ours perhaps at once: the same bytes, at a later step. */

@@ -16,6 +16,25 @@ const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>])[]
   ['07-dne', directoriesOnManyMdts],
 ];
 
+describe('a target that is down', () => {
+  it.each(['lab-MDT0001', 'lab-OST0001'])('%s: the file system is mounted all the same', async (down) => {
+    await replay(
+      capture('01-mount-df-umount'),
+      async ({ filesystem, step }) => {
+        await step('lfs path2fid', async () => {
+          expect(await filesystem.stat('/', { bigint: true })).toMatchObject({ size: 4096n, nlink: 3n });
+        });
+      },
+      { down },
+    );
+  });
+
+  it('lab-MDT0000: it is not, and the error names it', async () => {
+    const mounting = replay(capture('01-mount-df-umount'), async () => {}, { down: 'lab-MDT0000' });
+    await expect(mounting).rejects.toMatchObject({ code: 'ETIMEDOUT', target: 'lab-MDT0000' });
+  });
+});
+
 describe('replayed captures', () => {
   for (const [name, script] of scripts) {
     it.skipIf(capture(name) === '')(name, async () => {

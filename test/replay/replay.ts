@@ -26,13 +26,14 @@ export interface Replay {
 export async function replay(
   path: string,
   work: (replay: Replay) => Promise<void>,
-  { damage }: { damage?: (bytes: Uint8Array) => Uint8Array } = {},
+  { damage, down }: { damage?: (bytes: Uint8Array) => Uint8Array; down?: string } = {},
 ): Promise<ReplayPeer> {
   const recording = await readRecording(path);
   const sim = createSimulation({ seed: 1 });
   const endpoint = await sim.network.open({ nid: recording.server });
   const peer = new ReplayPeer(recording, endpoint);
   if (damage !== undefined) peer.damage = damage;
+  peer.down = down;
   const play = (async () => {
     let offset = 0;
     let at = -1;
