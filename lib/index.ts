@@ -36,6 +36,7 @@ export {
 export {
   Filesystem,
   type MkdirOptions,
+  type OpenOptions,
   type PathLike,
   type ReaddirOptions,
   type ReadFileOptions,

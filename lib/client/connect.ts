@@ -52,6 +52,8 @@ export interface SessionOptions {
   readonly processId?: number;
   /** Bulk checksums; default crc32c where the server has it, false for none. */
   readonly checksums?: ChecksumName | false;
+  /** Most bytes of file data kept in memory for this mount; default 64 MiB. */
+  readonly cacheBytes?: number;
   /** Requests in flight to one target; default 8. */
   readonly maxRpcsInFlight?: number;
   /** How long to wait for a first connection, milliseconds; default 30000. */
@@ -59,6 +61,7 @@ export interface SessionOptions {
 }
 
 const MIB = 1 << 20;
+const CACHE_BYTES = 64 * MIB;
 /** How long servers may take to answer at unmount, milliseconds. */
 const GOODBYE_MS = 10_000;
 
@@ -163,6 +166,7 @@ class Connector {
       processId: this.#options.processId ?? 0,
       owner: { uid: who.uid, gid: who.gid, privileged: who.uid === 0 },
       lockHooks: this.#hooks,
+      cacheBytes: this.#options.cacheBytes ?? CACHE_BYTES,
       counters: () => this.#counters(),
       close: () => this.close(),
     };
@@ -308,7 +312,7 @@ class Connector {
     }
   }
 
-  #counters(): Counters {
+  #counters(): Omit<Counters, 'cachedBytes'> {
     const rpcs: Record<string, number> = {};
     for (const [opcode, counters] of Object.entries(this.#ptlrpc.counters.client))
       rpcs[opcode] = counters.requests;

@@ -130,6 +130,8 @@ export interface Counters {
   readonly checksumErrors: number;
   /** Data RPCs that went again for any reason. */
   readonly resends: number;
+  /** Bytes of memory that cached file data take. */
+  readonly cachedBytes: number;
 }
 
 export interface Engine {
@@ -167,10 +169,15 @@ export interface Engine {
     striping: StripingOptions,
     operation?: number,
   ): Promise<number>;
+  /** Resolves when the servers have what was written; rejects with what was lost of it. The handle is gone either way. */
   close(handle: number): Promise<void>;
   /** Reads into the buffers one after the other; resolves with the bytes read, fewer only at the end of the file. */
   read(handle: number, buffers: readonly Uint8Array[], position: number, operation?: number): Promise<number>;
-  /** Resolves when the servers have the bytes. With O_APPEND the position does not count. */
+  /**
+   * Resolves when the bytes are where all clients see them: in this client's cache under a lock, or at the servers.
+   * `close` and `handleSync` wait for the servers. Rejects too with what became of earlier writes, once for each handle.
+   * With O_APPEND the position does not count.
+   */
   write(
     handle: number,
     buffers: readonly Uint8Array[],

@@ -5,7 +5,7 @@
 import type { ClientLock } from '../ldlm/client-lock.ts';
 import { errnoError } from '../runtime/errors.ts';
 import { InodeBit, LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
-import type { Stripe } from './file-objects.ts';
+import type { FileObjects, Stripe } from './file-objects.ts';
 import { decodeLvb, type ObjectAttributes } from './osc/known-objects.ts';
 import { EOF } from './osc/target.ts';
 import type { RequestOptions } from './request-options.ts';
@@ -24,6 +24,22 @@ export interface HeldLock {
   readonly lock: ClientLock;
 }
 
+/** A lock on bytes `[start, end)` of an object on an OST that is here already, for reading. */
+export function lockIfHeld(stripe: Stripe, start: number, end: number): HeldLock | undefined {
+  const extent = pages(start, end);
+  const modes = LCK_PR | LCK_PW;
+  const lock = stripe.ost.locks.match(stripe.resource, LockType.LDLM_EXTENT, modes, { extent });
+  return lock === undefined ? undefined : { stripe, lock };
+}
+
+/** Extents of locks are whole pages. */
+function pages(start: number, end: number): { start: bigint; end: bigint } {
+  return {
+    start: BigInt(start - (start % PAGE)),
+    end: end === Number.POSITIVE_INFINITY ? EOF : BigInt(Math.ceil(end / PAGE) * PAGE - 1),
+  };
+}
+
 /** Locks bytes `[start, end)` of an object, `end` Infinity for all that follows: a cached lock, or one from the server. */
 export async function lockExtent(
   stripe: Stripe,
@@ -33,10 +49,7 @@ export async function lockExtent(
   options: RequestOptions & { discard?: boolean } = {},
 ): Promise<HeldLock> {
   const { ost, key, resource, onMdt } = stripe;
-  const extent = {
-    start: BigInt(start - (start % PAGE)),
-    end: end === Number.POSITIVE_INFINITY ? EOF : BigInt(Math.ceil(end / PAGE) * PAGE - 1),
-  };
+  const extent = pages(start, end);
   const { type, policy } = onMdt ? WHOLE_ON_MDT : { type: LockType.LDLM_EXTENT, policy: { extent } };
   const modes = mode === 'read' ? LCK_PR | LCK_PW : LCK_PW;
   const cached = ost.locks.match(resource, type, modes, policy);
@@ -106,4 +119,12 @@ export async function glimpse(stripe: Stripe, options: RequestOptions = {}): Pro
   } finally {
     if (lock !== undefined) ost.locks.release(lock);
   }
+}
+
+/** Attributes of all objects of a file, as they are now. */
+export function objectAttributes(
+  { stripes }: FileObjects,
+  options: RequestOptions = {},
+): Promise<ObjectAttributes[]> {
+  return Promise.all(stripes.map((stripe) => glimpse(stripe, options)));
 }

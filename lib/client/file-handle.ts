@@ -75,7 +75,10 @@ export class FileHandle {
     return this.#closing !== undefined;
   }
 
-  /** Waits for what is under way on it. */
+  /**
+   * Waits for what is under way on it, and until the servers have what was written (the client's cache ends with the
+   * process). Rejects with what could not be written since the last sync; the handle is closed all the same.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#engine.close(this.fd);
     return this.#closing;
@@ -131,7 +134,11 @@ export class FileHandle {
     return { bytesRead, buffers };
   }
 
-  /** Writes all of it. Resolves when the servers have the bytes (`sync` makes them durable). */
+  /**
+   * Writes all of it. Resolves when every client sees the bytes: small writes wait a moment in this client's cache, under
+   * a lock, to be sent together. `close` resolves when the servers have them, `sync` and `datasync` when they are durable.
+   * What becomes of an earlier write that nobody waited for (ENOSPC, EIO ...) is told by the next write, sync or close.
+   */
   write<B extends ArrayBufferView>(
     buffer: B,
     offset?: number | null | (Omit<ReadOptions<B>, 'buffer'> & SignalOption),

@@ -10,18 +10,12 @@ import { InodeBit } from '../wire/ldlm-constants.ts';
 import { MdValid, OpenFlag } from '../wire/mds-constants.ts';
 import { isDirectory, isRegular, isSymlink, mergeAttributes, sizeIsFromMdt } from './attributes.ts';
 import { closeHandle } from './close-handle.ts';
+import { DataCache } from './data-cache/data-cache.ts';
 import { DirtyObjects } from './dirty-objects.ts';
 import { earlyCancels } from './early-cancels.ts';
 import type { AttributeChanges, Attributes } from './engine.ts';
-import {
-  lockEnd,
-  objectAttributes,
-  readFile,
-  setObjectTimes,
-  syncFile,
-  truncateFile,
-  writeFile,
-} from './file-data.ts';
+import { objectAttributes } from './extent-locks.ts';
+import { FileIo } from './file-io.ts';
 import { FileLayouts } from './file-layouts.ts';
 import type { Stripe } from './file-objects.ts';
 import { creates, isSync, noFollow, openFlags, readsOnly, truncates, wantsDirectory } from './flags.ts';
@@ -48,6 +42,8 @@ export class Files {
   readonly dirty: DirtyObjects;
   readonly #handles: OpenHandles;
   readonly layouts: FileLayouts;
+  readonly #cache: DataCache;
+  readonly #io: FileIo;
   /** Turns of appends, by file, while it is open. */
   readonly #appending = new Map<string, { turns: Turns; users: number }>();
 
@@ -58,6 +54,20 @@ export class Files {
     this.#handles = new OpenHandles(walker.cache, (handle) => closeHandle(session, handle));
     session.lockHooks.mdt = this.#handles;
     this.layouts = new FileLayouts(session);
+    const onWritten = (stripe: Stripe, transno: bigint): void => this.dirty.add(stripe, transno);
+    this.#cache = new DataCache(session, onWritten);
+    this.#io = new FileIo(session, this.#cache, onWritten);
+    session.lockHooks.ost = this.#cache;
+  }
+
+  /** Bytes of memory that cached file data take. */
+  get cachedBytes(): number {
+    return this.#cache.memory.used;
+  }
+
+  /** Ends the timers, when the locks are gone and with them all that was cached. */
+  stop(): void {
+    this.#cache.close();
   }
 
   /** Opens, and makes what is missing when the flags say so. Follows symlinks. */
@@ -238,6 +248,7 @@ export class Files {
     this.#walker.cache.pin(inode);
     if (readsOnly(flags)) inode.readOpens++;
     const file = new OpenFile(inode, flags, handle, context.path, appending.turns);
+    file.failuresSeen = this.#cache.failures(inode.key);
     file.created = created;
     return file;
   }
@@ -261,6 +272,8 @@ export class Files {
     const { inode, handle } = file;
     const appending = this.#appending.get(inode.key);
     if (appending !== undefined && --appending.users === 0) this.#appending.delete(inode.key);
+    // Unlike a kernel's, this cache ends with its process: what was written is at the servers when close resolves.
+    if (file.modified) await this.#cache.flushFile(inode.key);
     const last = this.#handles.release(handle);
     handle.readAt = Math.max(handle.readAt, file.readAt);
     try {
@@ -272,6 +285,21 @@ export class Files {
     } finally {
       this.#walker.cache.unpin(inode);
     }
+    if (file.modified) this.#checkFailures(file, { syscall: 'close', path: file.path });
+  }
+
+  /** A write that nobody waited for has failed: the next call on the file says so, once for each open file. */
+  #checkFailures(file: OpenFile, context: WalkContext): void {
+    const { key } = file.inode;
+    const failures = this.#cache.failures(key);
+    if (failures === file.failuresSeen) return;
+    file.failuresSeen = failures;
+    const error = this.#cache.lastFailure(key) as LustreError;
+    throw errnoError(error.errno || -Errno.EIO, {
+      ...options(context).context,
+      target: error.target,
+      cause: error,
+    });
   }
 
   async attributes(inode: Inode, context: WalkContext): Promise<Attributes> {
@@ -302,7 +330,7 @@ export class Files {
     if (BigInt(file.readAt) > inode.body.mbo_atime)
       inode.body = { ...inode.body, mbo_atime: BigInt(file.readAt) };
     return this.layouts.using(inode, context, async (objects) =>
-      objects === undefined ? 0 : readFile(this.#session, objects, buffers, position, options(context)),
+      objects === undefined ? 0 : this.#io.read(file, objects, buffers, position, options(context)),
     );
   }
 
@@ -314,12 +342,13 @@ export class Files {
   ): Promise<number> {
     if (!file.writable) throw errnoError(Errno.EBADF, options(context).context);
     this.#checkData(file, context);
+    this.#checkFailures(file, context);
     await this.#dropSetIds(file.inode, context);
     file.modified = true;
     const length = buffers.reduce((sum, bytes) => sum + bytes.length, 0);
     await (file.append
-      ? file.appending.run(() => this.#append(file.inode, buffers, length, context))
-      : this.#write(file.inode, buffers, position, length, context));
+      ? file.appending.run(() => this.#append(file, buffers, length, context))
+      : this.#write(file, buffers, position, length, context));
     if (isSync(file.flags)) await this.sync(file, true, context);
     return length;
   }
@@ -338,7 +367,7 @@ export class Files {
   }
 
   async #write(
-    inode: Inode,
+    file: OpenFile,
     buffers: readonly Uint8Array[],
     start: number,
     length: number,
@@ -347,36 +376,33 @@ export class Files {
     if (!Number.isSafeInteger(start + length)) throw errnoError(Errno.EFBIG, options(context).context);
     if (length === 0) return;
     const need = { kind: 'write', start, end: start + length } as const;
-    await this.layouts.usingToWrite(inode, need, context, (objects) =>
-      writeFile(this.#session, objects, buffers, start, {
-        ...options(context),
-        onWritten: (stripe, transno) => this.dirty.add(stripe, transno),
-      }),
+    await this.layouts.usingToWrite(file.inode, need, context, (objects) =>
+      this.#io.write(file, objects, buffers, start, options(context)),
     );
   }
 
   /** Writes where the file ends, which nobody can change meanwhile: all of it is locked from the look at its size until the
    * bytes are there. Objects that are missing are asked for without locks, and then it begins again. */
   async #append(
-    inode: Inode,
+    file: OpenFile,
     buffers: readonly Uint8Array[],
     length: number,
     context: WalkContext,
   ): Promise<void> {
     const order = (layout: FileLayout): readonly number[] => mirrorOrder(layout, 'write');
-    const onWritten = (stripe: Stripe, transno: bigint): void => this.dirty.add(stripe, transno);
+    const { inode } = file;
     for (;;) {
       const missing = await this.layouts.using(
         inode,
         context,
         async (objects) => {
           if (objects === undefined) return 0;
-          const end = await lockEnd(objects, options(context));
+          const end = await this.#io.lockEnd(objects, options(context));
           try {
             objects.check();
             if (objects.map.writeNeed(end.size, end.size + length) !== 'nothing') return end.size;
-            const how = { ...options(context), locked: end.locks, onWritten };
-            await writeFile(this.#session, objects, buffers, end.size, how);
+            const how = { ...options(context), locked: end.locks };
+            await this.#io.write(file, objects, buffers, end.size, how);
             return undefined;
           } finally {
             end.unlock();
@@ -414,7 +440,7 @@ export class Files {
     const layout = await this.layouts.current(inode, context);
     if (layout === undefined && size === 0) return;
     await this.layouts.usingToWrite(inode, { kind: 'truncate', size }, context, (objects) =>
-      truncateFile(this.#session, objects, size, options(context)),
+      this.#io.truncate(inode.key, objects, size, options(context)),
     );
   }
 
@@ -446,7 +472,7 @@ export class Files {
       ...(mtimeMs !== undefined && { mtime: wire(mtimeMs) }),
     };
     await this.layouts.using(inode, context, async (objects) => {
-      if (objects !== undefined) await setObjectTimes(objects, times, options(context));
+      if (objects !== undefined) await this.#io.setTimes(inode.key, objects, times, options(context));
     });
   }
 
@@ -462,13 +488,15 @@ export class Files {
       const onMdt = objects?.stripes.some((stripe) => stripe.onMdt) === true;
       if (!dataOnly || onMdt)
         work.push(syncMetadata(inode.mdt, inode.fid, this.#session.who, options(context)));
-      if (objects !== undefined) work.push(syncFile(objects, options(context)));
+      if (objects !== undefined) work.push(this.#io.sync(inode.key, objects, options(context)));
       await Promise.all(work);
     });
+    this.#checkFailures(file, context);
   }
 
   /** All that this client has written, and all metadata. */
   async syncAll(context: WalkContext): Promise<void> {
+    await this.#cache.flushAll();
     await Promise.all([
       this.dirty.sync(options(context)),
       ...[...this.#session.mdts.values()].map((mdt) =>

@@ -33,6 +33,11 @@ export interface StatOptions extends SignalOption {
   readonly bigint?: boolean;
 }
 
+export interface OpenOptions extends SignalOption, StripingOptions {
+  /** Reads and writes go round the client's cache, straight between buffers and servers, whatever their size (O_DIRECT). */
+  readonly direct?: boolean;
+}
+
 export interface MkdirOptions extends SignalOption, StripingOptions, DirectoryStriping {
   readonly recursive?: boolean;
   readonly mode?: number;
@@ -284,16 +289,16 @@ export class Filesystem {
 
   // Files.
 
-  /** Opens a file. With flags that make it, `striping` says how it is laid out. */
+  /** Opens a file. With flags that make it, the options say how it is laid out. */
   async open(
     path: PathLike,
     flags: string | number = 'r',
     mode: number | string = 0o666,
-    striping: StripingOptions & SignalOption = {},
+    options: OpenOptions = {},
   ): Promise<FileHandle> {
-    const number = parseFlags(flags);
-    const handle = await this.#operations.run(striping, (op) =>
-      this.#engine.open(text(path), number, toMode(mode), onlyStriping(striping), op),
+    const number = parseFlags(flags) | (options.direct === true ? constants.O_DIRECT : 0);
+    const handle = await this.#operations.run(options, (op) =>
+      this.#engine.open(text(path), number, toMode(mode), onlyStriping(options), op),
     );
     return new FileHandle(this.#engine, this.#operations, handle, number);
   }

@@ -51,6 +51,7 @@ export const canWrite = (flags: number): boolean => (flags & ACCESS_MASK) !== O_
 export const appends = (flags: number): boolean => (flags & O_APPEND) !== 0;
 export const truncates = (flags: number): boolean => (flags & O_TRUNC) !== 0;
 export const isSync = (flags: number): boolean => (flags & O_SYNC) === O_SYNC;
+export const isDirect = (flags: number): boolean => (flags & constants.O_DIRECT) !== 0;
 export const noFollow = (flags: number): boolean => (flags & O_NOFOLLOW) !== 0;
 export const creates = (flags: number): boolean => (flags & O_CREAT) !== 0;
 

@@ -103,6 +103,7 @@ export class InlineEngine implements Engine {
     if (files.length > 0) await Promise.race([closed, enough]);
     stop();
     await this.#session.close();
+    this.#files.stop();
   }
 
   async #active<T>(work: () => Promise<T>): Promise<T> {
@@ -115,7 +116,7 @@ export class InlineEngine implements Engine {
   }
 
   async counters(): Promise<Counters> {
-    return this.#session.counters();
+    return { ...this.#session.counters(), cachedBytes: this.#files.cachedBytes };
   }
 
   locks(options: ReportOptions): Promise<LockReport[]> {

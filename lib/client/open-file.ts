@@ -1,6 +1,8 @@
 /** An open file or directory: the MDT's handle, what was opened, and what is still under way on it. */
 
-import { appends, canRead, canWrite } from './flags.ts';
+import type { DataCache } from './data-cache/data-cache.ts';
+import { ReadAhead } from './data-cache/read-ahead.ts';
+import { appends, canRead, canWrite, isDirect } from './flags.ts';
 import type { Inode } from './inodes.ts';
 import type { MdtHandle } from './open-handles.ts';
 
@@ -30,6 +32,9 @@ export class OpenFile {
   readAt = 0;
   /** Appends through this client go one after the other, so that each sees where the one before ended. */
   readonly appending: Turns;
+  /** Failed writes of the file that this handle has been told of, or that were before it. */
+  failuresSeen = 0;
+  #readAhead: ReadAhead | undefined;
   readonly #pending = new Set<Promise<unknown>>();
 
   constructor(inode: Inode, flags: number, handle: MdtHandle, path: string, appending: Turns) {
@@ -48,6 +53,17 @@ export class OpenFile {
   }
   get append(): boolean {
     return appends(this.flags);
+  }
+
+  /** Data go round the cache. */
+  get direct(): boolean {
+    return isDirect(this.flags);
+  }
+
+  /** Where its reads are going. A quarter of the mount's memory may be ahead of one file. */
+  readAhead(cache: DataCache): ReadAhead {
+    this.#readAhead ??= new ReadAhead(Math.max(cache.memory.limit / 4, 4096));
+    return this.#readAhead;
   }
 
   /** Keeps the file open until `work` is over. */

@@ -24,7 +24,9 @@ export interface Session {
   readonly owner: Owner;
   /** Set by the caches that live under locks. */
   readonly lockHooks: LockHooks;
-  counters(): Counters;
+  /** Most bytes of file data in the cache. */
+  readonly cacheBytes: number;
+  counters(): Omit<Counters, 'cachedBytes'>;
   /** Gives all locks back, disconnects from all targets, closes the endpoint. */
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * Write grant, client side (guide 12 §7): space that the OST has set aside for us. Writes go through to the server
- * before they resolve, so grant decides only whether space was reserved beforehand, never whether data are safe.
+ * Write grant, client side (guide 12 §7): space that the OST has set aside for us. Bytes may wait in the cache only with
+ * grant reserved for them, so that the server cannot run out of space for them later; without, they go through at once.
  */
 import { ConnectFlag } from '../../wire/connection-constants.ts';
 import type { ObdConnectData } from '../../wire/connection-structs.ts';
@@ -12,6 +12,8 @@ const WISH_MAX = 0x7fff_ffff;
 export class GrantLedger {
   #available = 0;
   #inFlight = 0;
+  /** For bytes that wait in the cache. */
+  #reserved = 0;
   #block = PAGE;
   #extentTax = 0;
   #extentMax = PAGE;
@@ -25,7 +27,7 @@ export class GrantLedger {
   /** Takes over what a connect granted. */
   connected(granted: ObdConnectData): void {
     if ((granted.ocd_connect_flags & ConnectFlag.OBD_CONNECT_GRANT) === 0n) return;
-    this.#available = Math.max(0, granted.ocd_grant - this.#inFlight);
+    this.#available = Math.max(0, granted.ocd_grant - this.#inFlight - this.#reserved);
     if ((granted.ocd_connect_flags & ConnectFlag.OBD_CONNECT_GRANT_PARAM) === 0n) return;
     this.#block = 2 ** Math.min(granted.ocd_grant_blkbits, 20);
     this.#extentTax = granted.ocd_grant_tax_kb * 1024;
@@ -37,6 +39,19 @@ export class GrantLedger {
     const start = Math.floor(offset / this.#block) * this.#block;
     const bytes = Math.ceil((offset + length) / this.#block) * this.#block - start;
     return bytes + Math.ceil(bytes / this.#extentMax) * this.#extentTax;
+  }
+
+  /** Sets grant aside for bytes that will be written later; false when there is not enough. */
+  reserve(cost: number): boolean {
+    if (cost > this.#available) return false;
+    this.#available -= cost;
+    this.#reserved += cost;
+    return true;
+  }
+
+  unreserve(cost: number): void {
+    this.#reserved -= cost;
+    this.#available += cost;
   }
 
   /** Takes the cost of a write; 0 when there is not enough, and the write then takes free space. */
@@ -62,7 +77,11 @@ export class GrantLedger {
 
   /** What every BRW tells the server: bytes under way, bytes held, bytes wished for. */
   announce(): { o_blocks: bigint; o_grant: bigint; o_mode: number } {
-    return { o_blocks: BigInt(this.#inFlight), o_grant: BigInt(this.#available), o_mode: this.#wish };
+    return {
+      o_blocks: BigInt(this.#inFlight + this.#reserved),
+      o_grant: BigInt(this.#available),
+      o_mode: this.#wish,
+    };
   }
 
   get available(): number {

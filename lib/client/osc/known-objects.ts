@@ -31,6 +31,8 @@ const isOurs = (lock: ClientLock): boolean => lock.state === 'GRANTED' || lock.s
 
 export class KnownObjects {
   readonly #objects = new Map<string, Known>();
+  /** Objects with bytes of ours that the server does not have: what it says of them is not all. */
+  readonly #kept = new Set<string>();
 
   /** The attributes that we would answer a glimpse with. */
   get(key: string): ObjectAttributes | undefined {
@@ -52,16 +54,28 @@ export class KnownObjects {
   learn(key: string, attributes: ObjectAttributes, lock: ClientLock): ObjectAttributes {
     const old = this.#objects.get(key);
     const known =
-      old === undefined || !isOurs(old.lock)
+      old === undefined || (!isOurs(old.lock) && !this.#kept.has(key))
         ? { attributes, lock }
         : { attributes: merge(old.attributes, attributes), lock: wider(old.lock, lock) };
     this.#objects.delete(key);
     this.#objects.set(key, known);
     if (this.#objects.size > OBJECTS_MAX) {
-      const oldest = this.#objects.keys().next().value;
-      if (oldest !== undefined) this.#objects.delete(oldest);
+      for (const oldest of this.#objects.keys()) {
+        if (this.#kept.has(oldest)) continue;
+        this.#objects.delete(oldest);
+        break;
+      }
     }
     return known.attributes;
+  }
+
+  /** Bytes of the object wait in the cache, until `letGo`. */
+  keep(key: string): void {
+    this.#kept.add(key);
+  }
+
+  letGo(key: string): void {
+    this.#kept.delete(key);
   }
 
   /** After our own write up to `end`, under a lock that is held. */
@@ -80,7 +94,7 @@ export class KnownObjects {
   }
 
   forget(key: string): void {
-    this.#objects.delete(key);
+    if (!this.#kept.has(key)) this.#objects.delete(key);
   }
 }
 

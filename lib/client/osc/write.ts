@@ -18,6 +18,8 @@ export interface Write {
   readonly owner: Owner;
   /** Seconds: the new mtime and ctime. */
   readonly time: bigint;
+  /** Grant that was set aside for these bytes; the first RPC that goes takes it over. */
+  readonly reserved?: { bytes: number };
 }
 
 export interface WriteRequestArguments extends Write {
@@ -84,6 +86,10 @@ async function attempt(
   const shortIo = isShortIo(ost.granted, length);
   const type = ost.checksum;
   const value = type === undefined ? 0 : ost.endpoint.checksum(type, segments);
+  if (w.reserved !== undefined) {
+    ost.grant.unreserve(w.reserved.bytes);
+    w.reserved.bytes = 0;
+  }
   const announced = ost.grant.announce();
   const grants = (ost.granted.ocd_connect_flags & ConnectFlag.OBD_CONNECT_GRANT) !== 0n;
   const grantUsed = grants ? ost.grant.take(offset, length) : 0;

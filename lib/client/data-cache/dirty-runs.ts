@@ -1,0 +1,37 @@
+/** Dirty bytes of an object as the writes that bring them to the server: what is contiguous goes together. */
+import type { Block, Room } from './cache-memory.ts';
+
+/** Dirty bytes of one block. */
+export interface DirtyPiece {
+  readonly block: Block;
+  readonly from: number;
+  readonly to: number;
+  /** Where the block's bytes were when the write began. */
+  readonly room: Room;
+}
+
+/** Takes the dirty bytes of blocks, which are in the object's order; none of the runs crosses a multiple of `size`. */
+export function dirtyRuns(blocks: readonly Block[], size: number): DirtyPiece[][] {
+  const runs: DirtyPiece[][] = [];
+  let at = -1;
+  for (const block of blocks) {
+    for (const [from, to] of block.dirty) {
+      const begins = block.start + from;
+      const piece = { block, from, to, room: block.room };
+      if (begins !== at || begins % size === 0) runs.push([piece]);
+      else runs.at(-1)!.push(piece);
+      at = block.start + to;
+    }
+    block.dirty.clear();
+  }
+  return runs;
+}
+
+/** The first piece of each block of a run. */
+export function* onePerBlock(pieces: readonly DirtyPiece[]): Generator<DirtyPiece> {
+  let last: Block | undefined;
+  for (const piece of pieces) {
+    if (piece.block !== last) yield piece;
+    last = piece.block;
+  }
+}
