@@ -33,22 +33,23 @@ export {
   type ReadOptions,
   type StreamOptions,
 } from './client/file-handle.ts';
-export {
-  Filesystem,
-  type MkdirOptions,
-  type OpenOptions,
-  type PathLike,
-  type ReaddirOptions,
-  type ReadFileOptions,
-  type RmOptions,
-  type StatOptions,
-  type WriteFileOptions,
-  type XattrOptions,
-} from './client/filesystem.ts';
+export { Filesystem } from './client/filesystem.ts';
+export type {
+  MkdirOptions,
+  OpenOptions,
+  PathLike,
+  ReaddirOptions,
+  ReadFileOptions,
+  RmOptions,
+  StatOptions,
+  WriteFileOptions,
+  XattrOptions,
+} from './client/filesystem-options.ts';
 export type { SignalOption } from './client/operations.ts';
 export { BigIntStats, Dirent, type StatFs, Stats } from './client/stats.ts';
 export type { LustreReadStream, LustreWriteStream } from './client/streams.ts';
 export type { Time } from './client/times.ts';
+export type { WalkEntry, WalkOptions } from './client/walk.ts';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster.ts';
 export type { PingResult } from './lnet/network.ts';
 export {

@@ -8,7 +8,9 @@ import { demoCommand } from './demo.ts';
 import { dfCommand } from './df.ts';
 import { getdirstripeCommand, setdirstripeCommand } from './dirstripe.ts';
 import { doctorCommand } from './doctor.ts';
+import { duCommand } from './du.ts';
 import { fid2pathCommand, path2fidCommand } from './fids.ts';
+import { findCommand, longFindOptions } from './find.ts';
 import { getstripeCommand } from './getstripe.ts';
 import { lnCommand } from './ln.ts';
 import { locksCommand } from './locks.ts';
@@ -51,6 +53,8 @@ for (const command of [
   rmCommand,
   lnCommand,
   dfCommand,
+  duCommand,
+  findCommand,
   getstripeCommand,
   setstripeCommand,
   getdirstripeCommand,
@@ -71,7 +75,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  await program.parseAsync();
+  const { argv } = process;
+  await program.parseAsync(argv[2] === 'find' ? longFindOptions(argv) : argv);
 } catch (error) {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;

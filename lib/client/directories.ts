@@ -1,13 +1,14 @@
 /** Reading directories (guide 10 §12.4): page by page in hash order, each entry once. */
 import { formatFid } from '../fid/fid.ts';
-import { Errno, errnoError } from '../runtime/errors.ts';
-import { isDirectory } from './attributes.ts';
+import { Errno, errnoError, type LustreError } from '../runtime/errors.ts';
+import { isDirectory, S_IFMT } from './attributes.ts';
 import type { DirectoryPageCache } from './directory-pages.ts';
-import type { EntryValue } from './engine.ts';
+import type { EntryAttributes, EntryValue } from './engine.ts';
 import type { Files } from './files.ts';
 import type { Inode } from './inodes.ts';
 import { DIRECTORY_PAGE_SIZE, type DirectoryEntry, type DirectoryPages, readpage } from './mdc/readpage.ts';
 import type { OpenFile } from './open-file.ts';
+import type { Slots } from './osc/slots.ts';
 import { options, type PathWalker, type WalkContext } from './path-walk.ts';
 import type { Session } from './session.ts';
 
@@ -15,11 +16,16 @@ import type { Session } from './session.ts';
 const FIRST = 16 * DIRECTORY_PAGE_SIZE;
 const MORE = 256 * DIRECTORY_PAGE_SIZE;
 
+/** Entries whose attributes are got together. */
+const STATS_BATCH = 256;
+
 /** What reading needs of the mount. */
 export interface DirectoryReader {
   readonly session: Session;
   readonly walker: PathWalker;
   readonly pages: DirectoryPageCache;
+  /** Entries whose attributes are under way. */
+  readonly slots: Slots;
 }
 
 /** One directory, or one shard of a striped one, read from its beginning on. */
@@ -109,6 +115,8 @@ export class OpenDirectory {
   readonly file: OpenFile;
   readonly #reader: DirectoryReader;
   #cursor: DirectoryCursor | MergedCursor | undefined;
+  /** Read, but not given yet by readStats. */
+  #waiting: readonly EntryValue[] = [];
 
   constructor(reader: DirectoryReader, file: OpenFile) {
     this.#reader = reader;
@@ -120,6 +128,40 @@ export class OpenDirectory {
     this.#cursor ??= await this.#begin(context);
     const entries = await this.#cursor.read(context);
     return entries.map(({ name, type, fid }) => ({ name, type, fid: formatFid(fid) }));
+  }
+
+  /** The next entries with their attributes; empty at the end. */
+  async readStats(sizes: boolean, files: Files, context: WalkContext): Promise<readonly EntryAttributes[]> {
+    for (;;) {
+      if (this.#waiting.length === 0) this.#waiting = await this.read(context);
+      if (this.#waiting.length === 0) return [];
+      const batch = this.#waiting.slice(0, STATS_BATCH);
+      this.#waiting = this.#waiting.slice(STATS_BATCH);
+      const found = await Promise.all(batch.map((entry) => this.#withStats(entry, sizes, files, context)));
+      const there = found.filter((entry) => entry !== undefined);
+      if (there.length > 0) return there;
+    }
+  }
+
+  async #withStats(
+    entry: EntryValue,
+    sizes: boolean,
+    files: Files,
+    context: WalkContext,
+  ): Promise<EntryAttributes | undefined> {
+    const { walker, slots } = this.#reader;
+    return slots.run(async () => {
+      try {
+        const inode = await walker.child(this.file.inode, entry.name, 'getattr', context);
+        if (inode === undefined) return undefined;
+        const attributes = await files.attributes(inode, context, sizes);
+        return { ...entry, fid: attributes.fid, type: attributes.mode & S_IFMT, attributes };
+      } catch (error) {
+        const { code } = error as LustreError;
+        if (code === 'ENOENT' || code === 'ESTALE') return undefined;
+        throw error;
+      }
+    });
   }
 
   async #begin(context: WalkContext): Promise<DirectoryCursor | MergedCursor> {

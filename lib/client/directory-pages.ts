@@ -12,12 +12,18 @@ interface Pages {
   /** By the hash that was asked for. */
   readonly byHash: Map<bigint, DirectoryPages>;
   entries: number;
+  /** Worked out when asked for. */
+  names?: readonly string[];
 }
 
 export class DirectoryPageCache {
   /** Least recently used first. */
   readonly #directories = new Map<string, Pages>();
   #entries = 0;
+
+  get isEmpty(): boolean {
+    return this.#directories.size === 0;
+  }
 
   /** What was read from `hash` on, if nothing has changed. */
   get(directory: Inode, hash: bigint): DirectoryPages | undefined {
@@ -55,6 +61,23 @@ export class DirectoryPageCache {
       if (this.#entries <= ENTRIES_MAX) break;
       this.#drop(key);
     }
+  }
+
+  /** The names of a directory that was read to its end and has not changed, the same list each time; else undefined. */
+  names(directory: Inode): readonly string[] | undefined {
+    const pages = this.#directories.get(directory.key);
+    if (pages === undefined || !holds(pages.lock, InodeBit.MDS_INODELOCK_UPDATE)) return undefined;
+    if (pages.names !== undefined) return pages.names;
+    const names: string[] = [];
+    for (let hash: bigint | undefined = 0n, last = -1n; hash !== undefined && hash > last; ) {
+      const read: DirectoryPages | undefined = pages.byHash.get(hash);
+      if (read === undefined) return undefined;
+      for (const { name } of read.entries) if (name !== '.' && name !== '..') names.push(name);
+      last = hash;
+      hash = read.next;
+    }
+    pages.names = names;
+    return names;
   }
 
   #drop(key: string): void {

@@ -40,6 +40,7 @@ export const engineCalls: { readonly [call in EngineCall]: 'values' | 'memory' }
   handleTestLock: 'values',
   opendir: 'values',
   readdir: 'values',
+  readdirStats: 'values',
   getLayout: 'values',
   setLayout: 'values',
   getDirectoryLayout: 'values',

@@ -122,6 +122,11 @@ export interface DirectoryPlace {
   readonly default: DirectoryStriping | undefined;
 }
 
+/** An entry with its attributes. */
+export interface EntryAttributes extends EntryValue {
+  readonly attributes: Attributes;
+}
+
 /** What the client has done since the mount. */
 export interface Counters {
   /** Requests sent, resends included, by opcode name. */
@@ -198,6 +203,11 @@ export interface Engine {
   opendir(path: string, operation?: number): Promise<number>;
   /** The next entries without `.` and `..`; an empty list at the end. */
   readdir(handle: number, operation?: number): Promise<readonly EntryValue[]>;
+  /**
+   * The same with attributes, some hundred at a time; what goes away meanwhile is left out. Without `sizes` data objects are
+   * not asked: size, blocks and times of regular files are what the MDT knows of them.
+   */
+  readdirStats(handle: number, sizes: boolean, operation?: number): Promise<readonly EntryAttributes[]>;
 
   /** A file's layout or a directory's default; undefined where there is none. */
   getLayout(path: string, operation?: number): Promise<Layout | undefined>;

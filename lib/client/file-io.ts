@@ -358,11 +358,12 @@ export class FileIo {
       const time = this.#seconds();
       const { owner } = this.#session;
       await settle(
-        cuts.map(async ({ stripe, cut }) => {
-          const { object, ost, key } = stripe;
+        cuts.map(async ({ stripe, cut }, i) => {
+          const { object, ost, key, onMdt } = stripe;
+          const how = onMdt ? { ...options, lockHandle: held[i]!.lock.serverHandle } : options;
           const cached = this.#cache.hold(stripe, fileKey);
           const work = async (): Promise<void> => {
-            const oa = await punch(ost, object, cut, BigInt(time), owner, options);
+            const oa = await punch(ost, object, cut, BigInt(time), owner, how);
             ost.known.truncated(key, cut, time, Number(oa.o_blocks));
           };
           try {

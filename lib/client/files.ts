@@ -302,12 +302,14 @@ export class Files {
     });
   }
 
-  async attributes(inode: Inode, context: WalkContext): Promise<Attributes> {
+  /** Without `sizes` the data objects are not asked. */
+  async attributes(inode: Inode, context: WalkContext, sizes = true): Promise<Attributes> {
     const current = await this.#walker.current(inode, context);
     if (current.directory !== undefined)
       return this.#walker.shardAttributes(current, current.directory.shards, context);
     const regular = isRegular(current.body.mbo_mode);
-    const layout: FileLayout | undefined = regular ? await this.layouts.current(current, context) : undefined;
+    const layout: FileLayout | undefined =
+      regular && sizes ? await this.layouts.current(current, context) : undefined;
     if (layout === undefined || sizeIsFromMdt(current.body, layout) || unusable(layout) !== undefined)
       return mergeAttributes(current.fid, current.body, undefined, undefined);
     return this.layouts.using(current, context, async (file) => {

@@ -20,56 +20,24 @@ import type {
   TargetSpace,
 } from './engine.ts';
 import { type Data, FileHandle, type StreamOptions, toBytes } from './file-handle.ts';
+import type {
+  MkdirOptions,
+  OpenOptions,
+  PathLike,
+  ReaddirOptions,
+  ReadFileOptions,
+  RmOptions,
+  StatOptions,
+  WriteFileOptions,
+  XattrOptions,
+} from './filesystem-options.ts';
 import { parseFlags } from './flags.ts';
 import { onlyDirectoryStriping, onlyStriping } from './layout-wishes.ts';
 import { Operations, type SignalOption } from './operations.ts';
 import { removeTree } from './remove-tree.ts';
 import { BigIntStats, type Dirent, type StatFs, Stats } from './stats.ts';
 import { type Time, toMilliseconds } from './times.ts';
-
-export type PathLike = string | Uint8Array;
-
-export interface StatOptions extends SignalOption {
-  readonly bigint?: boolean;
-}
-
-export interface OpenOptions extends SignalOption, StripingOptions {
-  /** Reads and writes go round the client's cache, straight between buffers and servers, whatever their size (O_DIRECT). */
-  readonly direct?: boolean;
-}
-
-export interface MkdirOptions extends SignalOption, StripingOptions, DirectoryStriping {
-  readonly recursive?: boolean;
-  readonly mode?: number;
-}
-
-export interface ReaddirOptions extends SignalOption {
-  readonly withFileTypes?: boolean;
-  readonly recursive?: boolean;
-}
-
-export interface RmOptions extends SignalOption {
-  readonly recursive?: boolean;
-  readonly force?: boolean;
-}
-
-export interface ReadFileOptions extends SignalOption {
-  readonly encoding?: BufferEncoding | null;
-  readonly flag?: string | number;
-}
-
-export interface WriteFileOptions extends SignalOption, StripingOptions {
-  readonly encoding?: BufferEncoding | null;
-  readonly mode?: number;
-  readonly flag?: string | number;
-  /** Durable before it resolves. */
-  readonly flush?: boolean;
-}
-
-export interface XattrOptions extends SignalOption {
-  /** Of a symlink itself, not of what it leads to. */
-  readonly noFollow?: boolean;
-}
+import { type WalkEntry, type WalkOptions, walkTree } from './walk.ts';
 
 /** A mounted Lustre file system. Paths are relative to the mounted root, with or without a leading slash. */
 export class Filesystem {
@@ -280,6 +248,15 @@ export class Filesystem {
     };
     await visit(root, '');
     return options.withFileTypes === true ? found : names;
+  }
+
+  /**
+   * Everything below a directory, each with its attributes where `stats` asks for them: several directories and many
+   * entries at a time, parents before what is in them, otherwise in no order. Symbolic links are not followed; what goes
+   * away meanwhile is left out. Ending the iteration early ends the work.
+   */
+  walk(path: PathLike, options: WalkOptions = {}): AsyncGenerator<WalkEntry, void> {
+    return walkTree(this.#engine, this.#operations, text(path), options);
   }
 
   async #isDirectory(directory: string, entry: Dirent): Promise<boolean> {

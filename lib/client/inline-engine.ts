@@ -20,6 +20,7 @@ import type {
   Counters,
   DirectoryPlace,
   Engine,
+  EntryAttributes,
   EntryValue,
   FileLock,
   FileLockHolder,
@@ -39,13 +40,17 @@ import { setattr } from './mdc/reint-setattr.ts';
 import { setxattr } from './mdc/xattr.ts';
 import { NamespaceOperations } from './namespace-operations.ts';
 import type { OpenFile } from './open-file.ts';
+import { Slots } from './osc/slots.ts';
 import { options, PathWalker, type WalkContext } from './path-walk.ts';
 import { permits } from './permission.ts';
 import { mdtOf, type Session } from './session.ts';
 import { targetSpaces, totalSpace } from './space.ts';
+import { StatAhead } from './stat-ahead.ts';
 import { XattrCache } from './xattrs.ts';
 
 const S_IFDIR = 0o040000;
+/** Entries of directories whose attributes are got at the same time. */
+const STATS_AHEAD = 32;
 /** What a server takes back of everybody when an extended attribute changes (guide 11 §9). */
 const XATTR_CHANGES = InodeBit.MDS_INODELOCK_UPDATE | InodeBit.MDS_INODELOCK_XATTR;
 /** How long servers may take at unmount to take open files back, milliseconds. */
@@ -57,6 +62,7 @@ export class InlineEngine implements Engine {
   readonly #files: Files;
   readonly #fileLocks: FileLocks;
   readonly #reader: DirectoryReader;
+  readonly #statAhead: StatAhead;
   readonly #xattrs: XattrCache;
   readonly #namespace: NamespaceOperations;
   readonly #open = new Map<number, OpenFile>();
@@ -75,7 +81,9 @@ export class InlineEngine implements Engine {
     this.#walker = new PathWalker(session);
     this.#files = new Files(session, this.#walker);
     this.#fileLocks = new FileLocks(session);
-    this.#reader = { session, walker: this.#walker, pages: new DirectoryPageCache() };
+    const pages = new DirectoryPageCache();
+    this.#reader = { session, walker: this.#walker, pages, slots: new Slots(STATS_AHEAD) };
+    this.#statAhead = new StatAhead(pages, this.#walker, this.#files);
     this.#xattrs = new XattrCache(session, this.#walker);
     this.#namespace = new NamespaceOperations(session, this.#walker);
   }
@@ -159,6 +167,7 @@ export class InlineEngine implements Engine {
 
   stat(path: string, follow: boolean, operation?: number): Promise<Attributes> {
     return this.#run(follow ? 'stat' : 'lstat', path, operation, async (context) => {
+      await this.#statAhead.before(path, context);
       const inode = await this.#walker.resolve(path, follow, 'getattr', context);
       return this.#files.attributes(inode, context);
     });
@@ -369,6 +378,19 @@ export class InlineEngine implements Engine {
     if (directory === undefined) throw errnoError(Errno.EBADF, { syscall: 'readdir' });
     const { file } = directory;
     return this.#run('readdir', file.path, operation, (context) => file.using(() => directory.read(context)));
+  }
+
+  async readdirStats(
+    handle: number,
+    sizes: boolean,
+    operation?: number,
+  ): Promise<readonly EntryAttributes[]> {
+    const directory = this.#directories.get(handle);
+    if (directory === undefined) throw errnoError(Errno.EBADF, { syscall: 'readdir' });
+    const { file } = directory;
+    return this.#run('readdir', file.path, operation, (context) =>
+      file.using(() => directory.readStats(sizes, this.#files, context)),
+    );
   }
 
   // Layouts and extended attributes.

@@ -55,6 +55,41 @@ describe.skipIf(!existsSync(main))('the lustre command', () => {
     expect(await ok('df', '-i')).toMatch(/clitest-OST0001/);
   });
 
+  it('finds by name, type, size and age, and adds up what directories take', async () => {
+    await ok('mkdir', '-p', ':/find/sub');
+    await writeFile(join(local, 'big.bin'), Buffer.alloc(70_000));
+    await writeFile(join(local, 'small.txt'), 'small');
+    await ok('cp', join(local, 'big.bin'), join(local, 'small.txt'), ':/find/sub');
+    const lines = (text: string): string[] =>
+      text
+        .split('\n')
+        .filter((line) => line !== '')
+        .sort();
+    expect(lines(await ok('find', ':/find'))).toEqual([
+      '/find',
+      '/find/sub',
+      '/find/sub/big.bin',
+      '/find/sub/small.txt',
+    ]);
+    expect(lines(await ok('find', ':/find', '-name', '*.t[wx]t', '-type', 'f'))).toEqual([
+      '/find/sub/small.txt',
+    ]);
+    expect(lines(await ok('find', ':/find', '--size', '+64k', '--mtime', '-1', '--type', 'f'))).toEqual([
+      '/find/sub/big.bin',
+    ]);
+    expect(lines(await ok('find', ':/find', '-mtime', '+1'))).toEqual([]);
+    const found = JSON.parse(await ok('find', ':/find', '-size', '5', '-type', 'f', '--json')) as object;
+    expect(found).toMatchObject({ path: '/find/sub/small.txt', type: 'f', size: 5 });
+    expect((await run('find', ':/find', '-size', 'much')).code).toBe(2);
+    const used = JSON.parse(await ok('du', '--apparent-size', '--json', ':/find')) as { bytes: number }[];
+    expect(used).toMatchObject([
+      { path: '/find/sub', files: 3 },
+      { path: '/find', files: 4 },
+    ]);
+    expect(used[1]!.bytes).toBeGreaterThanOrEqual(70_005);
+    expect(await ok('du', '-s', ':/find')).toMatch(/4 {2}\/find/);
+  });
+
   it('copies a tree in, lists it, and copies it out unchanged', async () => {
     const tree = join(local, 'tree');
     await mkdir(join(tree, 'sub'), { recursive: true });
