@@ -5,7 +5,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, release } from 'node:os';
 import Table from 'cli-table3';
+import { benchCache } from './cache.ts';
 import { benchEngine } from './engine.ts';
+
 import { benchFile } from './file.ts';
 import { benchLnetStream } from './lnet-stream.ts';
 import { benchLocks } from './locks.ts';
@@ -22,6 +24,12 @@ const benches: Record<string, () => Promise<Row[]>> = {
   engine: () => (quick ? benchEngine(1, 200, 32) : benchEngine(3, 20_000, 1024)),
   file: () => benchFile(quick ? 1 : 3, quick ? 64 : 1024),
   metadata: () => benchMetadata(quick ? 1 : 3, quick ? 200 : 10_000),
+  cache: () =>
+    benchCache(quick ? 1 : 3, {
+      calls: quick ? 200 : 20_000,
+      entries: quick ? 300 : 100_000,
+      bytes: quick ? 4 << 20 : 256 << 20,
+    }),
 };
 
 const wanted = process.argv.slice(2);

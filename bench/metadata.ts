@@ -52,8 +52,8 @@ async function sent(filesystem: Filesystem): Promise<number> {
   return Object.values((await filesystem.counters()).rpcs).reduce((sum, n) => sum + n, 0);
 }
 
-/** The same with libnfs against nfs-ganesha; undefined where they are not installed. */
-async function nfs(count: number): Promise<Record<Phase, number> | undefined> {
+/** The same with libnfs against nfs-ganesha, seconds of each phase; undefined where they are not installed. */
+export async function nfsMetadata(count: number): Promise<Record<Phase, number> | undefined> {
   if (!(await has('ganesha.nfsd'))) return undefined;
   const binary = join(tmpdir(), `lustre-nfs-meta-${process.pid}`);
   await output('cc', ['-O2', '-o', binary, await sourceFile('peers/nfs_meta.c'), '-lnfs']);
@@ -88,7 +88,7 @@ export async function benchMetadata(rounds: number, count: number): Promise<Row[
   const theirs: Record<Phase, number>[] = [];
   for (let i = 0; i < rounds; i++) {
     mine.push(await ours(count));
-    const peer = await nfs(count);
+    const peer = await nfsMetadata(count);
     if (peer !== undefined) theirs.push(peer);
   }
   return phases.flatMap((phase) => {
