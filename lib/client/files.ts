@@ -285,21 +285,7 @@ export class Files {
     } finally {
       this.#walker.cache.unpin(inode);
     }
-    if (file.modified) this.#checkFailures(file, { syscall: 'close', path: file.path });
-  }
-
-  /** A write that nobody waited for has failed: the next call on the file says so, once for each open file. */
-  #checkFailures(file: OpenFile, context: WalkContext): void {
-    const { key } = file.inode;
-    const failures = this.#cache.failures(key);
-    if (failures === file.failuresSeen) return;
-    file.failuresSeen = failures;
-    const error = this.#cache.lastFailure(key) as LustreError;
-    throw errnoError(error.errno || -Errno.EIO, {
-      ...options(context).context,
-      target: error.target,
-      cause: error,
-    });
+    if (file.modified) this.#cache.check(file, { syscall: 'close', path: file.path });
   }
 
   /** Without `sizes` the data objects are not asked. */
@@ -344,7 +330,7 @@ export class Files {
   ): Promise<number> {
     if (!file.writable) throw errnoError(Errno.EBADF, options(context).context);
     this.#checkData(file, context);
-    this.#checkFailures(file, context);
+    this.#cache.check(file, options(context).context);
     await this.#dropSetIds(file.inode, context);
     file.modified = true;
     const length = buffers.reduce((sum, bytes) => sum + bytes.length, 0);
@@ -493,7 +479,7 @@ export class Files {
       if (objects !== undefined) work.push(this.#io.sync(inode.key, objects, options(context)));
       await Promise.all(work);
     });
-    this.#checkFailures(file, context);
+    this.#cache.check(file, options(context).context);
   }
 
   /** All that this client has written, and all metadata. */

@@ -3,12 +3,13 @@
  * bytes are written, and the errors of writes that nobody waited for.
  */
 import type { ClientLock } from '../../ldlm/client-lock.ts';
-import { Errno, errnoError } from '../../runtime/errors.ts';
+import { Errno, errnoError, type LustreError } from '../../runtime/errors.ts';
 import type { Timer } from '../../runtime/runtime.ts';
 import { LockMode, LockType } from '../../wire/ldlm-constants.ts';
 import { resourceKey, type Stripe } from '../file-objects.ts';
 import type { LockHook } from '../lock-hooks.ts';
 import { EOF } from '../osc/target.ts';
+import type { RequestContext } from '../request-options.ts';
 import type { Session } from '../session.ts';
 import { CacheMemory } from './cache-memory.ts';
 import { CachedObject, type ObjectContext } from './cached-object.ts';
@@ -17,6 +18,13 @@ import { CachedObject, type ObjectContext } from './cached-object.ts';
 const DIRTY_AGE_MS = 1000;
 /** Files whose failed writes are remembered. */
 const FAILURES_MAX = 1000;
+
+/** An open file, as far as it is told of failures. */
+export interface Writer {
+  readonly inode: { readonly key: string };
+  /** How many it knows of, or were before it. */
+  failuresSeen: number;
+}
 
 interface Failures {
   readonly count: number;
@@ -92,8 +100,13 @@ export class DataCache implements LockHook {
     return this.#failures.get(fileKey)?.count ?? 0;
   }
 
-  lastFailure(fileKey: string): Error | undefined {
-    return this.#failures.get(fileKey)?.error;
+  /** Throws what became of writes of the file that nobody waited for: once for each of its open files. */
+  check(file: Writer, context: RequestContext): void {
+    const failures = this.#failures.get(file.inode.key);
+    if (failures === undefined || failures.count === file.failuresSeen) return;
+    file.failuresSeen = failures.count;
+    const { errno, target } = failures.error as LustreError;
+    throw errnoError(errno || -Errno.EIO, { ...context, target, cause: failures.error });
   }
 
   #failed(fileKey: string, error: Error): void {
