@@ -37,6 +37,8 @@ export interface MountOptions {
   readonly maxRpcsInFlight?: number;
   /** How long to wait for the first connection, milliseconds; default 30000. */
   readonly connectTimeoutMs?: number;
+  /** In the words of mount.lustre: `flock,exclude=lab-OST0001`. What this client does not have is refused by name. */
+  readonly options?: string;
   /** A pino logger; default silent. */
   readonly log?: Logger;
   /** A Unix socket to make, at which `lustre locks` looks into this mount; default none. */

@@ -25,6 +25,7 @@ import { LockHooks } from './lock-hooks.ts';
 import type { Credentials } from './mdc/credentials.ts';
 import { getRoot } from './mdc/get-root.ts';
 import type { MetadataTarget } from './mdc/target.ts';
+import { type MountWishes, parseMountOptions } from './mount-options.ts';
 import { type MountSpec, parseMountSpec } from './mount-spec.ts';
 import { chooseChecksum } from './osc/checksum.ts';
 import { GrantLedger } from './osc/grant.ts';
@@ -56,6 +57,8 @@ export interface SessionOptions {
   readonly cacheBytes?: number;
   /** Requests in flight to one target; default 8. */
   readonly maxRpcsInFlight?: number;
+  /** In the words of mount.lustre, `flock,exclude=lab-OST0001`. Rejects with EINVAL for what this client does not have. */
+  readonly options?: string;
   /** How long to wait for a first connection, milliseconds; default 30000. */
   readonly connectTimeoutMs?: number;
 }
@@ -68,6 +71,7 @@ const GOODBYE_MS = 10_000;
 /** Connects to everything that the specification names. Rejects with what could not be reached or was refused. */
 export async function connectSession(spec: string, options: SessionOptions): Promise<Session> {
   const parsed = parseMountSpec(spec);
+  const wishes = parseMountOptions(options.options ?? '');
   const nid =
     options.nid === undefined ? chooseOwnNid(parsed.nids[0]!, options.runtime) : parseNid(options.nid);
   const runtime = withLog(options.runtime, { mount: parsed.fsname, self: nid });
@@ -79,7 +83,7 @@ export async function connectSession(spec: string, options: SessionOptions): Pro
     ...(options.nidMap !== undefined && { nidMap: options.nidMap }),
     ...(options.connsPerPeer !== undefined && { connsPerPeer: options.connsPerPeer }),
   });
-  const connector = new Connector(parsed, endpoint, runtime, options);
+  const connector = new Connector(parsed, endpoint, runtime, options, wishes);
   try {
     return await connector.connect();
   } catch (error) {
@@ -99,6 +103,7 @@ class Connector {
   readonly #endpoint: Endpoint;
   readonly #runtime: Runtime;
   readonly #options: SessionOptions;
+  readonly #wishes: MountWishes;
   readonly #ptlrpc: PtlRpc;
   readonly #callbacks: LockCallbacks;
   readonly #mgc: ManagementClient;
@@ -111,11 +116,18 @@ class Connector {
   readonly #hooks = new LockHooks();
   #closing: Promise<void> | undefined;
 
-  constructor(spec: MountSpec, endpoint: Endpoint, runtime: Runtime, options: SessionOptions) {
+  constructor(
+    spec: MountSpec,
+    endpoint: Endpoint,
+    runtime: Runtime,
+    options: SessionOptions,
+    wishes: MountWishes,
+  ) {
     this.#spec = spec;
     this.#endpoint = endpoint;
     this.#runtime = runtime;
     this.#options = options;
+    this.#wishes = wishes;
     this.#inFlight = options.maxRpcsInFlight ?? 8;
     this.#ptlrpc = new PtlRpc(endpoint, runtime);
     this.#callbacks = new LockCallbacks(this.#ptlrpc, runtime);
@@ -136,7 +148,7 @@ class Connector {
       runtime: this.#runtime,
       onChange: (changed) => this.#grow(changed),
     });
-    const active = config.mdts.filter((mdt) => mdt.active);
+    const active = config.mdts.filter((mdt) => this.#isWanted(mdt));
     if (active.length === 0) {
       throw new LustreError(
         'ENODEV',
@@ -152,7 +164,7 @@ class Connector {
     const who = this.#credentials();
     const first = this.#mdts.get(lowest!.index)!;
     const root = await getRoot(first, this.#spec.directory, who, { context: { syscall: 'mount' } });
-    const osts = config.osts.filter((ost) => ost.active);
+    const osts = config.osts.filter((ost) => this.#isWanted(ost));
     await Promise.all([...rest, ...osts.map((ost) => this.#connectLater(ost, this.#connectOst(ost)))]);
     return {
       fsname: this.#spec.fsname,
@@ -296,6 +308,10 @@ class Connector {
     };
   }
 
+  #isWanted({ name, active }: TargetConfig): boolean {
+    return active && !this.#wishes.exclude.has(name);
+  }
+
   #patience(): { timeoutMs?: number } {
     const { connectTimeoutMs } = this.#options;
     return connectTimeoutMs === undefined ? {} : { timeoutMs: connectTimeoutMs };
@@ -305,10 +321,12 @@ class Connector {
   #grow(config: FilesystemConfig): void {
     if (this.#closing !== undefined) return;
     for (const mdt of config.mdts) {
-      if (mdt.active && !this.#mdts.has(mdt.index)) void this.#connectLater(mdt, this.#connectMdt(mdt));
+      if (this.#isWanted(mdt) && !this.#mdts.has(mdt.index))
+        void this.#connectLater(mdt, this.#connectMdt(mdt));
     }
     for (const ost of config.osts) {
-      if (ost.active && !this.#osts.has(ost.index)) void this.#connectLater(ost, this.#connectOst(ost));
+      if (this.#isWanted(ost) && !this.#osts.has(ost.index))
+        void this.#connectLater(ost, this.#connectOst(ost));
     }
   }
 

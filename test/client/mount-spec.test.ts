@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { parseMountOptions } from '../../lib/client/mount-options.ts';
 import { formatMountSpec, parseMountSpec } from '../../lib/client/mount-spec.ts';
 import { chooseOwnNid } from '../../lib/client/own-nid.ts';
 import { parseNid } from '../../lib/lnet/nid.ts';
@@ -33,6 +34,26 @@ describe('mount specifications', () => {
     ['10.0.0.300@tcp:/lab', /is not a NID/],
   ])('refuses %j and says why', (text, why) => {
     expect(() => parseMountSpec(text)).toThrow(why);
+  });
+});
+
+describe('mount options', () => {
+  it('are those of mount.lustre', () => {
+    expect([...parseMountOptions('').exclude]).toEqual([]);
+    expect([...parseMountOptions('rw,flock,exclude=lab-OST0001:lab-OST000a,user_xattr').exclude]).toEqual([
+      'lab-OST0001',
+      'lab-OST000a',
+    ]);
+  });
+
+  it.each([
+    ['ro', /'ro' is not for this client/],
+    ['flock,context=system_u:object_r', /'context=system_u:object_r' is not for this client/],
+    ['exclude=', /names no target/],
+    ['exclude=lab-OST1', /names no target: 'lab-OST1'/],
+    ['frobnicate', /'frobnicate' is unknown/],
+  ])('%s is refused by name', (text, why) => {
+    expect(() => parseMountOptions(text)).toThrow(why);
   });
 });
 

@@ -29,6 +29,20 @@ describe('a target that is down', () => {
     );
   });
 
+  it('is left alone when the mount excludes it', async () => {
+    const peer = await replay(
+      capture('01-mount-df-umount'),
+      async ({ filesystem, step }) => {
+        await step('df -k', async () => {
+          const names = (await filesystem.statfsTargets()).map(({ name }) => name);
+          expect(names).toEqual(['lab-MDT0000', 'lab-MDT0001', 'lab-OST0000']);
+        });
+      },
+      { options: 'flock,exclude=lab-OST0001' },
+    );
+    expect(peer.matches.filter(({ purpose }) => purpose.target === 'lab-OST0001')).toEqual([]);
+  });
+
   it('lab-MDT0000: it is not, and the error names it', async () => {
     const mounting = replay(capture('01-mount-df-umount'), async () => {}, { down: 'lab-MDT0000' });
     await expect(mounting).rejects.toMatchObject({ code: 'ETIMEDOUT', target: 'lab-MDT0000' });

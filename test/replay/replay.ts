@@ -22,11 +22,18 @@ export interface Replay {
   dropLocks(): Promise<void>;
 }
 
+export interface ReplayOptions {
+  readonly damage?: (bytes: Uint8Array) => Uint8Array;
+  readonly down?: string;
+  /** Mount options. */
+  readonly options?: string;
+}
+
 /** Mounts at the step that mounts, runs `work`, unmounts. */
 export async function replay(
   path: string,
   work: (replay: Replay) => Promise<void>,
-  { damage, down }: { damage?: (bytes: Uint8Array) => Uint8Array; down?: string } = {},
+  { damage, down, options }: ReplayOptions = {},
 ): Promise<ReplayPeer> {
   const recording = await readRecording(path);
   const sim = createSimulation({ seed: 1 });
@@ -60,6 +67,7 @@ export async function replay(
       network: sim.network,
       nid: recording.client,
       checksums: false,
+      ...(options !== undefined && { options }),
     });
     const filesystem = new Filesystem(new InlineEngine(session), 'replayed');
     await work({
