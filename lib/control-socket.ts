@@ -5,6 +5,7 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import type { ReportOptions } from './ldlm/lock-report.ts';
 import { errnoOf, LustreError } from './runtime/errors.ts';
 
 /** Of a question, bytes; and how long one may take to come, milliseconds. */
@@ -54,6 +55,17 @@ export async function listenControl(path: string, answers: ControlAnswers): Prom
     // Closing removes the socket from its directory.
     close: () => new Promise((resolve) => server.close(() => resolve())),
   };
+}
+
+/** The socket of a mount or of servers, whose locks can be asked for. */
+export function listenForLocks(
+  path: string,
+  locks: (options: ReportOptions) => unknown,
+): Promise<ControlSocket> {
+  return listenControl(path, {
+    locks: ({ limit, contended }) =>
+      locks({ ...(typeof limit === 'number' && { limit }), contended: contended === true }),
+  });
 }
 
 function listen(server: Server, path: string): Promise<void> {

@@ -9,10 +9,16 @@ import { errorValue } from './runtime/error-values.ts';
 import { LustreError } from './runtime/errors.ts';
 import type { Logger } from './runtime/runtime.ts';
 
-/** What the program in the thread is given. */
-export interface EngineWorkerData {
+/** What is mounted. */
+export interface EngineTask {
   readonly spec: string;
   readonly options: Omit<SessionOptions, 'runtime' | 'network'>;
+  /** Where `lustre locks` looks in: the engine answers, also while the program computes. */
+  readonly control?: string | undefined;
+}
+
+/** What the program in the thread is given. */
+export interface EngineWorkerData extends EngineTask {
   readonly settings: EngineSettings;
   /** News that this side has not taken in yet; a program that computes takes in none. */
   readonly backlog: Int32Array;
@@ -40,10 +46,9 @@ export class Outbox<T> {
   }
 }
 
-/** Runs `spec` in a thread. `log` gets what the engine logs; its level counts, also when it changes. */
+/** Mounts in a thread. `log` gets what the engine logs; its level counts, also when it changes. */
 export function startEngineThread(
-  spec: string,
-  options: EngineWorkerData['options'],
+  task: EngineTask,
   log: Logger | undefined,
   listener: EngineListener,
 ): EngineThread {
@@ -53,7 +58,7 @@ export function startEngineThread(
   });
   let current = settings();
   const backlog = new Int32Array(new SharedArrayBuffer(4));
-  const workerData: EngineWorkerData = { spec, options, settings: current, backlog };
+  const workerData: EngineWorkerData = { ...task, settings: current, backlog };
   const worker = startWorker(workerData);
   // Alive only while it is held.
   worker.unref();

@@ -5,6 +5,7 @@ import { connectSession } from './client/connect.ts';
 import type { FromEngine, ToEngine } from './client/engine-calls.ts';
 import { EngineHost } from './client/engine-host.ts';
 import { InlineEngine } from './client/inline-engine.ts';
+import { type ControlSocket, listenForLocks } from './control-socket.ts';
 import { type EngineWorkerData, Outbox } from './engine-thread.ts';
 import { createNativeNetwork } from './lnet/native-network.ts';
 import { type RpcTrace, replyChannel, requestChannel } from './rpc/rpc-counters.ts';
@@ -14,7 +15,7 @@ import { nodeRuntime } from './runtime/runtime.ts';
 /** Log lines and traces that may wait for a program that computes; what exceeds it is dropped and counted. */
 const BACKLOG_MAX = 10_000;
 
-const { spec, options, settings, backlog } = workerData as EngineWorkerData;
+const { spec, options, control, settings, backlog } = workerData as EngineWorkerData;
 const port = parentPort!;
 const outbox = new Outbox<FromEngine>((messages) => port.postMessage(messages));
 let dropped = 0;
@@ -76,7 +77,19 @@ port.ref();
 try {
   const runtime = nodeRuntime(log);
   const session = await connectSession(spec, { ...options, runtime, network: createNativeNetwork(runtime) });
-  const host = new EngineHost(new InlineEngine(session), (message) => outbox.send(message));
+  const engine = new InlineEngine(session);
+  let socket: ControlSocket | undefined;
+  try {
+    if (control !== undefined) socket = await listenForLocks(control, (asked) => engine.locks(asked));
+  } catch (error) {
+    await engine.unmount();
+    throw error;
+  }
+  const host = new EngineHost(
+    engine,
+    (message) => outbox.send(message),
+    () => socket?.close(),
+  );
   port.on('message', (messages: readonly ToEngine[]) => {
     for (const message of messages) receive(host, message);
   });

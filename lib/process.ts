@@ -4,10 +4,9 @@ import { Filesystem } from './client/filesystem.ts';
 import { type EngineOptions, mountFilesystem } from './client/mount.ts';
 import { formatMountSpec, parseMountSpec } from './client/mount-spec.ts';
 import { chooseOwnNid } from './client/own-nid.ts';
-import { startWorkerEngine } from './client/worker-engine.ts';
-import { type ControlSocket, controlPath, listenControl } from './control-socket.ts';
+import { type EngineListener, type EngineThread, startWorkerEngine } from './client/worker-engine.ts';
+import { type ControlSocket, controlPath, listenForLocks } from './control-socket.ts';
 import { startEngineThread } from './engine-thread.ts';
-import type { ReportOptions } from './ldlm/lock-report.ts';
 import { createNativeNetwork } from './lnet/native-network.ts';
 import type { Network, PingResult } from './lnet/network.ts';
 import { type Nid, parseNid } from './lnet/nid.ts';
@@ -59,26 +58,7 @@ export interface MountOptions {
  * ETIMEDOUT when no MGS answers, ENOENT for a file system that it does not know.
  */
 export async function mount(spec: string, options: MountOptions = {}): Promise<Filesystem> {
-  const { control } = options;
-  let socket: ControlSocket | undefined;
-  const filesystem = await mountEngine(spec, options, () => socket?.close());
-  try {
-    if (control !== undefined)
-      socket = await listenControl(control, { locks: (asked) => filesystem.locks(reportOptions(asked)) });
-  } catch (error) {
-    await filesystem.unmount();
-    throw error;
-  }
-  return filesystem;
-}
-
-/** In a thread of its own, unless the caller wants it in his or gave what cannot cross. */
-async function mountEngine(
-  spec: string,
-  options: MountOptions,
-  onUnmount: () => void | Promise<void>,
-): Promise<Filesystem> {
-  const { uid, gid, groups, umask, log, control: _, engine, runtime: given, network, ...rest } = options;
+  const { uid, gid, groups, umask, log, control, engine, runtime: given, network, ...rest } = options;
   const plain = {
     ...rest,
     credentials: {
@@ -91,23 +71,27 @@ async function mountEngine(
   };
   if (engine !== 'inline' && given === undefined && network === undefined) {
     const text = formatMountSpec(parseMountSpec(spec));
-    const remote = await startWorkerEngine((listener) => startEngineThread(text, plain, log, listener));
-    return new Filesystem(remote, text, onUnmount);
+    const start = (listener: EngineListener): EngineThread =>
+      startEngineThread({ spec: text, options: plain, control }, log, listener);
+    return new Filesystem(await startWorkerEngine(start), text);
   }
   const runtime = given ?? nodeRuntime(log);
+  let socket: ControlSocket | undefined;
   const engineOptions: EngineOptions = {
     ...plain,
     runtime,
     network: network ?? createNativeNetwork(runtime),
     ...(given === undefined && { onActivity: keepAlive() }),
-    onUnmount,
+    onUnmount: () => socket?.close(),
   };
-  return mountFilesystem(spec, engineOptions);
-}
-
-/** As a question over a control socket gives them. */
-function reportOptions({ limit, contended }: Readonly<Record<string, unknown>>): ReportOptions {
-  return { ...(typeof limit === 'number' && { limit }), contended: contended === true };
+  const filesystem = await mountFilesystem(spec, engineOptions);
+  try {
+    if (control !== undefined) socket = await listenForLocks(control, (asked) => filesystem.locks(asked));
+  } catch (error) {
+    await filesystem.unmount();
+    throw error;
+  }
+  return filesystem;
 }
 
 /** Keeps the process alive while there are calls under way, as node:fs does: endpoints and timers alone do not. */
@@ -150,8 +134,7 @@ export async function serve(options: ServeOptions): Promise<ServerNode> {
 /** A node that can be looked into by who may read its directory, as long as it runs. */
 async function withControl(node: ServerNode, dir: string, runtime: Runtime): Promise<ServerNode> {
   try {
-    const answers = { locks: (asked: Readonly<Record<string, unknown>>) => node.locks(reportOptions(asked)) };
-    const socket = await listenControl(controlPath(dir), answers);
+    const socket = await listenForLocks(controlPath(dir), (asked) => node.locks(asked));
     return {
       ...node,
       stop: async () => {

@@ -84,7 +84,7 @@ class EventRing {
 
   // True when the consumer sleeps; the caller, who must wake it, has then claimed the wake.
   bool claimWake() {
-    if (used() == 0) return false;
+    if (used() == 0 && word(kAttention).load(std::memory_order_seq_cst) == 0) return false;
     return word(kSleeping).load(std::memory_order_seq_cst) != 0 &&
            word(kSleeping).exchange(0, std::memory_order_seq_cst) != 0;
   }

@@ -7,10 +7,17 @@ import { type EngineCall, engineCalls, type FromEngine } from './engine-calls.ts
 export class EngineHost {
   readonly #engine: Engine;
   readonly #send: (message: FromEngine) => void;
+  readonly #onUnmount: () => void | Promise<void>;
 
-  constructor(engine: Engine, send: (message: FromEngine) => void) {
+  /** `onUnmount` is called when the file system has been unmounted. */
+  constructor(
+    engine: Engine,
+    send: (message: FromEngine) => void,
+    onUnmount: () => void | Promise<void> = () => undefined,
+  ) {
     this.#engine = engine;
     this.#send = send;
+    this.#onUnmount = onUnmount;
   }
 
   abort(operation: number): void {
@@ -39,6 +46,7 @@ export class EngineHost {
     let error: unknown;
     try {
       await this.#engine.unmount();
+      await this.#onUnmount();
     } catch (thrown) {
       error = thrown;
     }

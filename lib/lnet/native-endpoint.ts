@@ -366,7 +366,7 @@ export class NativeLnetEndpoint implements Endpoint {
         if (ring[ControlWord.ATTENTION] !== 0) this.#attend();
         Atomics.store(ring, ControlWord.SLEEPING, 1);
         // Between the last look and falling asleep something may have come, and nobody would wake us for it.
-        if (read === Atomics.load(ring, ControlWord.WRITE)) break;
+        if (read === Atomics.load(ring, ControlWord.WRITE) && ring[ControlWord.ATTENTION] === 0) break;
         Atomics.store(ring, ControlWord.SLEEPING, 0);
       }
       if (handled >= BATCH_MAX) {

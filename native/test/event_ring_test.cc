@@ -41,6 +41,16 @@ TEST_CASE("a full ring loses nothing") {
   CHECK_FALSE(ring.congested());
 }
 
+TEST_CASE("a consumer that sleeps is woken to let go of memory, though no event comes") {
+  const Memory memory(64);
+  EventRing ring(memory.at, 64);
+  ring.sleep();
+  CHECK_FALSE(ring.claimWake());
+  ring.askAttention();
+  CHECK(ring.claimWake());
+  CHECK_FALSE(ring.claimWake());
+}
+
 TEST_CASE("producer and consumer on two threads: every event once and in order, no lost wake") {
   constexpr std::uint32_t kCount = 200'000;
   const Memory memory(256);

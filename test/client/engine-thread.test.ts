@@ -2,12 +2,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { channel } from 'node:diagnostics_channel';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine } from '../../lib/client/engine.ts';
 import { type EngineThread, startWorkerEngine } from '../../lib/client/worker-engine.ts';
+import { askControl } from '../../lib/control-socket.ts';
 import { startEngineThread } from '../../lib/engine-thread.ts';
 import { type Cluster, mount, startCluster } from '../../lib/index.ts';
 import { pattern } from './sim-cluster.ts';
@@ -49,7 +51,7 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
-describe('a mount with its engine in a thread', () => {
+describe('a mount with its engine in a thread', { timeout: 60_000 }, () => {
   it('does what node:fs/promises does', async () => {
     await using lustre = await cluster.mount();
     const bytes = pattern(3 * MIB + 17);
@@ -131,9 +133,12 @@ describe('a mount with its engine in a thread', () => {
 describe('a thread that goes', () => {
   async function startEngine(): Promise<{ engine: Engine; thread: EngineThread }> {
     let thread: EngineThread | undefined;
-    const credentials = { uid: 0, gid: 0, groups: [], umask: 0 };
+    const task = {
+      spec: cluster.spec,
+      options: { port: cluster.port, credentials: { uid: 0, gid: 0, groups: [], umask: 0 } },
+    };
     const engine = await startWorkerEngine((listener) => {
-      thread = startEngineThread(cluster.spec, { port: cluster.port, credentials }, undefined, listener);
+      thread = startEngineThread(task, undefined, listener);
       return thread;
     });
     return { engine, thread: thread! };
@@ -180,15 +185,10 @@ describe('a thread that goes', () => {
 
 describe('processes', () => {
   it('end by themselves with a mount that is idle, and at once with process.exit', async () => {
-    const idle = start('mounted.ts', cluster.spec, `${cluster.port}`, 'idle');
-    expect(await idle.line()).toEqual({ read: 'hello' });
-    expect(await idle.code).toBe(0);
-    const unmounted = start('mounted.ts', cluster.spec, `${cluster.port}`, 'unmount');
-    expect(await unmounted.line()).toEqual({ read: 'hello' });
-    expect(await unmounted.code).toBe(0);
-    const exits = start('mounted.ts', cluster.spec, `${cluster.port}`, 'exit');
-    expect(await exits.line()).toEqual({ read: 'hello' });
-    expect(await exits.code).toBe(7);
+    const ends = ['idle', 'unmount', 'exit'];
+    const programs = ends.map((end) => start('mounted.ts', cluster.spec, `${cluster.port}`, end));
+    for (const program of programs) expect(await program.line()).toEqual({ read: 'hello' });
+    expect(await Promise.all(programs.map(({ code }) => code))).toEqual([0, 0, 7]);
   }, 60_000);
 
   it('move bulk data without a copy of it', async () => {
@@ -205,12 +205,22 @@ describe('a program that blocks its event loop', () => {
   async function blocked(engine: 'worker' | 'inline'): Promise<[number, Record<string, unknown>]> {
     await using lustre = await cluster.mount();
     await lustre.writeFile('/shared', 'untouched!!!!!!!!!');
-    const program = start('blocked-client.ts', cluster.spec, `${cluster.port}`, engine, `${BLOCK_S}`);
+    const control = join(cluster.dir, `${engine}.sock`);
+    const program = start(
+      'blocked-client.ts',
+      cluster.spec,
+      `${cluster.port}`,
+      engine,
+      `${BLOCK_S}`,
+      control,
+    );
     expect(await program.line()).toEqual({ holding: true });
     const at = performance.now();
     await using file = await lustre.open('/shared', 'r+');
     await file.write('during', 6);
     const waited = (performance.now() - at) / 1000;
+    // Who looks in need not wait for the program either.
+    if (engine === 'worker') expect(await askControl(control, 'locks')).toHaveLength(3);
     const after = await program.line();
     expect(await program.code).toBe(0);
     return [waited, after];

@@ -2,14 +2,15 @@
  * A program that computes without yielding while others want its locks. Standard output, a line of JSON each: `holding`
  * before it blocks, then what it finds afterwards.
  *
- *   blocked-client.ts SPEC PORT worker|inline SECONDS
+ *   blocked-client.ts SPEC PORT worker|inline SECONDS CONTROL
  */
 import { mount } from '../../../lib/index.ts';
 
-const [spec = '', port = '', engine = '', seconds = ''] = process.argv.slice(2);
+const [spec = '', port = '', engine = '', seconds = '', control = ''] = process.argv.slice(2);
 const say = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 
-const lustre = await mount(spec, { port: Number(port), engine: engine === 'inline' ? 'inline' : 'worker' });
+const where = { port: Number(port), control };
+const lustre = await mount(spec, { ...where, engine: engine === 'inline' ? 'inline' : 'worker' });
 const file = await lustre.open('/shared', 'r+');
 await file.write('before', 0);
 await lustre.stat('/shared');
