@@ -41,6 +41,8 @@ export interface SimProcess {
 export interface RunOptions {
   /** Virtual milliseconds after which a promise that has not settled is an error; default 4 hours. */
   readonly limitMs?: number;
+  /** The work uses files of the real disk too, which take no virtual time: the clock stands while a request for one is open. */
+  readonly realFiles?: boolean;
 }
 
 export class Simulation {
@@ -125,7 +127,8 @@ export class Simulation {
     work.then(done, done);
     const limit = this.#time.now + (options.limitMs ?? DEFAULT_LIMIT_MS);
     for (;;) {
-      await drainMicrotasks();
+      do await drainMicrotasks();
+      while (options.realFiles === true && fileRequestsOpen());
       this.#throwFailure();
       if (settled) return work;
       if ((this.#time.nextAt ?? 0) > limit)
@@ -214,6 +217,10 @@ export class Simulation {
 
 export function createSimulation(options: SimulationOptions): Simulation {
   return new Simulation(options);
+}
+
+function fileRequestsOpen(): boolean {
+  return process.getActiveResourcesInfo().some((type) => /^(FSReq|FILEHANDLE)/.test(type));
 }
 
 /** A macrotask turn: every microtask that is ready, and those they make ready, run before it comes. */

@@ -218,33 +218,36 @@ describe('streams and copies', () => {
     }));
 
   it('copy in, out and within', () =>
-    withCluster(async ({ mount }) => {
-      const dir = await mkdtemp(join(tmpdir(), 'node-lustre-test-'));
-      try {
-        const fs = await mount();
-        const bytes = pattern(9 * MIB + 3);
-        await writeFile(join(dir, 'in'), bytes, { mode: 0o750 });
-        let progress = 0;
-        const moved = await fs.copyIn(join(dir, 'in'), '/f', {
-          ...striped,
-          onProgress: (n) => {
-            progress += n;
-          },
-        });
-        expect([moved, progress]).toEqual([bytes.length, bytes.length]);
-        expect((await fs.stat('/f')).mode & 0o777).toBe(0o750);
-        await fs.copyFile('/f', '/g');
-        await expect(fs.copyFile('/f', '/g', constants.COPYFILE_EXCL)).rejects.toMatchObject({
-          code: 'EEXIST',
-        });
-        await fs.copyOut('/g', join(dir, 'out'));
-        expect(sum(await readFile(join(dir, 'out')))).toBe(sum(bytes));
-        await expect(fs.copyOut('/nope', join(dir, 'x'))).rejects.toMatchObject({ code: 'ENOENT' });
-        await expect(fs.copyIn(join(dir, 'nope'), '/x')).rejects.toMatchObject({ code: 'ENOENT' });
-      } finally {
-        await rm(dir, { recursive: true });
-      }
-    }));
+    withCluster(
+      async ({ mount }) => {
+        const dir = await mkdtemp(join(tmpdir(), 'node-lustre-test-'));
+        try {
+          const fs = await mount();
+          const bytes = pattern(9 * MIB + 3);
+          await writeFile(join(dir, 'in'), bytes, { mode: 0o750 });
+          let progress = 0;
+          const moved = await fs.copyIn(join(dir, 'in'), '/f', {
+            ...striped,
+            onProgress: (n) => {
+              progress += n;
+            },
+          });
+          expect([moved, progress]).toEqual([bytes.length, bytes.length]);
+          expect((await fs.stat('/f')).mode & 0o777).toBe(0o750);
+          await fs.copyFile('/f', '/g');
+          await expect(fs.copyFile('/f', '/g', constants.COPYFILE_EXCL)).rejects.toMatchObject({
+            code: 'EEXIST',
+          });
+          await fs.copyOut('/g', join(dir, 'out'));
+          expect(sum(await readFile(join(dir, 'out')))).toBe(sum(bytes));
+          await expect(fs.copyOut('/nope', join(dir, 'x'))).rejects.toMatchObject({ code: 'ENOENT' });
+          await expect(fs.copyIn(join(dir, 'nope'), '/x')).rejects.toMatchObject({ code: 'ENOENT' });
+        } finally {
+          await rm(dir, { recursive: true });
+        }
+      },
+      { realFiles: true },
+    ));
 
   it('stop when they are aborted, and leave the mount in order', () =>
     withCluster(async ({ mount }) => {

@@ -22,15 +22,17 @@ export interface SimCluster {
 /** Runs `test` against a fresh file system with `osts` OSTs, and stops everything afterwards. */
 export function withCluster(
   test: (cluster: SimCluster) => Promise<void>,
-  { osts = 2, seed = 1, wrap = (network) => network }: ClusterSetup = {},
+  { osts = 2, seed = 1, wrap = (network) => network, realFiles = false }: ClusterSetup = {},
 ): Promise<void> {
   const sim = createSimulation({ seed });
-  return sim.run(runCluster(sim, osts, wrap, test), { limitMs: 3_600_000 });
+  return sim.run(runCluster(sim, osts, wrap, test), { limitMs: 3_600_000, realFiles });
 }
 
 export interface ClusterSetup {
   readonly osts?: number;
   readonly seed?: number;
+  /** The test works on local files too. */
+  readonly realFiles?: boolean;
   /** Puts something between the servers and their network. */
   readonly wrap?: (network: Network) => Network;
 }
