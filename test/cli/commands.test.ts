@@ -134,6 +134,13 @@ describe.skipIf(!existsSync(main))('the lustre command', () => {
     expect(layout).toMatchObject({ stripeCount: 2, stripeSize: 1 << 20 });
     expect(layout.objects.map((o: { ostIndex: number }) => o.ostIndex).sort()).toEqual([0, 1]);
     expect(await ok('getstripe', ':/wide')).toMatch(/lmm_stripe_count: {2}2\n/);
+    await ok('setstripe', '-E', '128K', '-c', '1', '-S', '64K', '-E', '-1', '-c', '-1', ':/growing');
+    expect(await ok('getstripe', '-c', '--component-count', ':/growing')).toBe('1\n2\n');
+    expect(await ok('getstripe', '-v', ':/growing')).toMatch(
+      /lcme_extent.e_end: {3}131072\n[\s\S]*e_end: {3}EOF\n/,
+    );
+    const refused = await run('setstripe', '-L', 'mdt', ':/f');
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringMatching(/give -E/)]);
   });
 
   it('shows space by target and in all', async () => {
