@@ -51,6 +51,8 @@ export type { LustreReadStream, LustreWriteStream } from './client/streams.ts';
 export type { Time } from './client/times.ts';
 export type { WalkEntry, WalkOptions } from './client/walk.ts';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster.ts';
+export type { ComponentDescription, ObjectDescription } from './layout/description.ts';
+export type { ComponentOptions } from './layout/striping.ts';
 export type { PingResult } from './lnet/network.ts';
 export {
   diagnoseMount,
