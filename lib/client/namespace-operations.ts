@@ -146,22 +146,19 @@ export class NamespaceOperations {
     await withDest(existing, context, link(mdt, request, who, options(context)));
   }
 
-  /** Removes a name. The server checks that it is a directory, or is not. */
+  /** Removes a name: of a directory, or of anything else. */
   async remove(directory: boolean, context: WalkContext): Promise<void> {
     const place = await this.#walker.place(context.path, context);
     const { parent, name } = place;
     const { who } = this.#session;
     if (!isDirectory(parent.body.mbo_mode)) throw errnoError(Errno.ENOTDIR, options(context).context);
-    // What the name led to, if that is known: a hint for the server, and locks to give back.
-    const child = this.#walker.cache.lookup(parent, name) ?? undefined;
-    if (place.directory && !directory) {
-      const found = child ?? (await this.#walker.child(parent, name, 'lookup', context));
-      if (found === undefined) throw errnoError(Errno.ENOENT, options(context).context);
-      throw errnoError(
-        isDirectory(found.body.mbo_mode) ? Errno.EISDIR : Errno.ENOTDIR,
-        options(context).context,
-      );
-    }
+    // A kernel MDT removes whatever stands there, an empty directory too: which kind it is, is for the client to know.
+    const child =
+      this.#walker.cache.lookup(parent, name) ?? (await this.#walker.child(parent, name, 'lookup', context));
+    if (child === undefined) throw errnoError(Errno.ENOENT, options(context).context);
+    const found = isDirectory(child.body.mbo_mode);
+    if (found && !directory) throw errnoError(Errno.EISDIR, options(context).context);
+    if (!found && (directory || place.directory)) throw errnoError(Errno.ENOTDIR, options(context).context);
     await this.#atObject(place, child, 'EREMOTE', context, async (mdt, object) => {
       const request = {
         parent: parent.fid,

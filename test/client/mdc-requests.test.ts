@@ -34,6 +34,10 @@ const REINT = 36;
 /** Buffers behind dlm_req: what an intent adds to a lock request. */
 const intent = (buffers: string[]): string[] => buffers.slice(1);
 
+it('GET_ROOT of a sub-directory begins with a slash: kernel servers pass over the first byte', () => {
+  expect(getRootRequest('dir/below', root).name).toBe('/dir/below');
+});
+
 describe.skipIf(!haveCaptures)('requests to an MDT equal those of a kernel client', () => {
   it('GET_ROOT (01 pkt 83)', () => {
     expect(encoded(formats.RQF_MDS_GET_ROOT, getRootRequest(undefined, root))).toEqual(

@@ -55,6 +55,19 @@ describe('names', () => {
       await expect(fs.rm('/d')).rejects.toEqual(code('EISDIR'));
     }));
 
+  it('of the wrong kind are not removed: no server is asked, a kernel MDT would do it', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      await fs.mkdir('/empty');
+      await fs.writeFile('/f', '');
+      const other = await mount();
+      const sent = async () => (await other.counters()).rpcs.MDS_REINT ?? 0;
+      await expect(other.unlink('/empty')).rejects.toEqual(code('EISDIR'));
+      await expect(other.rmdir('/f')).rejects.toEqual(code('ENOTDIR'));
+      await expect(other.unlink('/nope')).rejects.toEqual(code('ENOENT'));
+      expect(await sent()).toBe(0);
+    }));
+
   it('take every byte but slash and NUL', () =>
     withCluster(async ({ mount }) => {
       const fs = await mount();

@@ -1,5 +1,7 @@
 /** Our requests to an OST against those of a 2.17 kernel client, byte for byte. */
+
 import { describe, expect, it } from 'vitest';
+import { checksumTypesAsked, chooseChecksum } from '../../lib/client/osc/checksum.ts';
 import { GrantLedger } from '../../lib/client/osc/grant.ts';
 import { punchRequest } from '../../lib/client/osc/punch.ts';
 import { readRequest } from '../../lib/client/osc/read.ts';
@@ -8,8 +10,10 @@ import { syncRequest } from '../../lib/client/osc/sync.ts';
 import { writeRequest } from '../../lib/client/osc/write.ts';
 import { parseFid } from '../../lib/fid/fid.ts';
 import type { Memory } from '../../lib/lnet/network.ts';
+import { ConnectFlag } from '../../lib/wire/connection-constants.ts';
 import { ObdConnectData } from '../../lib/wire/connection-structs.ts';
 import * as formats from '../../lib/wire/formats.ts';
+import { ChecksumType } from '../../lib/wire/ost-constants.ts';
 import { buffersOf, capturedMessage, encoded, haveCaptures } from './captured.ts';
 
 const WRITE = 4;
@@ -168,4 +172,16 @@ describe('grant', () => {
     expect(grant.available).toBe(0x80c000);
     expect(grant.take(0, 64 << 20)).toBe(0);
   });
+});
+
+it('the connect asks for Adler beside the checksum that is wanted: servers refuse who can be granted none', () => {
+  const { OBD_CKSUM_ADLER, OBD_CKSUM_CRC32 } = ChecksumType;
+  expect(checksumTypesAsked('crc32')).toBe(OBD_CKSUM_ADLER | OBD_CKSUM_CRC32);
+  const granted = ObdConnectData.decode(
+    ObdConnectData.encode({
+      ocd_connect_flags: ConnectFlag.OBD_CONNECT_CKSUM,
+      ocd_cksum_types: OBD_CKSUM_ADLER,
+    }),
+  );
+  expect(chooseChecksum(granted, 'crc32')).toBe('adler32');
 });

@@ -24,6 +24,12 @@ describe('namespace', { timeout: PATIENCE_MS }, () => {
     expect(await fs.readFile(`${top}/a/hard`, 'utf8')).toBe('one');
     await expect(fs.stat(`${top}/a/file`)).rejects.toMatchObject({ code: 'ENOENT' });
     await expect(fs.rmdir(`${top}/a`)).rejects.toMatchObject({ code: 'ENOTEMPTY' });
+    await expect(fs.unlink(`${top}/a`)).rejects.toMatchObject({ code: 'EISDIR' });
+    await fs.mkdir(`${top}/empty`);
+    await expect(fs.unlink(`${top}/empty`)).rejects.toMatchObject({ code: 'EISDIR' });
+    await expect(fs.rename(`${top}/a/hard`, `${top}/empty`)).rejects.toMatchObject({ code: 'EISDIR' });
+    await expect(fs.rename(`${top}/empty`, `${top}/a/hard`)).rejects.toMatchObject({ code: 'ENOTDIR' });
+    await fs.rmdir(`${top}/empty`);
     await expect(fs.mkdir(`${top}/a`)).rejects.toMatchObject({ code: 'EEXIST' });
     await expect(fs.rename(`${top}/a`, `${top}/a/b/inside`)).rejects.toMatchObject({ code: 'EINVAL' });
     await fs.rm(top, { recursive: true });

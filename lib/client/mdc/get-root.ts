@@ -13,7 +13,8 @@ export function getRootRequest(
 ): RequestInputs<typeof RQF_MDS_GET_ROOT> {
   return {
     mdt_body: { ...bodyCredentials(who), mbo_suppgid: NO_GROUP },
-    ...(directory !== undefined && { name: directory }),
+    // Kernel servers pass over the first byte, whatever it is: it has to be the slash.
+    ...(directory !== undefined && { name: `/${directory}` }),
   };
 }
 

@@ -11,11 +11,12 @@ const KNOWN: readonly (readonly [ChecksumName, number, number])[] = [
   ['crc32', ChecksumType.OBD_CKSUM_CRC32, ObdoFlag.OBD_FL_CKSUM_CRC32],
 ];
 
-/** Bits for ocd_cksum_types: all of ours, or only the one that the user wants. */
+/** Bits for ocd_cksum_types: all of ours, or the one that the user wants and Adler, which every server has: one that could
+ * grant nothing of what is asked refuses the whole connection. */
 export function checksumTypesAsked(wanted: ChecksumName | undefined): number {
   return KNOWN.reduce(
     (bits, [name, bit]) => (wanted === undefined || name === wanted ? bits | bit : bits),
-    0,
+    wanted === undefined ? 0 : ChecksumType.OBD_CKSUM_ADLER,
   );
 }
 
