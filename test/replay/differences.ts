@@ -166,6 +166,10 @@ export const NOT_ASKED: readonly NotAsked[] = [
     why: 'names that the kernel had looked up in a batch',
   },
   {
+    purpose: /MDS_REINT unlink .* (fifo|null|sym)( |$)/,
+    why: 'ours looks what a name is before it removes it; the kernel had looked these up in a batch, so no answer to that is recorded',
+  },
+  {
     purpose: /MDS_BATCH/,
     why: 'a kernel reads ahead the attributes of a directory’s entries',
   },
