@@ -115,8 +115,7 @@ export class FileLayouts {
     for (let tries = 1; ; tries++) {
       const wrong = layout === undefined ? undefined : unusable(layout);
       if (wrong !== undefined) throw wrong;
-      if (layout !== undefined && isFileReleased(layout))
-        throw errnoError(Errno.EOPNOTSUPP, { ...options(context).context, hint: 'Restore the file first' });
+      if (layout !== undefined) refuseReleased(layout, context);
       const missing = layout === undefined ? 'intent' : writeNeed(layout, need);
       if (layout !== undefined && missing === 'nothing') return layout;
       if (missing === 'beyond' || tries > TRIES) throw errnoError(Errno.ENODATA, options(context).context);
@@ -143,4 +142,10 @@ function writeNeed(layout: FileLayout, need: Exclude<LayoutNeed, { kind: 'access
   // A truncation makes the mirrors stale from there on; the byte behind the end must have its object.
   const there = map.writeNeed(need.size, need.size + 1);
   return there === 'beyond' ? map.writeNeed(Math.max(0, need.size - 1), need.size) : there;
+}
+
+/** The data of a released file is in an archive: what is left here would read as zeroes. */
+export function refuseReleased(layout: FileLayout, context: WalkContext): void {
+  if (isFileReleased(layout))
+    throw errnoError(Errno.EOPNOTSUPP, { ...options(context).context, hint: 'Restore the file first' });
 }
