@@ -1,6 +1,7 @@
 /**
  * LNet PUT stream of 1 MiB messages, process to process over loopback, against iperf3 of the same congestion control and a
- * bare C stream with as many buffers. Each round runs the three one after the other; ratios are taken inside a round.
+ * bare C stream with as many buffers. Each round runs the three one after the other, each for more than a second (shorter
+ * ones measure how the windows and the compiler warm up); ratios are taken inside a round.
  */
 import { createNativeNetwork } from '../lib/lnet/native-network.ts';
 import { type Endpoint, type EndpointCounters, MdOption, type Memory } from '../lib/lnet/network.ts';

@@ -18,7 +18,7 @@ import { benchRpc } from './rpc.ts';
 
 const quick = process.env.BENCH_QUICK !== undefined;
 const benches: Record<string, () => Promise<Row[]>> = {
-  'lnet-stream': () => benchLnetStream(quick ? 1 : 5, quick ? 200 : 4000),
+  'lnet-stream': () => benchLnetStream(quick ? 1 : 5, quick ? 200 : 12_000),
   locks: () => (quick ? benchLocks(1, 2000, 20_000) : benchLocks(5, 100_000, 1_000_000)),
   rpc: () => benchRpc(quick ? 1 : 5, quick ? 500 : 20_000),
   engine: () => (quick ? benchEngine(1, 200, 32) : benchEngine(3, 20_000, 1024)),
