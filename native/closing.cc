@@ -53,7 +53,7 @@ void Endpoint::closeOne(const ConnectionPtr& c, int error) {
   c->stage = Connection::Stage::Closed;
   epoll_ctl(epoll_, EPOLL_CTL_DEL, c->fd, nullptr);
   shutdown(c->fd, SHUT_RDWR);
-  connections_.erase(c.get());
+  connections_.erase(c->id);
   graveyard_.push_back(c);
   if (std::exchange(c->midBulk, false)) --bulkComing_;
   if (!established) return;
@@ -102,6 +102,7 @@ void Endpoint::beginClose(bool quick) {
     const Lock lock(mutex_);
     closing_ = true;
     closeQuick_ = closeQuick_ || quick;
+    ownerReads_.store(false, std::memory_order_release);
   }
   wakeThread();
 }

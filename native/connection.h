@@ -109,7 +109,8 @@ class Connection final : public FrameHandler, public std::enable_shared_from_thi
   const int fd;
   const bool active;
 
-  // ---- I/O thread only
+  // ---- in a turn only
+  std::uint64_t id = 0;  // in the endpoint's epoll instance
   Stage stage;
   bool reservedPort = true;
   std::string handshakeText;  // why it failed
@@ -131,7 +132,7 @@ class Connection final : public FrameHandler, public std::enable_shared_from_thi
   std::unique_ptr<ParkedMessage> rxParked;
 
   // ---- guarded by the endpoint's mutex
-  bool flushWanted = false;  // on the list of those that the I/O thread shall flush
+  bool flushWanted = false;  // on the list of those that the next turn flushes
 
   // ---- fixed before it is Established
   ConnectionType type = ConnectionType::None;
@@ -142,7 +143,7 @@ class Connection final : public FrameHandler, public std::enable_shared_from_thi
   std::mutex txMutex;
   TxQueue txQueue;
   bool txFlushing = false;  // one thread is in sendmsg
-  bool txBlocked = false;   // the socket is full; the I/O thread hears when it is not
+  bool txBlocked = false;   // the socket is full; a turn hears when it is not
   bool txEdge = false;      // it became writable while a thread was in sendmsg
   bool txDead = false;
   int txError = 0;

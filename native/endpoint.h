@@ -4,9 +4,13 @@
 // what is queued on a connection; it may be taken while `mutex_` is held, never the other way round. System
 // calls that move payload run under neither.
 //
-// Threads. The owner's thread (JavaScript) calls the public functions; the I/O thread runs `run()`. Only the
-// I/O thread opens, reads and closes connections; either sends.
+// Threads. The owner's thread (JavaScript) calls the public functions; the I/O thread runs `run()`.
+// Connections are opened, read and closed in turns, one at a time (`turnMutex_`): by the I/O thread, or by
+// the owner's while that is quick and only small messages come (owner_turn.cc). Either thread sends.
+// `turnMutex_` is taken before the other two.
 #pragma once
+
+#include <sys/epoll.h>
 
 #include <atomic>
 #include <cstdint>
@@ -84,6 +88,9 @@ struct Operation {
   std::size_t segmentCount = 0;
 };
 
+// The listener in the endpoint's epoll instance; connections have their own numbers.
+inline constexpr std::uint64_t kListenerId = ~std::uint64_t{0} - 1;
+
 struct Counters {
   std::atomic<std::uint64_t> sendMessages = 0, sendBytes = 0, receiveMessages = 0, receiveBytes = 0,
                              dropped = 0, systemCalls = 0, wakeups = 0, connectionsOpen = 0;
@@ -126,6 +133,15 @@ class Endpoint {
   // Waits for the I/O thread, which must have been told to close.
   void join();
 
+  // ---- the owner reads (owner_turn.cc); on its thread
+  // A descriptor that polls as readable when a turn has something to do.
+  int readiness() const { return epoll_; }
+  // Whether it pays: no bulk has moved lately, and the owner has not been late.
+  bool ownerMayRead() const;
+  // Does what has come; the I/O thread stands aside from then on. False when it has taken over again.
+  bool ownerTurn();
+  bool hasEvents() const { return ring_.used() > 0; }
+
  private:
   friend class Connection;
   using Lock = std::unique_lock<std::mutex>;
@@ -161,7 +177,7 @@ class Endpoint {
   void drop(const char* why, const MessageHeader& header);
   void notice(Notice::Kind kind, Notice::Level level, Nid nid, int error, std::string text);
 
-  // ---- receive side of a connection (I/O thread)
+  // ---- receive side of a connection (in a turn)
   int onMessage(Connection& c, const MessageHeader& header, ScatterCursor& target,
                 FrameHandler::Decision& decision);
   void onPut(Connection& c, const MessageHeader& header, ScatterCursor& target);
@@ -186,11 +202,17 @@ class Endpoint {
   void flushPending(Peer& peer);
   void failPending(Peer& peer, int error);
 
-  // ---- endpoint_io.cc and peering.cc: the I/O thread
+  // ---- endpoint_io.cc and peering.cc: in a turn
   void run();
+  void turn(const epoll_event* events, int count);
+  void takeWake();
   void wakeThread();
   void maybeWake();
   void noteBulk(Connection& c);
+  void bulkMoves();
+  void standAside(int timeoutMs);
+  void lookAfterOwner();
+  void ownerStops();
   static void setLowWater(Connection& c);
   void flushAllWanted();
   void takeRequests();
@@ -261,16 +283,22 @@ class Endpoint {
 
   Counters counters_;
   std::atomic<bool> threadWoken_ = false;
-  std::atomic<std::thread::id> ioThread_;
-  std::vector<ConnectionPtr> sendLater_;  // the owner's thread only
+  std::atomic<std::thread::id> turnThread_;  // whose turn it is
+  std::vector<ConnectionPtr> sendLater_;     // the owner's thread only
+  std::atomic<bool> ownerReads_ = false;
+  std::atomic<std::uint32_t> ownerTurns_ = 0;
+  std::atomic<std::int64_t> ownerNotBefore_ = 0;
 
-  // ---- I/O thread only
+  // ---- in a turn only
+  std::mutex turnMutex_;
+  bool ownersTurn_ = false;
   int epoll_ = -1;
   int event_ = -1;
   int listener_ = -1;
   bool listenerPaused_ = false;
   std::uint16_t listenPort_ = 0;
-  std::unordered_map<Connection*, ConnectionPtr> connections_;
+  std::unordered_map<std::uint64_t, ConnectionPtr> connections_;  // by `Connection::id`
+  std::uint64_t lastConnection_ = 0;
   std::vector<ConnectionPtr> graveyard_;
   std::vector<ConnectionPtr> readable_;
   std::vector<ConnectionPtr> waiting_;  // parsers that stand still for want of room
@@ -279,6 +307,9 @@ class Endpoint {
   std::deque<std::weak_ptr<Connection>> halfOpenOrder_;  // oldest first; some have gone on
   std::int64_t nextTick_ = 0;
   std::int64_t closeDeadline_ = 0;
+  std::uint32_t ownerTurnsSeen_ = 0;
+  std::int64_t ownerChecked_ = 0;  // when it was last looked after
+  int ownerIdle_ = 0;              // looks at it in a row that found nothing done and nothing to do
   std::thread thread_;
 };
 

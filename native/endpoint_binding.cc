@@ -14,6 +14,7 @@
 
 #include "checksum.h"
 #include "endpoint.h"
+#include "owner_poll.h"
 
 namespace lustre {
 namespace {
@@ -93,7 +94,8 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint> {
   ~NativeEndpoint() override = default;
 
  private:
-  static void wakeInJs(napi_env env, napi_value callback, void* context, void* data);
+  static void wakeInJs(napi_env env, napi_value callback, void* self, void* data);
+  void readSockets();
   static void atExit(void* self);
   bool configure(const Napi::Object& options, EndpointConfig& config);
   void stop();
@@ -123,6 +125,8 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint> {
   Scratch* scratch_ = nullptr;
   std::unique_ptr<lnet::Endpoint> endpoint_;
   napi_threadsafe_function wake_ = nullptr;
+  Napi::FunctionReference drain_;
+  std::shared_ptr<OwnerPoll> poll_;
   bool hooked_ = false;
   // By MemoryId: what keeps the JavaScript buffer alive.
   std::vector<Napi::Reference<Napi::ArrayBuffer>> pins_;
@@ -192,9 +196,10 @@ NativeEndpoint::NativeEndpoint(const Napi::CallbackInfo& info) : ObjectWrap(info
     return;
   }
   scratch_ = static_cast<Scratch*>(scratchMemory_->at());
+  drain_ = Napi::Persistent(callback);
   const napi_status made =
       napi_create_threadsafe_function(env, callback, nullptr, Napi::String::New(env, "lustre.wake"), 0, 1,
-                                      nullptr, nullptr, nullptr, wakeInJs, &wake_);
+                                      nullptr, nullptr, this, wakeInJs, &wake_);
   if (made != napi_ok) {
     throwWithCode(env, -ENOMEM, "cannot make the wake function");
     return;
@@ -241,11 +246,24 @@ bool NativeEndpoint::configure(const Napi::Object& options, EndpointConfig& conf
   return true;
 }
 
-void NativeEndpoint::wakeInJs(napi_env env, napi_value callback, void*, void*) {
+void NativeEndpoint::wakeInJs(napi_env env, napi_value callback, void* self, void*) {
   if (env == nullptr || callback == nullptr) return;
   napi_value global;
   napi_get_global(env, &global);
   napi_call_function(env, global, callback, 0, nullptr, nullptr);
+  // The loop is quick: it may as well read for itself.
+  auto* endpoint = static_cast<NativeEndpoint*>(self);
+  if (endpoint->poll_ != nullptr && endpoint->endpoint_->ownerMayRead()) endpoint->poll_->start();
+}
+
+// The event loop says that sockets have something.
+void NativeEndpoint::readSockets() {
+  if (!endpoint_->ownerTurn()) poll_->stop();
+  if (!endpoint_->hasEvents()) return;
+  const Napi::Env env = Env();
+  const Napi::HandleScope scope(env);
+  drain_.MakeCallback(env.Global(), {});
+  if (env.IsExceptionPending()) napi_fatal_exception(env, env.GetAndClearPendingException().Value());
 }
 
 // The environment ends with the endpoint open.
@@ -253,10 +271,12 @@ void NativeEndpoint::atExit(void* self) {
   auto* endpoint = static_cast<NativeEndpoint*>(self);
   endpoint->hooked_ = false;
   endpoint->wake_ = nullptr;  // its own hook frees it
+  if (endpoint->poll_ != nullptr) std::exchange(endpoint->poll_, nullptr)->close();
   endpoint->endpoint_.reset();
 }
 
 void NativeEndpoint::stop() {
+  if (poll_ != nullptr) std::exchange(poll_, nullptr)->close();
   endpoint_.reset();  // joins the thread
   if (hooked_) napi_remove_env_cleanup_hook(Env(), atExit, this);
   hooked_ = false;
@@ -300,6 +320,7 @@ Napi::Value NativeEndpoint::open(const Napi::CallbackInfo& info) {
     throwWithCode(info.Env(), error, text);
     return info.Env().Undefined();
   }
+  poll_ = OwnerPoll::watch(info.Env(), endpoint_->readiness(), [this] { readSockets(); });
   return Napi::Number::New(info.Env(), endpoint_->listenPort());
 }
 

@@ -1,4 +1,4 @@
-// The I/O thread: its loop, reading, time.
+// The I/O thread: its loop, a turn of it, reading, time.
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -17,6 +17,9 @@ namespace lustre::lnet {
 namespace {
 
 constexpr int kTickMs = 1000;
+constexpr int kEventsMax = 64;
+// In the endpoint's epoll instance.
+constexpr std::uint64_t kWakeId = ~std::uint64_t{0};
 constexpr int kKeepaliveAfterMs = 30'000;
 constexpr int kKeepaliveEveryMs = 10'000;
 // What one connection may read before the others have their turn.
@@ -77,12 +80,13 @@ int Endpoint::start(std::string& text) {
   }
   epoll_event event{};
   event.events = EPOLLIN;
-  event.data.ptr = &event_;
+  event.data.u64 = kWakeId;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, event_, &event);
   if (listener_ >= 0) {
-    event.data.ptr = &listener_;
+    event.data.u64 = kListenerId;
     epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_, &event);
   }
+  nextTick_ = now() + kTickMs;
   thread_ = std::thread([this] { run(); });
   return 0;
 }
@@ -114,51 +118,66 @@ void Endpoint::schedule(std::int64_t at) {
 // ---------------------------------------------------------------- loop
 
 void Endpoint::run() {
-  ioThread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   // Signals are the program's business: they go to its own threads.
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
   pthread_setname_np(pthread_self(), "lustre-lnet");
-  std::array<epoll_event, 64> events;
-  nextTick_ = now() + kTickMs;
-  for (;;) {
-    const std::int64_t left = std::max<std::int64_t>(0, nextTick_ - now());
-    const std::int64_t most = wakes_.holding() ? 1 : kTickMs;
-    const int timeout = readable_.empty() ? static_cast<int>(std::min<std::int64_t>(left, most)) : 0;
+  std::array<epoll_event, kEventsMax> events;
+  int timeout = kTickMs;
+  for (bool going = true; going;) {
+    const bool aside = ownerReads_.load(std::memory_order_acquire);
+    int count = 0;
     counters_.systemCalls.fetch_add(1, std::memory_order_relaxed);
-    const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout);
-    for (int i = 0; i < n; ++i) {
-      if (events[i].data.ptr == &event_) {
-        std::uint64_t count;
-        // In this order: whoever finds the flag still set relies on the look at the requests that comes
-        // below.
-        [[maybe_unused]] const ssize_t got = ::read(event_, &count, sizeof count);
-        threadWoken_.exchange(false, std::memory_order_acq_rel);
-      } else if (events[i].data.ptr == &listener_) {
-        acceptConnections();
-      } else {
-        const auto found = connections_.find(static_cast<Connection*>(events[i].data.ptr));
-        if (found == connections_.end()) continue;
-        const ConnectionPtr c = found->second;
-        handle(c, events[i].events);
-      }
+    if (aside) {
+      standAside(timeout);
+    } else {
+      count = epoll_wait(epoll_, events.data(), kEventsMax, timeout);
     }
-    for (const ConnectionPtr& c : std::exchange(readable_, {})) {
-      c->readable = false;
-      read(c);
-    }
-    takeRequests();
-    flushAllWanted();
-    resumeWaiting();
-    flushAllWanted();
+    const Lock lock(turnMutex_);
+    if (aside) lookAfterOwner();
+    turn(events.data(), count);
     if (now() >= nextTick_) tick();
     maybeWake();
     graveyard_.clear();
-    if (closeStep()) break;
+    going = !closeStep();
+    const std::int64_t left = std::max<std::int64_t>(0, nextTick_ - now());
+    const std::int64_t most = wakes_.holding() ? 1 : kTickMs;
+    timeout = readable_.empty() ? static_cast<int>(std::min<std::int64_t>(left, most)) : 0;
   }
-  ioThread_.store(std::thread::id(), std::memory_order_relaxed);
   maybeWake();  // Closed is urgent
+}
+
+// What one thread at a time does: `turnMutex_` is held.
+void Endpoint::turn(const epoll_event* events, int count) {
+  turnThread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  for (int i = 0; i < count; ++i) {
+    const std::uint64_t id = events[i].data.u64;
+    if (id == kWakeId) {
+      takeWake();
+    } else if (id == kListenerId) {
+      acceptConnections();
+    } else if (const auto found = connections_.find(id); found != connections_.end()) {
+      const ConnectionPtr c = found->second;
+      handle(c, events[i].events);
+    }
+  }
+  for (const ConnectionPtr& c : std::exchange(readable_, {})) {
+    c->readable = false;
+    read(c);
+  }
+  takeRequests();
+  flushAllWanted();
+  resumeWaiting();
+  flushAllWanted();
+  turnThread_.store(std::thread::id(), std::memory_order_relaxed);
+}
+
+// In this order: whoever finds the flag still set relies on the look at the requests that follows.
+void Endpoint::takeWake() {
+  std::uint64_t count;
+  [[maybe_unused]] const ssize_t got = ::read(event_, &count, sizeof count);
+  threadWoken_.exchange(false, std::memory_order_acq_rel);
 }
 
 void Endpoint::takeRequests() {
@@ -182,10 +201,11 @@ void Endpoint::flushAllWanted() {
 }
 
 void Endpoint::watch(const ConnectionPtr& c) {
-  connections_.emplace(c.get(), c);
+  c->id = ++lastConnection_;
+  connections_.emplace(c->id, c);
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  event.data.ptr = c.get();
+  event.data.u64 = c->id;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, c->fd, &event);
 }
 
@@ -268,6 +288,11 @@ void Endpoint::receive(const ConnectionPtr& c) {
       waiting_.push_back(c);
       return;
     }
+    if (c->parser.midBulk() && ownersTurn_) {
+      // The rest is for the I/O thread.
+      if (!std::exchange(c->readable, true)) readable_.push_back(c);
+      return;
+    }
     if (static_cast<std::size_t>(got) < wanted && !c->hangup) return;
     turn += static_cast<std::size_t>(got);
     if (turn >= kReadTurn) {
@@ -334,7 +359,7 @@ void Endpoint::tick() {
     listenerPaused_ = false;
     epoll_event event{};
     event.events = EPOLLIN;
-    event.data.ptr = &listener_;
+    event.data.u64 = kListenerId;
     epoll_ctl(epoll_, EPOLL_CTL_MOD, listener_, &event);
   }
   while (!halfOpenOrder_.empty() && !isHalfOpen(halfOpenOrder_.front().lock())) halfOpenOrder_.pop_front();

@@ -39,7 +39,7 @@ void Endpoint::acceptConnections() {
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         // Level-triggered, it would spin; the next tick listens again.
         epoll_event event{};
-        event.data.ptr = &listener_;
+        event.data.u64 = kListenerId;
         epoll_ctl(epoll_, EPOLL_CTL_MOD, listener_, &event);
         listenerPaused_ = true;
         const Lock lock(mutex_);

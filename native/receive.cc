@@ -122,7 +122,7 @@ void Endpoint::acknowledgement(const MessageHeader& ack, Nid from) {
   deliver(md, event);
 }
 
-// ---------------------------------------------------------------- receiving (the I/O thread; guide 01 §4)
+// ---------------------------------------------------------------- receiving (in a turn; guide 01 §4)
 
 int Connection::onMessage(const MessageHeader& header, ScatterCursor& target, Decision& decision) {
   return endpoint_.onMessage(*this, header, target, decision);
@@ -156,6 +156,7 @@ int Endpoint::onMessage(Connection& c, const MessageHeader& h, ScatterCursor& ta
   }
   counters_.receiveMessages.fetch_add(1, std::memory_order_relaxed);
   counters_.receiveBytes.fetch_add(h.payloadLength, std::memory_order_relaxed);
+  if (h.payloadLength >= FrameParser::kBulkPayload) bulkMoves();
   switch (h.type) {
     case MessageType::Put:
       onPut(c, h, target);

@@ -129,11 +129,12 @@ void Endpoint::wantFlush(const ConnectionPtr& c) {
   if (c->flushWanted) return;
   c->flushWanted = true;
   flushWanted_.push_back(c);
-  if (std::this_thread::get_id() != ioThread_.load(std::memory_order_relaxed)) wakeThread();
+  if (std::this_thread::get_id() != turnThread_.load(std::memory_order_relaxed)) wakeThread();
 }
 
 void Endpoint::enqueue(const ConnectionPtr& c, TxMessage* message) {
   const std::lock_guard lock(c->txMutex);
+  if (message->size >= FrameParser::kBulkPayload) bulkMoves();
   if (c->txQueue.empty()) c->txProgress = now();
   c->txQueue.push(message);
   c->txBytes.fetch_add(message->size, std::memory_order_relaxed);

@@ -1,8 +1,8 @@
 // When the consumer of the event ring is woken. A wake costs more than the event (tens of microseconds of
 // both threads under a hypervisor), so events that nobody waits for by themselves are gathered for a moment.
 //
-// `urgent` is called by whoever pushes an event, the rest by the I/O thread alone. The owner's thread needs
-// no wake for what it pushed itself: it looks at the ring after each of its calls.
+// `urgent` is called by whoever pushes an event, the rest in a turn of the I/O thread. The owner's thread
+// needs no wake for what it pushed itself: it looks at the ring after each of its calls.
 #pragma once
 
 #include <atomic>
