@@ -14,6 +14,7 @@ const PING_SINK_LENGTH = 272;
 const PING_MAGIC = 0x70696e67;
 const FEATURE_NI_STATUS = 0x02;
 const FEATURE_ROUTING_DISABLED = 0x04;
+const FEATURE_MULTI_RAIL = 0x08;
 const STATUS_UP = 0x15aac0de;
 const LOOPBACK: Nid = '0@lo';
 const INTERFACES_MAX = 200;
@@ -27,7 +28,7 @@ export function pingInfo(nid: Nid): Uint8Array {
   const out = new Uint8Array(LnetPingInfo.size + nids.length * LnetNiStatus.size);
   LnetPingInfo.encodeInto(out, 0, {
     pi_magic: PING_MAGIC,
-    pi_features: FEATURE_NI_STATUS | FEATURE_ROUTING_DISABLED,
+    pi_features: FEATURE_NI_STATUS | FEATURE_ROUTING_DISABLED | FEATURE_MULTI_RAIL,
     pi_pid: 12345,
     pi_nnis: nids.length,
   });

@@ -313,10 +313,10 @@ describe.skipIf(!existsSync(capture))(
       socket.write(ping!);
       const pong = await reader.read(96 + 48);
       expect(pong.subarray(0, 96).toString('hex')).toBe(pingAnswer!.subarray(0, 96).toString('hex'));
-      // The same block but for the features (0x06 for the kernel's 0x1e) and its second interface's fields.
+      // The same block but for the features (0x0e, no discovery, for the kernel's 0x1e) and its second interface's fields.
       const block = pong.subarray(96);
       expect(block.readUInt32LE(0)).toBe(0x70696e67);
-      expect(block.readUInt32LE(4)).toBe(0x06);
+      expect(block.readUInt32LE(4)).toBe(0x0e);
       expect(block.subarray(8).toString('hex')).toBe(pingAnswer!.subarray(96 + 8, 96 + 48).toString('hex'));
       socket.write(push!);
       const ack = await reader.read(96);

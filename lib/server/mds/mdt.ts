@@ -31,6 +31,7 @@ import { getInfo, setInfo } from './operations/get-info.ts';
 import { getRoot } from './operations/get-root.ts';
 import { getattr, getattrName } from './operations/getattr.ts';
 import { getxattr } from './operations/getxattr.ts';
+import { hsmStateGet, hsmStateSet } from './operations/hsm-state.ts';
 import { intentGetattr } from './operations/intent-getattr.ts';
 import { intentGetxattr } from './operations/intent-getxattr.ts';
 import { intentLayout } from './operations/intent-layout.ts';
@@ -215,6 +216,8 @@ function operationsOf(core: MetadataTarget): Map<number, Operation> {
     [Opcode.MDS_READPAGE, readpage(core)],
     [Opcode.MDS_CLOSE, close(core)],
     [Opcode.MDS_SYNC, sync(core)],
+    [Opcode.MDS_HSM_STATE_GET, hsmStateGet(core)],
+    [Opcode.MDS_HSM_STATE_SET, hsmStateSet(core)],
     [Opcode.MDS_REINT, reint(core)],
     [Opcode.MDS_GET_INFO, getInfo(core)],
     [Opcode.MDS_SET_INFO, setInfo(core)],
