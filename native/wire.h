@@ -114,9 +114,10 @@ int parseMessageHeader(const std::uint8_t* in, MessageHeader& header);
 inline constexpr std::uint32_t kPingPortal = 0;
 inline constexpr std::uint64_t kPingMatchBits = std::uint64_t{1} << 63;
 inline constexpr std::size_t kPingInfoSize = 48;
-// NI_STATUS | RTE_DISABLED | MULTI_RAIL without DISCOVERY, as a kernel node whose discovery is switched off: the "simple"
-// profile of guide 01 §9.3. Without MULTI_RAIL a kernel client, which takes new servers for multi-rail ones until they
-// answer, complains of each on its console ("Multi-Rail state vanished"); without DISCOVERY it is no multi-rail peer to it.
+// NI_STATUS | RTE_DISABLED | MULTI_RAIL without DISCOVERY, as a kernel node whose discovery is switched off:
+// the "simple" profile of guide 01 §9.3. Without MULTI_RAIL a kernel client, which takes new servers for
+// multi-rail ones until they answer, complains of each on its console ("Multi-Rail state vanished"); without
+// DISCOVERY it is no multi-rail peer to it.
 inline constexpr std::uint32_t kPingFeatures = 0x0e;
 
 void encodePingInfo(std::uint8_t* out, Nid nid);

@@ -20,7 +20,10 @@ it('keeps archive states that make sense, and refuses the rest', async () => {
       const fid = made.body.mbo_fid1;
       const state = async () =>
         (await client.imp.call(RQF_MDS_HSM_STATE_GET, { mdt_body: { mbo_fid1: fid } })).values.hsm_user_state;
-      const change = (hsm_state_set: object, who: { uid: number; cap: number } = { uid: 0, cap: 0xffffffff }) =>
+      const change = (
+        hsm_state_set: object,
+        who: { uid: number; cap: number } = { uid: 0, cap: 0xffffffff },
+      ) =>
         client.imp.call(
           RQF_MDS_HSM_STATE_SET,
           { mdt_body: { mbo_fid1: fid, mbo_fsuid: who.uid, mbo_capability: who.cap }, hsm_state_set },
@@ -35,13 +38,22 @@ it('keeps archive states that make sense, and refuses the rest', async () => {
       await expect(change(first, { uid: 500, cap: 0 })).rejects.toMatchObject({ code: 'EPERM' });
       await change(first);
       await change(dirty, { uid: 500, cap: 0 });
-      expect(await state()).toMatchObject({ hus_states: HS_EXISTS | HS_ARCHIVED | HS_DIRTY, hus_archive_id: 3 });
+      expect(await state()).toMatchObject({
+        hus_states: HS_EXISTS | HS_ARCHIVED | HS_DIRTY,
+        hus_archive_id: 3,
+      });
       const released = { hss_valid: HSS_SETMASK, hss_setmask: BigInt(HS_RELEASED) };
       await expect(change(released)).rejects.toMatchObject({ code: 'EINVAL' });
-      await expect(change({ hss_valid: HSS_SETMASK, hss_setmask: 1n << 40n })).rejects.toMatchObject({ code: 'EINVAL' });
+      await expect(change({ hss_valid: HSS_SETMASK, hss_setmask: 1n << 40n })).rejects.toMatchObject({
+        code: 'EINVAL',
+      });
       await expect(change({ ...first, hss_archive_id: 33 })).rejects.toMatchObject({ code: 'EINVAL' });
       const both = BigInt(HS_NORELEASE);
-      await change({ hss_valid: HSS_SETMASK | HSS_CLEARMASK, hss_setmask: both, hss_clearmask: BigInt(HS_DIRTY) });
+      await change({
+        hss_valid: HSS_SETMASK | HSS_CLEARMASK,
+        hss_setmask: both,
+        hss_clearmask: BigInt(HS_DIRTY),
+      });
       expect(await state()).toMatchObject({ hus_states: HS_EXISTS | HS_ARCHIVED | HS_NORELEASE });
     })(),
   );

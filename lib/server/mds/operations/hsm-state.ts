@@ -48,7 +48,8 @@ export function hsmStateSet(mdt: MetadataTarget): Operation<typeof RQF_MDS_HSM_S
       const fid = body.mbo_fid1;
       const who = credentialOf(body.mbo_fsuid, body.mbo_fsgid, body.mbo_capability, body.mbo_suppgid);
       const named = hss_setmask | hss_clearmask;
-      if ((named & ~BigInt(HSM_FLAGS_MASK)) !== 0n) throw errnoError(Errno.EINVAL, { syscall: 'hsm_state_set' });
+      if ((named & ~BigInt(HSM_FLAGS_MASK)) !== 0n)
+        throw errnoError(Errno.EINVAL, { syscall: 'hsm_state_set' });
       if ((named & ~BigInt(HSM_USER_MASK)) !== 0n && !capable(who, Capability.SYS_ADMIN))
         throw errnoError(Errno.EPERM, { syscall: 'hsm_state_set' });
       const after = (ns: NamespaceView): HsmAttrs => {
