@@ -12,9 +12,11 @@ export type { CopyOptions } from './client/copy.ts';
 export { Dir } from './client/dir.ts';
 export type { Finding } from './client/doctor.ts';
 export type {
+  Advice,
   Counters,
   DirectoryPlace,
   DirectoryStriping,
+  Extent,
   FileLockHolder,
   Layout,
   LockEntry,
@@ -24,12 +26,14 @@ export type {
   SpaceUsage,
   StripingOptions,
   TargetSpace,
+  VersionFlush,
 } from './client/engine.ts';
 export {
   type Data,
   FileHandle,
   type FlockOptions,
   type LockRangeOptions,
+  type RangeOptions,
   type ReadOptions,
   type StreamOptions,
 } from './client/file-handle.ts';

@@ -3,15 +3,19 @@
 import { Command, CommanderError } from 'commander';
 import { catCommand } from './cat.ts';
 import { cpCommand } from './cp.ts';
+import { dataVersionCommand } from './data-version.ts';
 import { decodeCommand } from './decode.ts';
 import { demoCommand } from './demo.ts';
 import { dfCommand } from './df.ts';
 import { getdirstripeCommand, setdirstripeCommand } from './dirstripe.ts';
 import { doctorCommand } from './doctor.ts';
 import { duCommand } from './du.ts';
+import { fallocateCommand } from './fallocate.ts';
 import { fid2pathCommand, path2fidCommand } from './fids.ts';
+import { filefragCommand } from './filefrag.ts';
 import { findCommand, longFindOptions } from './find.ts';
 import { getstripeCommand } from './getstripe.ts';
+import { ladviseCommand } from './ladvise.ts';
 import { lnCommand } from './ln.ts';
 import { locksCommand } from './locks.ts';
 import { lsCommand } from './ls.ts';
@@ -61,6 +65,10 @@ for (const command of [
   setdirstripeCommand,
   path2fidCommand,
   fid2pathCommand,
+  ladviseCommand,
+  dataVersionCommand,
+  fallocateCommand,
+  filefragCommand,
   pingCommand,
   doctorCommand,
   locksCommand,

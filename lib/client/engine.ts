@@ -10,15 +10,23 @@ import type { Layout } from '../layout/description.ts';
 import type { DirectoryStriping } from '../layout/directory-layout.ts';
 import type { StripingOptions } from '../layout/striping.ts';
 import type { LockEntry, LockReport, ReportOptions, ResourceReport } from '../ldlm/lock-report.ts';
+import type { VersionFlush } from './osc/data-version.ts';
+import type { FallocateMode } from './osc/fallocate.ts';
+import type { Advice } from './osc/ladvise.ts';
+import type { SeekWhat } from './osc/seek.ts';
 
 export type {
+  Advice,
   DirectoryStriping,
+  FallocateMode,
   Layout,
   LockEntry,
   LockReport,
   ReportOptions,
   ResourceReport,
+  SeekWhat,
   StripingOptions,
+  VersionFlush,
 };
 
 /** Attributes of an object. Times are in milliseconds since the epoch. */
@@ -105,6 +113,25 @@ export interface FileLockHolder {
   readonly end: number | undefined;
   /** Of a process on the holder's machine. */
   readonly pid: number;
+}
+
+/** Bytes of a file that lie in one piece in one object, as its server has them on disk. */
+export interface Extent {
+  /** In the file, of the first byte. What follows is in one piece in the object, and in the file where one stripe goes on. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
+  /** `demo-OST0001`. */
+  readonly target: string;
+  /** Undefined for data on an MDT. */
+  readonly ostIndex?: number;
+  /** FID of the object. */
+  readonly object: string;
+  readonly objectOffset: number;
+  /** Byte on the server's disk; 0 with the flag `unknown`. */
+  readonly physical: number;
+  /** Linux' names: `last`, `unknown`, `unwritten`, `delalloc` ... */
+  readonly flags: readonly string[];
 }
 
 /** Where a directory is. */
@@ -199,6 +226,28 @@ export interface Engine {
   handleLock(handle: number, request: FileLockRequest, operation?: number): Promise<void>;
   /** Who is in the way of such a lock; undefined when nobody is. */
   handleTestLock(handle: number, lock: FileLock, operation?: number): Promise<FileLockHolder | undefined>;
+
+  /** The first data or hole at or after `offset`; the end of the file is a hole. Undefined where there is none. */
+  handleSeek(handle: number, offset: number, what: SeekWhat, operation?: number): Promise<number | undefined>;
+  /** Bytes `[start, end)`. Rejects with EOPNOTSUPP where a server's disk cannot. */
+  handleFallocate(
+    handle: number,
+    mode: FallocateMode,
+    start: number,
+    end: number,
+    operation?: number,
+  ): Promise<void>;
+  /** Of bytes `[start, end)`, the end perhaps Infinity: object after object. */
+  handleExtents(handle: number, start: number, end: number, operation?: number): Promise<Extent[]>;
+  handleAdvise(
+    handle: number,
+    advice: Advice,
+    start: number,
+    end: number,
+    background: boolean,
+    operation?: number,
+  ): Promise<void>;
+  handleDataVersion(handle: number, flush: VersionFlush, operation?: number): Promise<bigint>;
 
   opendir(path: string, operation?: number): Promise<number>;
   /** The next entries without `.` and `..`; an empty list at the end. */

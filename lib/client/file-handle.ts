@@ -1,7 +1,7 @@
 /** `FileHandle` in the shape of node:fs/promises. */
 import { ReadableStream } from 'node:stream/web';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
-import type { Engine, FileLock, FileLockHolder } from './engine.ts';
+import type { Advice, Engine, Extent, FileLock, FileLockHolder, VersionFlush } from './engine.ts';
 import { appends, canWrite } from './flags.ts';
 import type { Operations, SignalOption } from './operations.ts';
 import { BigIntStats, Stats } from './stats.ts';
@@ -48,6 +48,14 @@ export interface LockRangeOptions extends FlockOptions {
    * other out, and closing any handle of the file unlocks all. `handle`: as fcntl(F_OFD_SETLK), each open file for itself.
    */
   readonly owner?: 'mount' | 'handle';
+}
+
+/** A range of a file. */
+export interface RangeOptions extends SignalOption {
+  /** First byte; default 0. */
+  readonly start?: number;
+  /** Bytes; default: all from `start` on. */
+  readonly length?: number;
 }
 
 /** Bytes of one call of the engine: what fills the RPCs that may be in flight. */
@@ -295,6 +303,70 @@ export class FileHandle {
   ): Promise<FileLockHolder | undefined> {
     const lock = rangeOf(mode, options);
     return this.#operations.run(options, (op) => this.#engine.handleTestLock(this.fd, lock, op));
+  }
+
+  /** The first byte at or after `offset` that may be other than zero, lseek(2) SEEK_DATA; undefined where none follows. */
+  seekData(offset: number, options: SignalOption = {}): Promise<number | undefined> {
+    return this.#operations.run(options, (op) => this.#engine.handleSeek(this.fd, offset, 'data', op));
+  }
+
+  /** The first byte at or after `offset` that lies in a hole, SEEK_HOLE: the end of the file at last. Undefined for an
+   * offset that is not in the file. */
+  seekHole(offset: number, options: SignalOption = {}): Promise<number | undefined> {
+    return this.#operations.run(options, (op) => this.#engine.handleSeek(this.fd, offset, 'hole', op));
+  }
+
+  /**
+   * Reserves space for `length` bytes from `offset` on, so that writing them cannot fail with ENOSPC; the file grows
+   * unless `keepSize`. Rejects with EOPNOTSUPP where a server's disk cannot (ZFS), EINVAL for a range that is none, EBADF on
+   * a handle that is not open for writing.
+   */
+  fallocate(
+    offset: number,
+    length: number,
+    options: SignalOption & { readonly keepSize?: boolean } = {},
+  ): Promise<void> {
+    const mode = options.keepSize === true ? 'reserve-keep-size' : 'reserve';
+    return this.#operations.run(options, (op) =>
+      this.#engine.handleFallocate(this.fd, mode, offset, offset + length, op),
+    );
+  }
+
+  /** Frees the space of `length` bytes from `offset` on, which read as zeroes from then on; the size stays. Rejects as
+   * `fallocate` does. */
+  punchHole(offset: number, length: number, options: SignalOption = {}): Promise<void> {
+    return this.#operations.run(options, (op) =>
+      this.#engine.handleFallocate(this.fd, 'hole', offset, offset + length, op),
+    );
+  }
+
+  /** Where the servers have the file on their disks (FIEMAP), object after object. Rejects with EOPNOTSUPP where a server
+   * does not say. */
+  extents(options: RangeOptions = {}): Promise<Extent[]> {
+    const { start = 0, length = Number.POSITIVE_INFINITY } = options;
+    return this.#operations.run(options, (op) =>
+      this.#engine.handleExtents(this.fd, start, start + length, op),
+    );
+  }
+
+  /** Tells the servers what will become of a range: `willread`, read it ahead; `dontneed`, forget it. With `background`
+   * they answer before that is done. */
+  advise(advice: Advice, options: RangeOptions & { readonly background?: boolean } = {}): Promise<void> {
+    const { start = 0, length = Number.POSITIVE_INFINITY, background = false } = options;
+    return this.#operations.run(options, (op) =>
+      this.#engine.handleAdvise(this.fd, advice, start, start + length, background, op),
+    );
+  }
+
+  /**
+   * A number that changes with every change of the file's data: the same before and after a copy, nobody wrote meanwhile.
+   * `flush`: clients that have unwritten bytes write them first (`read`, the default), all clients give up what they cache
+   * (`write`), or neither (`none`). Rejects with EOPNOTSUPP where a server keeps no versions.
+   */
+  dataVersion(options: SignalOption & { readonly flush?: VersionFlush } = {}): Promise<bigint> {
+    return this.#operations.run(options, (op) =>
+      this.#engine.handleDataVersion(this.fd, options.flush ?? 'read', op),
+    );
   }
 
   createReadStream(options: StreamOptions = {}): LustreReadStream {

@@ -42,7 +42,7 @@ export class Files {
   readonly dirty: DirtyObjects;
   readonly #handles: OpenHandles;
   readonly layouts: FileLayouts;
-  readonly #cache: DataCache;
+  readonly cache: DataCache;
   readonly #io: FileIo;
   /** Turns of appends, by file, while it is open. */
   readonly #appending = new Map<string, { turns: Turns; users: number }>();
@@ -55,19 +55,19 @@ export class Files {
     session.lockHooks.mdt = this.#handles;
     this.layouts = new FileLayouts(session);
     const onWritten = (stripe: Stripe, transno: bigint): void => this.dirty.add(stripe, transno);
-    this.#cache = new DataCache(session, onWritten);
-    this.#io = new FileIo(session, this.#cache, onWritten);
-    session.lockHooks.ost = this.#cache;
+    this.cache = new DataCache(session, onWritten);
+    this.#io = new FileIo(session, this.cache, onWritten);
+    session.lockHooks.ost = this.cache;
   }
 
   /** Bytes of memory that cached file data take. */
   get cachedBytes(): number {
-    return this.#cache.memory.used;
+    return this.cache.memory.used;
   }
 
   /** Ends the timers, when the locks are gone and with them all that was cached. */
   stop(): void {
-    this.#cache.close();
+    this.cache.close();
   }
 
   /** Opens, and makes what is missing when the flags say so. Follows symlinks. */
@@ -248,7 +248,7 @@ export class Files {
     this.#walker.cache.pin(inode);
     if (readsOnly(flags)) inode.readOpens++;
     const file = new OpenFile(inode, flags, handle, context.path, appending.turns);
-    file.failuresSeen = this.#cache.failures(inode.key);
+    file.failuresSeen = this.cache.failures(inode.key);
     file.created = created;
     return file;
   }
@@ -273,7 +273,7 @@ export class Files {
     const appending = this.#appending.get(inode.key);
     if (appending !== undefined && --appending.users === 0) this.#appending.delete(inode.key);
     // Unlike a kernel's, this cache ends with its process: what was written is at the servers when close resolves.
-    if (file.modified) await this.#cache.flushFile(inode.key);
+    if (file.modified) await this.cache.flushFile(inode.key);
     const last = this.#handles.release(handle);
     handle.readAt = Math.max(handle.readAt, file.readAt);
     try {
@@ -285,7 +285,7 @@ export class Files {
     } finally {
       this.#walker.cache.unpin(inode);
     }
-    if (file.modified) this.#cache.check(file, { syscall: 'close', path: file.path });
+    if (file.modified) this.cache.check(file, { syscall: 'close', path: file.path });
   }
 
   /** Without `sizes` the data objects are not asked. */
@@ -311,7 +311,7 @@ export class Files {
     context: WalkContext,
   ): Promise<number> {
     if (!file.readable) throw errnoError(Errno.EBADF, options(context).context);
-    this.#checkData(file, context);
+    this.checkData(file, context);
     file.readAt = Math.floor(this.#session.runtime.wallTime() / 1000);
     const { inode } = file;
     // The MDT is told at close, and tells nobody: meanwhile the time of access is what we say.
@@ -331,9 +331,9 @@ export class Files {
     context: WalkContext,
   ): Promise<number> {
     if (!file.writable) throw errnoError(Errno.EBADF, options(context).context);
-    this.#checkData(file, context);
-    this.#cache.check(file, options(context).context);
-    await this.#dropSetIds(file.inode, context);
+    this.checkData(file, context);
+    this.cache.check(file, options(context).context);
+    await this.dropSetIds(file.inode, context);
     file.modified = true;
     const length = buffers.reduce((sum, bytes) => sum + bytes.length, 0);
     await (file.append
@@ -343,7 +343,7 @@ export class Files {
     return length;
   }
 
-  #checkData(file: OpenFile, context: WalkContext): void {
+  checkData(file: OpenFile, context: WalkContext): void {
     const mode = file.inode.body.mbo_mode;
     if (isDirectory(mode)) throw errnoError(Errno.EISDIR, options(context).context);
     if (!isRegular(mode)) {
@@ -406,7 +406,7 @@ export class Files {
   }
 
   /** A write by somebody who is not root takes set-user-id and set-group-id bits away. */
-  async #dropSetIds(inode: Inode, context: WalkContext): Promise<void> {
+  async dropSetIds(inode: Inode, context: WalkContext): Promise<void> {
     if ((inode.body.mbo_mode & MODE_SET_IDS) === 0 || this.#session.who.uid === 0) return;
     const what = { fid: inode.fid, killIdBits: true };
     inode.body = await setattr(inode.mdt, what, this.#session.who, options(context));
@@ -481,12 +481,12 @@ export class Files {
       if (objects !== undefined) work.push(this.#io.sync(inode.key, objects, options(context)));
       await Promise.all(work);
     });
-    this.#cache.check(file, options(context).context);
+    this.cache.check(file, options(context).context);
   }
 
   /** All that this client has written, and all metadata. */
   async syncAll(context: WalkContext): Promise<void> {
-    await this.#cache.flushAll();
+    await this.cache.flushAll();
     await Promise.all([
       this.dirty.sync(options(context)),
       ...[...this.#session.mdts.values()].map((mdt) =>

@@ -6,18 +6,15 @@ import { describeDefault, describeLayout } from '../layout/description.ts';
 import { type DirectoryStriping, encodeDirectoryStriping } from '../layout/directory-layout.ts';
 import { decodeLayout } from '../layout/layout-ea.ts';
 import { encodeStriping } from '../layout/striping.ts';
-import { reportClientLocks } from '../ldlm/client-report.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
 import { isDirectory, isRegular } from './attributes.ts';
-import { type DirectoryReader, type OpenDirectory, openDirectory } from './directories.ts';
-import { DirectoryPageCache } from './directory-pages.ts';
+import { openDirectory } from './directories.ts';
 import { placeOfDirectory } from './directory-place.ts';
 import { earlyCancels } from './early-cancels.ts';
 import type {
   AttributeChanges,
   Attributes,
-  Counters,
   DirectoryPlace,
   Engine,
   EntryAttributes,
@@ -26,232 +23,114 @@ import type {
   FileLockHolder,
   FileLockRequest,
   Layout,
-  LockReport,
-  ReportOptions,
   SpaceUsage,
   StripingOptions,
   TargetSpace,
 } from './engine.ts';
-import { FileLocks } from './file-locks.ts';
-import { Files } from './files.ts';
 import { fid2path } from './mdc/fid2path.ts';
 import { getLayoutEa } from './mdc/getattr.ts';
 import { setattr } from './mdc/reint-setattr.ts';
 import { setxattr } from './mdc/xattr.ts';
-import { NamespaceOperations } from './namespace-operations.ts';
-import type { OpenFile } from './open-file.ts';
-import { Slots } from './osc/slots.ts';
-import { options, PathWalker, type WalkContext } from './path-walk.ts';
+import { options } from './path-walk.ts';
 import { permits } from './permission.ts';
-import { mdtOf, type Session } from './session.ts';
+import { RangeCalls } from './range-calls.ts';
+import { mdtOf } from './session.ts';
 import { targetSpaces, totalSpace } from './space.ts';
-import { StatAhead } from './stat-ahead.ts';
-import { XattrCache } from './xattrs.ts';
 
 const S_IFDIR = 0o040000;
-/** Entries of directories whose attributes are got at the same time. */
-const STATS_AHEAD = 32;
 /** What a server takes back of everybody when an extended attribute changes (guide 11 §9). */
 const XATTR_CHANGES = InodeBit.MDS_INODELOCK_UPDATE | InodeBit.MDS_INODELOCK_XATTR;
-/** How long servers may take at unmount to take open files back, milliseconds. */
-const CLOSE_MS = 10_000;
 
-export class InlineEngine implements Engine {
-  readonly #session: Session;
-  readonly #walker: PathWalker;
-  readonly #files: Files;
-  readonly #fileLocks: FileLocks;
-  readonly #reader: DirectoryReader;
-  readonly #statAhead: StatAhead;
-  readonly #xattrs: XattrCache;
-  readonly #namespace: NamespaceOperations;
-  readonly #open = new Map<number, OpenFile>();
-  readonly #directories = new Map<number, OpenDirectory>();
-  readonly #operations = new Map<number, AbortController>();
-  #nextHandle = 3;
-  #unmounting: Promise<void> | undefined;
-
-  readonly #onActivity: (busy: boolean) => void;
-  #calls = 0;
-
-  /** `onActivity` is told when the first of several calls begins and when the last has ended. */
-  constructor(session: Session, onActivity: (busy: boolean) => void = () => undefined) {
-    this.#session = session;
-    this.#onActivity = onActivity;
-    this.#walker = new PathWalker(session);
-    this.#files = new Files(session, this.#walker);
-    this.#fileLocks = new FileLocks(session);
-    const pages = new DirectoryPageCache();
-    this.#reader = { session, walker: this.#walker, pages, slots: new Slots(STATS_AHEAD) };
-    this.#statAhead = new StatAhead(pages, this.#walker, this.#files);
-    this.#xattrs = new XattrCache(session, this.#walker);
-    this.#namespace = new NamespaceOperations(session, this.#walker);
-  }
-
-  /** Closes what is open, then the session. */
-  unmount(): Promise<void> {
-    this.#unmounting ??= this.#active(() => this.#unmount());
-    return this.#unmounting;
-  }
-
-  async #unmount(): Promise<void> {
-    const { runtime } = this.#session;
-    const files = [...this.#open.keys(), ...this.#directories.keys()];
-    const closed = Promise.allSettled(files.map((handle) => this.#close(handle))).then((results) => {
-      for (const result of results) {
-        if (result.status === 'rejected')
-          runtime.log.warn({ err: result.reason }, 'closing a file at unmount failed');
-      }
-    });
-    let stop: () => void = () => undefined;
-    const enough = new Promise<void>((resolve) => {
-      const timer = runtime.after(CLOSE_MS, resolve);
-      stop = () => timer.cancel();
-    });
-    if (files.length > 0) await Promise.race([closed, enough]);
-    stop();
-    await this.#session.close();
-    this.#files.stop();
-  }
-
-  async #active<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#calls++ === 0) this.#onActivity(true);
-    try {
-      return await work();
-    } finally {
-      if (--this.#calls === 0) this.#onActivity(false);
-    }
-  }
-
-  async counters(): Promise<Counters> {
-    return { ...this.#session.counters(), cachedBytes: this.#files.cachedBytes };
-  }
-
-  locks(options: ReportOptions): Promise<LockReport[]> {
-    const targets = [...this.#session.mdts.values(), ...this.#session.osts.values()];
-    return Promise.resolve(targets.map(({ locks }) => reportClientLocks(locks, options)));
-  }
-
-  abort(operation: number): void {
-    this.#operations.get(operation)?.abort(new LustreError('ABORT_ERR', 'The operation was aborted'));
-  }
-
-  /** Runs one call: refuses after unmount, and lets `abort` reach it. */
-  async #run<T>(
-    syscall: string,
-    path: string,
-    operation: number | undefined,
-    work: (context: WalkContext) => Promise<T>,
-  ): Promise<T> {
-    if (this.#unmounting !== undefined) {
-      throw new LustreError('ESHUTDOWN', 'the file system is unmounted', { syscall, path }, -Errno.ESHUTDOWN);
-    }
-    if (path.includes('\0')) throw new LustreError('ERR_INVALID_ARG_VALUE', 'a path has a NUL', { syscall });
-    if (operation === undefined) return this.#active(() => work({ syscall, path }));
-    const controller = new AbortController();
-    this.#operations.set(operation, controller);
-    try {
-      return await this.#active(() => work({ syscall, path, signal: controller.signal }));
-    } finally {
-      this.#operations.delete(operation);
-    }
-  }
-
-  #file(handle: number, syscall: string): OpenFile {
-    const file = this.#open.get(handle);
-    if (file === undefined) throw errnoError(Errno.EBADF, { syscall });
-    return file;
-  }
-
+export class InlineEngine extends RangeCalls implements Engine {
   // Attributes and paths.
 
   stat(path: string, follow: boolean, operation?: number): Promise<Attributes> {
-    return this.#run(follow ? 'stat' : 'lstat', path, operation, async (context) => {
-      await this.#statAhead.before(path, context);
-      const inode = await this.#walker.resolve(path, follow, 'getattr', context);
-      return this.#files.attributes(inode, context);
+    return this.run(follow ? 'stat' : 'lstat', path, operation, async (context) => {
+      await this.statAhead.before(path, context);
+      const inode = await this.walker.resolve(path, follow, 'getattr', context);
+      return this.files.attributes(inode, context);
     });
   }
 
   access(path: string, mode: number, operation?: number): Promise<void> {
-    return this.#run('access', path, operation, async (context) => {
-      const inode = await this.#walker.resolve(path, true, mode === 0 ? 'lookup' : 'getattr', context);
-      if (mode !== 0 && !permits(inode, this.#session.who, mode))
+    return this.run('access', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, true, mode === 0 ? 'lookup' : 'getattr', context);
+      if (mode !== 0 && !permits(inode, this.session.who, mode))
         throw errnoError(Errno.EACCES, options(context).context);
     });
   }
 
   setattr(path: string, follow: boolean, changes: AttributeChanges, operation?: number): Promise<void> {
-    return this.#run(syscallOf(changes, follow), path, operation, async (context) => {
-      const inode = await this.#walker.resolve(path, follow, 'lookup', context);
-      await this.#files.setattr(inode, changes, context);
+    return this.run(syscallOf(changes, follow), path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, follow, 'lookup', context);
+      await this.files.setattr(inode, changes, context);
     });
   }
 
   truncate(path: string, size: number, operation?: number): Promise<void> {
-    return this.#run('truncate', path, operation, async (context) => {
-      const inode = await this.#walker.resolve(path, true, 'lookup', context);
-      await this.#files.truncate(inode, size, context);
+    return this.run('truncate', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, true, 'lookup', context);
+      await this.files.truncate(inode, size, context);
     });
   }
 
   readlink(path: string, operation?: number): Promise<string> {
-    return this.#run('readlink', path, operation, async (context) => {
-      const inode = await this.#walker.resolve(path, false, 'lookup', context);
-      return this.#walker.readlink(inode, context);
+    return this.run('readlink', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, false, 'lookup', context);
+      return this.walker.readlink(inode, context);
     });
   }
 
   realpath(path: string, operation?: number): Promise<string> {
-    return this.#run('realpath', path, operation, (context) => this.#walker.realpath(path, context));
+    return this.run('realpath', path, operation, (context) => this.walker.realpath(path, context));
   }
 
   fid(path: string, follow: boolean, operation?: number): Promise<string> {
-    return this.#run('fid', path, operation, async (context) =>
-      formatFid((await this.#walker.resolve(path, follow, 'lookup', context)).fid),
+    return this.run('fid', path, operation, async (context) =>
+      formatFid((await this.walker.resolve(path, follow, 'lookup', context)).fid),
     );
   }
 
   pathOf(fid: string, operation?: number): Promise<string> {
-    return this.#run('pathOf', '', operation, async (context) => {
+    return this.run('pathOf', '', operation, async (context) => {
       const object = parseFid(fid);
-      if (sameFid(object, this.#session.root)) return '/';
-      const mdt = await mdtOf(this.#session, object);
+      if (sameFid(object, this.session.root)) return '/';
+      const mdt = await mdtOf(this.session, object);
       const named = { ...options(context), context: { syscall: 'pathOf', fid } };
-      return `/${await fid2path(mdt, object, this.#session.root, 0, named)}`;
+      return `/${await fid2path(mdt, object, this.session.root, 0, named)}`;
     });
   }
 
   // The namespace.
 
   mkdir(path: string, mode: number, striping: DirectoryStriping, operation?: number): Promise<void> {
-    return this.#run('mkdir', path, operation, (context) =>
-      this.#namespace.make({ mode: S_IFDIR | (mode & 0o7777), striping }, context),
+    return this.run('mkdir', path, operation, (context) =>
+      this.namespace.make({ mode: S_IFDIR | (mode & 0o7777), striping }, context),
     );
   }
 
   mknod(path: string, mode: number, rdev: number, operation?: number): Promise<void> {
-    return this.#run('mknod', path, operation, (context) => this.#namespace.make({ mode, rdev }, context));
+    return this.run('mknod', path, operation, (context) => this.namespace.make({ mode, rdev }, context));
   }
 
   symlink(target: string, path: string, operation?: number): Promise<void> {
-    return this.#run('symlink', path, operation, (context) => this.#namespace.symlink(target, context));
+    return this.run('symlink', path, operation, (context) => this.namespace.symlink(target, context));
   }
 
   link(existing: string, path: string, operation?: number): Promise<void> {
-    return this.#run('link', path, operation, (context) => this.#namespace.link(existing, context));
+    return this.run('link', path, operation, (context) => this.namespace.link(existing, context));
   }
 
   rename(from: string, to: string, operation?: number): Promise<void> {
-    return this.#run('rename', to, operation, (context) => this.#namespace.rename(from, context));
+    return this.run('rename', to, operation, (context) => this.namespace.rename(from, context));
   }
 
   unlink(path: string, operation?: number): Promise<void> {
-    return this.#run('unlink', path, operation, (context) => this.#namespace.remove(false, context));
+    return this.run('unlink', path, operation, (context) => this.namespace.remove(false, context));
   }
 
   rmdir(path: string, operation?: number): Promise<void> {
-    return this.#run('rmdir', path, operation, (context) => this.#namespace.remove(true, context));
+    return this.run('rmdir', path, operation, (context) => this.namespace.remove(true, context));
   }
 
   // Open files.
@@ -263,28 +142,16 @@ export class InlineEngine implements Engine {
     striping: StripingOptions,
     operation?: number,
   ): Promise<number> {
-    return this.#run('open', path, operation, async (context) => {
-      const file = await this.#files.open(flags, mode, striping, context);
-      const handle = this.#nextHandle++;
-      this.#open.set(handle, file);
+    return this.run('open', path, operation, async (context) => {
+      const file = await this.files.open(flags, mode, striping, context);
+      const handle = this.nextHandle++;
+      this.openFiles.set(handle, file);
       return handle;
     });
   }
 
   close(handle: number): Promise<void> {
-    return this.#run('close', '', undefined, () => this.#close(handle));
-  }
-
-  async #close(handle: number): Promise<void> {
-    const directory = this.#directories.get(handle);
-    const file = directory?.file ?? this.#file(handle, 'close');
-    this.#directories.delete(handle);
-    this.#open.delete(handle);
-    try {
-      await this.#fileLocks.close(file);
-    } finally {
-      await this.#files.close(file);
-    }
+    return this.run('close', '', undefined, () => this.closeOpen(handle));
   }
 
   async read(
@@ -293,9 +160,9 @@ export class InlineEngine implements Engine {
     position: number,
     operation?: number,
   ): Promise<number> {
-    const file = this.#file(handle, 'read');
-    return this.#run('read', file.path, operation, (context) =>
-      file.using(() => this.#files.read(file, buffers, position, context)),
+    const file = this.file(handle, 'read');
+    return this.run('read', file.path, operation, (context) =>
+      file.using(() => this.files.read(file, buffers, position, context)),
     );
   }
 
@@ -305,50 +172,50 @@ export class InlineEngine implements Engine {
     position: number,
     operation?: number,
   ): Promise<number> {
-    const file = this.#file(handle, 'write');
-    return this.#run('write', file.path, operation, (context) =>
-      file.using(() => this.#files.write(file, buffers, position, context)),
+    const file = this.file(handle, 'write');
+    return this.run('write', file.path, operation, (context) =>
+      file.using(() => this.files.write(file, buffers, position, context)),
     );
   }
 
   async handleStat(handle: number, operation?: number): Promise<Attributes> {
-    const file = this.#file(handle, 'fstat');
-    return this.#run('fstat', file.path, operation, (context) =>
-      file.using(() => this.#files.attributes(file.inode, context)),
+    const file = this.file(handle, 'fstat');
+    return this.run('fstat', file.path, operation, (context) =>
+      file.using(() => this.files.attributes(file.inode, context)),
     );
   }
 
   async handleSetattr(handle: number, changes: AttributeChanges, operation?: number): Promise<void> {
-    const file = this.#file(handle, 'fsetattr');
+    const file = this.file(handle, 'fsetattr');
     const syscall = `f${syscallOf(changes, true)}`;
-    return this.#run(syscall, file.path, operation, (context) =>
-      file.using(() => this.#files.setattr(file.inode, changes, context)),
+    return this.run(syscall, file.path, operation, (context) =>
+      file.using(() => this.files.setattr(file.inode, changes, context)),
     );
   }
 
   async handleTruncate(handle: number, size: number, operation?: number): Promise<void> {
-    const file = this.#file(handle, 'ftruncate');
-    return this.#run('ftruncate', file.path, operation, (context) =>
+    const file = this.file(handle, 'ftruncate');
+    return this.run('ftruncate', file.path, operation, (context) =>
       file.using(async () => {
         if (!file.writable) throw errnoError(Errno.EINVAL, options(context).context);
-        await this.#files.truncate(file.inode, size, context, { override: true });
+        await this.files.truncate(file.inode, size, context, { override: true });
         file.modified = true;
       }),
     );
   }
 
   async handleSync(handle: number, dataOnly: boolean, operation?: number): Promise<void> {
-    const file = this.#file(handle, 'fsync');
-    return this.#run(dataOnly ? 'fdatasync' : 'fsync', file.path, operation, (context) =>
-      file.using(() => this.#files.sync(file, dataOnly, context)),
+    const file = this.file(handle, 'fsync');
+    return this.run(dataOnly ? 'fdatasync' : 'fsync', file.path, operation, (context) =>
+      file.using(() => this.files.sync(file, dataOnly, context)),
     );
   }
 
   async handleLock(handle: number, request: FileLockRequest, operation?: number): Promise<void> {
     const syscall = request.kind === 'flock' ? 'flock' : 'fcntl';
-    const file = this.#file(handle, syscall);
-    return this.#run(syscall, file.path, operation, (context) =>
-      file.using(() => this.#fileLocks.set(file, request, context)),
+    const file = this.file(handle, syscall);
+    return this.run(syscall, file.path, operation, (context) =>
+      file.using(() => this.fileLocks.set(file, request, context)),
     );
   }
 
@@ -357,27 +224,27 @@ export class InlineEngine implements Engine {
     lock: FileLock,
     operation?: number,
   ): Promise<FileLockHolder | undefined> {
-    const file = this.#file(handle, 'fcntl');
-    return this.#run('fcntl', file.path, operation, (context) =>
-      file.using(() => this.#fileLocks.test(file, lock, context)),
+    const file = this.file(handle, 'fcntl');
+    return this.run('fcntl', file.path, operation, (context) =>
+      file.using(() => this.fileLocks.test(file, lock, context)),
     );
   }
 
   opendir(path: string, operation?: number): Promise<number> {
-    return this.#run('opendir', path, operation, async (context) => {
+    return this.run('opendir', path, operation, async (context) => {
       const flags = constants.O_RDONLY | constants.O_DIRECTORY;
-      const directory = await openDirectory(this.#reader, this.#files, flags, context);
-      const handle = this.#nextHandle++;
-      this.#directories.set(handle, directory);
+      const directory = await openDirectory(this.reader, this.files, flags, context);
+      const handle = this.nextHandle++;
+      this.openDirectories.set(handle, directory);
       return handle;
     });
   }
 
   async readdir(handle: number, operation?: number): Promise<readonly EntryValue[]> {
-    const directory = this.#directories.get(handle);
+    const directory = this.openDirectories.get(handle);
     if (directory === undefined) throw errnoError(Errno.EBADF, { syscall: 'readdir' });
     const { file } = directory;
-    return this.#run('readdir', file.path, operation, (context) => file.using(() => directory.read(context)));
+    return this.run('readdir', file.path, operation, (context) => file.using(() => directory.read(context)));
   }
 
   async readdirStats(
@@ -385,49 +252,49 @@ export class InlineEngine implements Engine {
     sizes: boolean,
     operation?: number,
   ): Promise<readonly EntryAttributes[]> {
-    const directory = this.#directories.get(handle);
+    const directory = this.openDirectories.get(handle);
     if (directory === undefined) throw errnoError(Errno.EBADF, { syscall: 'readdir' });
     const { file } = directory;
-    return this.#run('readdir', file.path, operation, (context) =>
-      file.using(() => directory.readStats(sizes, this.#files, context)),
+    return this.run('readdir', file.path, operation, (context) =>
+      file.using(() => directory.readStats(sizes, this.files, context)),
     );
   }
 
   // Layouts and extended attributes.
 
   getLayout(path: string, operation?: number): Promise<Layout | undefined> {
-    return this.#run('getLayout', path, operation, async (context) => {
-      const inode = await this.#walker.resolve(path, true, 'lookup', context);
+    return this.run('getLayout', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, true, 'lookup', context);
       const { mbo_mode: mode } = inode.body;
       if (!isRegular(mode) && !isDirectory(mode)) return undefined;
       if (isRegular(mode) && inode.layoutLocked)
         return inode.layout === undefined ? undefined : describeLayout(inode.layout);
-      const ea = await getLayoutEa(inode.mdt, inode.fid, this.#session.who, options(context)).catch(noData);
+      const ea = await getLayoutEa(inode.mdt, inode.fid, this.session.who, options(context)).catch(noData);
       if (ea === undefined || ea.length === 0) return undefined;
       return isDirectory(mode) ? describeDefault(ea) : describeLayout(decodeLayout(ea));
     });
   }
 
   getDirectoryLayout(path: string, operation?: number): Promise<DirectoryPlace> {
-    return this.#run('getDirectoryLayout', path, operation, async (context) => {
-      const inode = await this.#walker.resolve(path, true, 'lookup', context);
-      return placeOfDirectory(this.#session, inode, context);
+    return this.run('getDirectoryLayout', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, true, 'lookup', context);
+      return placeOfDirectory(this.session, inode, context);
     });
   }
 
   setDirectoryLayout(path: string, striping: DirectoryStriping, operation?: number): Promise<void> {
-    return this.#run('setDirectoryLayout', path, operation, async (context) => {
-      const inode = await this.#walker.resolve(path, true, 'lookup', context);
+    return this.run('setDirectoryLayout', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, true, 'lookup', context);
       if (!isDirectory(inode.body.mbo_mode)) throw errnoError(Errno.ENOTDIR, options(context).context);
       const what = { fid: inode.fid, striping: encodeDirectoryStriping(striping) };
-      await setattr(inode.mdt, what, this.#session.who, options(context));
+      await setattr(inode.mdt, what, this.session.who, options(context));
       inode.expire();
     });
   }
 
   setLayout(path: string, striping: StripingOptions, operation?: number): Promise<void> {
-    return this.#run('setLayout', path, operation, async (context) => {
-      const inode = await this.#walker.resolve(path, true, 'lookup', context);
+    return this.run('setLayout', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, true, 'lookup', context);
       if (!isDirectory(inode.body.mbo_mode)) {
         throw new LustreError(
           'EEXIST',
@@ -437,22 +304,22 @@ export class InlineEngine implements Engine {
         );
       }
       const what = { fid: inode.fid, striping: encodeStriping(striping) };
-      await setattr(inode.mdt, what, this.#session.who, options(context));
+      await setattr(inode.mdt, what, this.session.who, options(context));
     });
   }
 
   getxattr(path: string, name: string, follow: boolean, operation?: number): Promise<Uint8Array> {
-    return this.#run('getxattr', path, operation, async (context) => {
-      const inode = await this.#walker.resolve(path, follow, 'lookup', context);
-      return this.#xattrs.get(inode, name, context);
+    return this.run('getxattr', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, follow, 'lookup', context);
+      return this.xattrs.get(inode, name, context);
     });
   }
 
   listxattr(path: string, follow: boolean, operation?: number): Promise<string[]> {
-    return this.#run('listxattr', path, operation, async (context) => {
-      const inode = await this.#walker.resolve(path, follow, 'lookup', context);
-      const names = await this.#xattrs.list(inode, context);
-      return this.#session.who.uid === 0 ? names : names.filter((name) => !name.startsWith('trusted.'));
+    return this.run('listxattr', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, follow, 'lookup', context);
+      const names = await this.xattrs.list(inode, context);
+      return this.session.who.uid === 0 ? names : names.filter((name) => !name.startsWith('trusted.'));
     });
   }
 
@@ -464,11 +331,11 @@ export class InlineEngine implements Engine {
     follow: boolean,
     operation?: number,
   ): Promise<void> {
-    return this.#run(value === undefined ? 'removexattr' : 'setxattr', path, operation, async (context) => {
-      const inode = await this.#walker.resolve(path, follow, 'lookup', context);
+    return this.run(value === undefined ? 'removexattr' : 'setxattr', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, follow, 'lookup', context);
       const cancels = await earlyCancels(inode.mdt, inode, XATTR_CHANGES);
       const what = { fid: inode.fid, name, value, flags, cancels };
-      await setxattr(inode.mdt, what, this.#session.who, options(context));
+      await setxattr(inode.mdt, what, this.session.who, options(context));
       inode.expire();
     });
   }
@@ -476,15 +343,15 @@ export class InlineEngine implements Engine {
   // The whole file system.
 
   statfs(operation?: number): Promise<SpaceUsage> {
-    return this.#run('statfs', '/', operation, (context) => totalSpace(this.#session, options(context)));
+    return this.run('statfs', '/', operation, (context) => totalSpace(this.session, options(context)));
   }
 
   statfsTargets(operation?: number): Promise<TargetSpace[]> {
-    return this.#run('statfs', '/', operation, (context) => targetSpaces(this.#session, options(context)));
+    return this.run('statfs', '/', operation, (context) => targetSpaces(this.session, options(context)));
   }
 
   sync(operation?: number): Promise<void> {
-    return this.#run('sync', '/', operation, (context) => this.#files.syncAll(context));
+    return this.run('sync', '/', operation, (context) => this.files.syncAll(context));
   }
 }
 

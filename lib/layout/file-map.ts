@@ -15,7 +15,14 @@ import {
   mirrorState,
   mirrorsOf,
 } from './file-layout.ts';
-import { fileSizeOfObject, type ObjectRun, objectRuns, objectSizeAt, type StripeGeometry } from './raid0.ts';
+import {
+  fileSizeOfObject,
+  type ObjectRun,
+  objectRuns,
+  objectSizeAt,
+  type StripeGeometry,
+  toFile,
+} from './raid0.ts';
 
 /** One object of the map, or the part of the file that its MDT keeps. */
 export interface MappedObject {
@@ -89,6 +96,32 @@ export class FileMap {
         })),
       }));
     });
+  }
+
+  /** The same without where the bytes lie in the file: what each object has of `[start, end)`, the end perhaps Infinity. */
+  ranges(
+    start: number,
+    end: number,
+  ): { readonly index: number; readonly start: number; readonly end: number }[] {
+    return this.#segments.flatMap((segment) => {
+      const from = Math.max(start, segment.start);
+      const to = Math.min(end, segment.end);
+      if (from >= to) return [];
+      const geometry = geometryOf(segment.component);
+      return objectsOf(segment.component)
+        .map(({ stripe }) => ({
+          index: segment.first + stripe,
+          start: objectSizeAt(geometry, stripe, from),
+          end: to === Number.POSITIVE_INFINITY ? to : objectSizeAt(geometry, stripe, to),
+        }))
+        .filter((range) => range.start < range.end);
+    });
+  }
+
+  /** Where byte `offset` of an object is in the file. */
+  fileOffset(index: number, offset: number): number {
+    const { component, stripe } = this.objects[index]!;
+    return toFile(geometryOf(component), stripe, offset);
   }
 
   /** The size of a file whose objects have these sizes, in the order of `objects`. */

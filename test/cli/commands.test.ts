@@ -143,6 +143,19 @@ describe.skipIf(!existsSync(main))('the lustre command', () => {
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringMatching(/give -E/)]);
   });
 
+  it('reserves space, makes holes, shows extents and versions, gives advice', async () => {
+    await ok('fallocate', '-l', '1M', ':/ranges');
+    await ok('cp', join(local, 'text'), ':/ranges');
+    const version = await ok('data_version', ':/ranges');
+    await ok('fallocate', '-p', '-o', '2', '-l', '4', ':/ranges');
+    expect(await ok('cat', ':/ranges')).toBe(`on${'\0'.repeat(4)}o\n`);
+    expect(await ok('data_version', '-n', ':/ranges')).not.toBe(version);
+    const [{ extents }] = JSON.parse(await ok('filefrag', '--json', ':/ranges'));
+    expect(extents).toMatchObject([{ offset: 0, length: 8, objectOffset: 0 }]);
+    await ok('ladvise', '-a', 'willread', '-s', '0', '-l', '4k', ':/ranges');
+    expect((await run('ladvise', '-a', 'sometimes', ':/ranges')).code).toBe(2);
+  });
+
   it('shows space by target and in all', async () => {
     const { targets, total } = JSON.parse(await ok('df', '--json', cluster.spec));
     expect(targets.map((t: { name: string }) => t.name)).toEqual([

@@ -93,6 +93,14 @@ export class KnownObjects {
     known.attributes = { size, mtime: time, ctime: time, atime: known.attributes.atime, blocks };
   }
 
+  /** After space of the object was reserved or freed: it may be longer, and takes other blocks than before. */
+  reserved(key: string, size: number, time: number, blocks: number): void {
+    const known = this.#objects.get(key);
+    if (known === undefined) return;
+    const { size: before, atime } = known.attributes;
+    known.attributes = { size: Math.max(before, size), mtime: time, ctime: time, atime, blocks };
+  }
+
   forget(key: string): void {
     if (!this.#kept.has(key)) this.#objects.delete(key);
   }

@@ -9,6 +9,21 @@ export type ObdoInput = StructInput<typeof Obdo>;
 
 const { OBD_MD_FLID, OBD_MD_FLGROUP, OBD_MD_FLFID, OBD_MD_FLPARENT, OBD_MD_FLOSTLAYOUT } = MdValid;
 
+/** The object alone; `valid` in addition to the bits for it. */
+export function objectOnly(object: StripeObject, valid: bigint): ObdoInput {
+  return { o_valid: valid | OBD_MD_FLID | OBD_MD_FLGROUP, o_oi: fidToOstId(object.fid) };
+}
+
+/** The object and the file that it belongs to, not which stripe of it. */
+export function childObdo(object: StripeObject, valid: bigint): ObdoInput {
+  return {
+    ...objectOnly(object, valid | OBD_MD_FLFID | OBD_MD_FLPARENT),
+    o_parent_seq: object.parent.f_seq,
+    o_parent_oid: object.parent.f_oid,
+    o_parent_ver: object.parent.f_ver,
+  };
+}
+
 /** Object and parent; `valid` in addition to the bits for those. */
 export function objectObdo(object: StripeObject, valid: bigint): ObdoInput {
   return {

@@ -7,6 +7,7 @@ import { type Format, required } from '../../wire/format.ts';
 import {
   RQF_OBD_SET_INFO,
   RQF_OST_GET_INFO,
+  RQF_OST_GET_INFO_FIEMAP,
   RQF_OST_GET_INFO_LAST_FID,
   RQF_OST_GET_INFO_LAST_ID,
   RQF_OST_LADVISE,
@@ -16,6 +17,7 @@ import {
 import { MdValid } from '../../wire/mds-constants.ts';
 import { Ladvise } from '../../wire/ost-constants.ts';
 import { operation } from '../operation.ts';
+import { objectFiemap } from './fiemap.ts';
 import { objectOf, protocolError } from './object-request.ts';
 import type { OstContext } from './ost-context.ts';
 
@@ -30,6 +32,7 @@ function keyOf(request: IncomingRequest): string {
 
 export function ostGetInfo(ost: OstContext): Operation {
   const formats: { readonly [key: string]: Format } = {
+    fiemap: RQF_OST_GET_INFO_FIEMAP,
     last_fid: RQF_OST_GET_INFO_LAST_FID,
     last_id: RQF_OST_GET_INFO_LAST_ID,
   };
@@ -37,6 +40,8 @@ export function ostGetInfo(ost: OstContext): Operation {
     format: (request) => formats[keyOf(request)] ?? RQF_OST_GET_INFO,
     async handle(call) {
       switch (keyOf(call.request)) {
+        case 'fiemap':
+          return objectFiemap(ost, call as Call<typeof RQF_OST_GET_INFO_FIEMAP>);
         case 'last_fid':
           return lastFid(ost, call as Call<typeof RQF_OST_GET_INFO_LAST_FID>);
         case 'last_id':
