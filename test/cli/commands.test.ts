@@ -145,7 +145,8 @@ describe.skipIf(!existsSync(main))('the lustre command', () => {
 
   it('reserves space, makes holes, shows extents and versions, gives advice', async () => {
     await ok('fallocate', '-l', '1M', ':/ranges');
-    await ok('cp', join(local, 'text'), ':/ranges');
+    await writeFile(join(local, 'ranges'), 'one\ntwo\n');
+    await ok('cp', join(local, 'ranges'), ':/ranges');
     const version = await ok('data_version', ':/ranges');
     await ok('fallocate', '-p', '-o', '2', '-l', '4', ':/ranges');
     expect(await ok('cat', ':/ranges')).toBe(`on${'\0'.repeat(4)}o\n`);
