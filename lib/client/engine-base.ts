@@ -1,3 +1,5 @@
+/** What all calls of the engine in the caller's thread stand on (design: "Threads"): the session with its caches, what is open,
+ * and how a call begins and ends. */
 import { reportClientLocks } from '../ldlm/client-report.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import type { DirectoryReader, OpenDirectory } from './directories.ts';
