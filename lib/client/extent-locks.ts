@@ -53,7 +53,11 @@ export async function lockExtent(
   const { type, policy } = onMdt ? WHOLE_ON_MDT : { type: LockType.LDLM_EXTENT, policy: { extent } };
   const modes = mode === 'read' ? LCK_PR | LCK_PW : LCK_PW;
   const cached = ost.locks.match(resource, type, modes, policy);
-  if (cached !== undefined) return { stripe, lock: cached };
+  if (cached !== undefined) {
+    if (ost.known.get(key) !== undefined) return { stripe, lock: cached };
+    // What is known of so many objects has an end: another lock tells again.
+    ost.locks.release(cached);
+  }
   const { discard, ...rest } = options;
   const { lock, lvb, status } = await ost.locks.enqueue({
     resource,

@@ -394,7 +394,7 @@ export class FileIo {
       await settle(
         stripes.map(async ({ object, ost, key }) => {
           await setattr(ost, object, times, options);
-          ost.known.forget(key);
+          ost.known.timed(key, times);
         }),
       );
     } finally {

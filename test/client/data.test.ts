@@ -39,6 +39,17 @@ describe('data', () => {
       await expect(fs.setLayout('/wide', { stripeSize: 1 })).rejects.toMatchObject({ code: 'EINVAL' });
     }));
 
+  it('knows the size of what it writes after it has set times into the past', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      await using file = await fs.open('/dated', 'w+');
+      await file.utimes(1000, 1000);
+      expect((await file.stat()).mtimeMs).toBe(1_000_000);
+      await file.write(Buffer.from('late'), 0, 4, 70_000);
+      expect((await file.stat()).size).toBe(70_004);
+      expect((await file.read(Buffer.alloc(100), 0, 100, 4000)).bytesRead).toBe(100);
+    }));
+
   it('has zeroes where nothing was written', () =>
     withCluster(async ({ mount }) => {
       const fs = await mount();

@@ -6,6 +6,7 @@ import type { ClientLock } from '../../ldlm/client-lock.ts';
 import { errnoError } from '../../runtime/errors.ts';
 import { LvbError } from '../../wire/ldlm-constants.ts';
 import { OstLvb, OstLvbV1 } from '../../wire/ldlm-structs.ts';
+import type { ObjectTimes } from './setattr.ts';
 import { EOF } from './target.ts';
 
 export interface ObjectAttributes {
@@ -101,8 +102,17 @@ export class KnownObjects {
     known.attributes = { size: Math.max(before, size), mtime: time, ctime: time, atime, blocks };
   }
 
-  forget(key: string): void {
-    if (!this.#kept.has(key)) this.#objects.delete(key);
+  /** After times of our own choice. */
+  timed(key: string, times: ObjectTimes): void {
+    const known = this.#objects.get(key);
+    if (known === undefined) return;
+    const { mtime, atime } = known.attributes;
+    known.attributes = {
+      ...known.attributes,
+      mtime: Number(times.mtime ?? mtime),
+      atime: Number(times.atime ?? atime),
+      ctime: Number(times.ctime),
+    };
   }
 }
 
