@@ -94,7 +94,14 @@ export class Files {
       if (again !== undefined) return again;
       if (known !== undefined && this.#isElsewhere(known, place, flags))
         return this.openInode(known, flags & ~constants.O_CREAT, context);
-      const { inode, file } = await this.#openAt(place, flags, mode, wish, known, context);
+      const at = place;
+      const { inode, file } = await this.#openAt(at, flags, mode, wish, known, context).catch(
+        async (error: LustreError) => {
+          // An MDT that is asked for a directory says of a symlink only that it is none.
+          if (error.code !== 'ENOTDIR' || !wantsDirectory(flags)) throw error;
+          return { inode: await this.#walker.linkAt(at, error, context), file: undefined };
+        },
+      );
       if (file !== undefined) return this.#prepared(file, context);
       if (noFollow(flags)) throw errnoError(Errno.ELOOP, options(context).context);
       place = await this.#walker.follow(place, inode, context, count);
@@ -437,6 +444,10 @@ export class Files {
   async setattr(inode: Inode, changes: AttributeChanges, context: WalkContext): Promise<void> {
     const { mode, uid, gid, atimeMs, mtimeMs } = changes;
     const wire = (ms: number): bigint => BigInt(Math.floor(ms / 1000));
+    const chosen = {
+      ...(atimeMs !== undefined && { atime: wire(atimeMs) }),
+      ...(mtimeMs !== undefined && { mtime: wire(mtimeMs) }),
+    };
     const type = inode.body.mbo_mode & ~0o7777;
     const permission = mode !== undefined || uid !== undefined || gid !== undefined;
     const { who } = this.#session;
@@ -446,8 +457,7 @@ export class Files {
       ...(uid !== undefined && { uid }),
       ...(gid !== undefined && { gid }),
       killIdBits: (uid !== undefined || gid !== undefined) && isRegular(inode.body.mbo_mode),
-      ...(atimeMs !== undefined && { atime: wire(atimeMs) }),
-      ...(mtimeMs !== undefined && { mtime: wire(mtimeMs) }),
+      ...chosen,
       group: supplementaryGroup(who, gid ?? inode.body.mbo_gid),
       cancels: await earlyCancels(inode.mdt, inode, permission ? CHANGES_PERMISSION : CHANGES_TIMES),
     };
@@ -455,12 +465,7 @@ export class Files {
     inode.expire();
     if (atimeMs === undefined && mtimeMs === undefined) return;
     if (!isRegular(inode.body.mbo_mode)) return;
-    const ctime = wire(this.#session.runtime.wallTime());
-    const times = {
-      ctime,
-      ...(atimeMs !== undefined && { atime: wire(atimeMs) }),
-      ...(mtimeMs !== undefined && { mtime: wire(mtimeMs) }),
-    };
+    const times = { ...chosen, ctime: wire(this.#session.runtime.wallTime()) };
     await this.layouts.using(inode, context, async (objects) => {
       if (objects !== undefined) await this.#io.setTimes(inode.key, objects, times, options(context));
     });

@@ -286,6 +286,13 @@ export class PathWalker {
     }
   }
 
+  /** The symlink at a place; throws `otherwise` when there is none. */
+  async linkAt({ parent, name }: Place, otherwise: Error, context: WalkContext): Promise<Inode> {
+    const inode = await this.child(parent, name, 'lookup', context);
+    if (inode === undefined || !isSymlink(inode.body.mbo_mode)) throw otherwise;
+    return inode;
+  }
+
   /** The place that a symlink found at `place` stands for. Counts links: too many are ELOOP. */
   async follow(place: Place, link: Inode, context: WalkContext, count: { links: number }): Promise<Place> {
     if (++count.links > SYMLINKS_MAX) throw this.#error(Errno.ELOOP, context);

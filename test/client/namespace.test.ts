@@ -137,6 +137,11 @@ describe('links', () => {
       expect((await fs.stat('/abs')).size).toBe(4);
       await fs.writeFile('/abs', 'other');
       expect(await fs.readFile('/a/b/f', 'utf8')).toBe('other');
+      await fs.symlink('a', '/list');
+      await fs.symlink('none', '/nowhere');
+      expect(await fs.readdir('/list')).toContain('down');
+      await expect(fs.readdir('/nowhere')).rejects.toMatchObject({ code: 'ENOENT' });
+      await expect(fs.readdir('/abs')).rejects.toMatchObject({ code: 'ENOTDIR' });
       await fs.symlink('made', '/dangling');
       await fs.writeFile('/dangling', 'x');
       expect(await fs.readFile('/made', 'utf8')).toBe('x');
