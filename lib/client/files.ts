@@ -450,7 +450,6 @@ export class Files {
     };
     const type = inode.body.mbo_mode & ~0o7777;
     const permission = mode !== undefined || uid !== undefined || gid !== undefined;
-    const { who } = this.#session;
     const what = {
       fid: inode.fid,
       ...(mode !== undefined && { mode: type | (mode & 0o7777) }),
@@ -458,13 +457,12 @@ export class Files {
       ...(gid !== undefined && { gid }),
       killIdBits: (uid !== undefined || gid !== undefined) && isRegular(inode.body.mbo_mode),
       ...chosen,
-      group: supplementaryGroup(who, gid ?? inode.body.mbo_gid),
+      group: supplementaryGroup(this.#session.who, gid ?? inode.body.mbo_gid),
       cancels: await earlyCancels(inode.mdt, inode, permission ? CHANGES_PERMISSION : CHANGES_TIMES),
     };
-    await setattr(inode.mdt, what, who, options(context));
+    await setattr(inode.mdt, what, this.#session.who, options(context));
     inode.expire();
-    if (atimeMs === undefined && mtimeMs === undefined) return;
-    if (!isRegular(inode.body.mbo_mode)) return;
+    if ((atimeMs === undefined && mtimeMs === undefined) || !isRegular(inode.body.mbo_mode)) return;
     const times = { ...chosen, ctime: wire(this.#session.runtime.wallTime()) };
     await this.layouts.using(inode, context, async (objects) => {
       if (objects !== undefined) await this.#io.setTimes(inode.key, objects, times, options(context));
