@@ -30,8 +30,9 @@ const OST_BRW_ASKED = 64 * MIB;
  * SELINUX_POLICY; BATCH_RPC; LOCK_CONVERT; READDIR_OPEN, ATOMIC_OPEN_LOCK;
  * LARGE_ACL; GETATTR_PFID; LFSCK; PINGLESS, MDS_CAPA, OSS_CAPA, which servers do not grant.
  */
-export function mdtAsk(checksum: ChecksumName | undefined): ConnectGrant {
-  return { ...MDT_ASK, ocd_cksum_types: checksumTypesAsked(checksum) };
+export function mdtAsk(checksum: ChecksumName | undefined, readOnly = false): ConnectGrant {
+  const flags = (MDT_ASK.ocd_connect_flags ?? 0n) | (readOnly ? ConnectFlag.OBD_CONNECT_RDONLY : 0n);
+  return { ...MDT_ASK, ocd_connect_flags: flags, ocd_cksum_types: checksumTypesAsked(checksum) };
 }
 
 const MDT_ASK: ConnectGrant = {

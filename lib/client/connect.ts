@@ -4,6 +4,7 @@
  */
 import type { FilesystemConfig, TargetConfig } from '../config/client-config.ts';
 import { ManagementClient, randomUuid, readClientConfig } from '../config/management-client.ts';
+import { type RecoveryEntry, targetName } from '../config/recovery-table.ts';
 import { Import } from '../connection/import.ts';
 import type { ConnectGrant } from '../connection/target.ts';
 import { LocationClient } from '../fid/location-client.ts';
@@ -64,6 +65,8 @@ export interface SessionOptions {
 }
 
 const MIB = 1 << 20;
+/** Before a mount is tried again the first two times; then twice as long, up to 32 s, as mount.lustre waits. */
+const RETRY_MS = 1000;
 const CACHE_BYTES = 64 * MIB;
 /** How long servers may take to answer at unmount, milliseconds. */
 const GOODBYE_MS = 10_000;
@@ -72,6 +75,29 @@ const GOODBYE_MS = 10_000;
 export async function connectSession(spec: string, options: SessionOptions): Promise<Session> {
   const parsed = parseMountSpec(spec);
   const wishes = parseMountOptions(options.options ?? '');
+  for (let tries = 0; ; tries++) {
+    try {
+      return await connectOnce(parsed, wishes, options);
+    } catch (error) {
+      if (tries >= wishes.retry) throw error;
+      options.runtime.log.warn({ err: error, tries }, 'mount failed; it is tried again');
+      await pause(options.runtime, RETRY_MS * 2 ** Math.min(tries >> 1, 5));
+    }
+  }
+}
+
+/** Some time, for servers to come up. */
+function pause(runtime: Runtime, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    runtime.after(ms, resolve);
+  });
+}
+
+async function connectOnce(
+  parsed: MountSpec,
+  wishes: MountWishes,
+  options: SessionOptions,
+): Promise<Session> {
   const nid =
     options.nid === undefined ? chooseOwnNid(parsed.nids[0]!, options.runtime) : parseNid(options.nid);
   const runtime = withLog(options.runtime, { mount: parsed.fsname, self: nid });
@@ -114,6 +140,8 @@ class Connector {
   readonly #callers = new Map<number, Caller>();
   readonly #osts = new Map<number, ObjectTarget>();
   readonly #hooks = new LockHooks();
+  /** By target: where it was last started. */
+  readonly #moved = new Map<string, readonly Nid[]>();
   #closing: Promise<void> | undefined;
 
   constructor(
@@ -147,6 +175,7 @@ class Connector {
     const config = await readClientConfig(this.#mgc, this.#spec.fsname, {
       runtime: this.#runtime,
       onChange: (changed) => this.#grow(changed),
+      restarts: { endpoint: this.#endpoint, listener: (entries) => this.#restarted(entries) },
     });
     const active = config.mdts.filter((mdt) => this.#isWanted(mdt));
     if (active.length === 0) {
@@ -174,6 +203,7 @@ class Connector {
       osts: this.#osts,
       location: new LocationClient(this.#callers),
       root,
+      readOnly: this.#wishes.readOnly,
       who,
       processId: this.#options.processId ?? 0,
       owner: { uid: who.uid, gid: who.gid, privileged: who.uid === 0 },
@@ -182,6 +212,17 @@ class Connector {
       counters: () => this.#counters(),
       close: () => this.close(),
     };
+  }
+
+  /** The MGS tells where targets run that were started again. */
+  #restarted(entries: readonly RecoveryEntry[]): void {
+    for (const { kind, index, instance, nids } of entries) {
+      const name = targetName(this.#spec.fsname, kind, index);
+      const reached = nids.filter((nid) => this.#spec.nids.some((mgs) => netOf(mgs) === netOf(nid)));
+      if (reached.length === 0) continue;
+      this.#moved.set(name, reached);
+      for (const { import: imp } of this.#connections) if (imp.name === name) imp.moved(reached, instance);
+    }
   }
 
   #credentials(): Credentials {
@@ -194,7 +235,7 @@ class Connector {
       runtime: this.#runtime,
       ptlrpc: this.#ptlrpc,
       target: { name: target.name, uuid: target.uuid, kind },
-      nids: target.nids.flat(),
+      nids: [...new Set([...(this.#moved.get(target.name) ?? []), ...target.nids.flat()])],
       clientUuid: this.#clientUuid,
       ask,
       rpcsInFlightMax: this.#inFlight,
@@ -209,7 +250,11 @@ class Connector {
   async #connectMdt(target: TargetConfig): Promise<void> {
     const { index } = target;
     const { checksums } = this.#options;
-    const imp = this.#import(target, 'mdt', mdtAsk(checksums === false ? undefined : checksums));
+    const imp = this.#import(
+      target,
+      'mdt',
+      mdtAsk(checksums === false ? undefined : checksums, this.#wishes.readOnly),
+    );
     const known = new KnownObjects();
     const locks = new ClientNamespace({
       name: target.name,
@@ -381,6 +426,8 @@ class Connector {
     stop();
   }
 }
+
+const netOf = (nid: Nid): string => nid.slice(nid.indexOf('@'));
 
 function lvbOf(known: KnownObjects, lock: ClientLock): Uint8Array | undefined {
   const attributes = known.get(resourceKey(lock.resource));

@@ -17,6 +17,13 @@ import { XattrCache } from './xattrs.ts';
 
 /** Entries of directories whose attributes are got at the same time. */
 const STATS_AHEAD = 32;
+/** Calls that change something: a mount with `ro` has none of them. */
+const CHANGING: ReadonlySet<string> = new Set([
+  ...['chmod', 'chown', 'utime'].flatMap((call) => [call, `l${call}`, `f${call}`]),
+  ...['truncate', 'ftruncate', 'fallocate', 'write'],
+  ...['mkdir', 'mknod', 'symlink', 'link', 'rename', 'unlink', 'rmdir'],
+  ...['setxattr', 'removexattr', 'setLayout', 'setDirectoryLayout'],
+]);
 /** How long servers may take at unmount to take open files back, milliseconds. */
 const CLOSE_MS = 10_000;
 
@@ -110,6 +117,7 @@ export class EngineBase {
     if (this.#unmounting !== undefined) {
       throw new LustreError('ESHUTDOWN', 'the file system is unmounted', { syscall, path }, -Errno.ESHUTDOWN);
     }
+    if (this.session.readOnly && CHANGING.has(syscall)) throw errnoError(Errno.EROFS, { syscall, path });
     if (path.includes('\0')) throw new LustreError('ERR_INVALID_ARG_VALUE', 'a path has a NUL', { syscall });
     if (operation === undefined) return this.#active(() => work({ syscall, path }));
     const controller = new AbortController();

@@ -27,11 +27,12 @@ import type {
   StripingOptions,
   TargetSpace,
 } from './engine.ts';
+import { readsOnly } from './flags.ts';
 import { fid2path } from './mdc/fid2path.ts';
 import { getLayoutEa } from './mdc/getattr.ts';
 import { setattr } from './mdc/reint-setattr.ts';
 import { setxattr } from './mdc/xattr.ts';
-import { options } from './path-walk.ts';
+import { options, type WalkContext } from './path-walk.ts';
 import { permits } from './permission.ts';
 import { RangeCalls } from './range-calls.ts';
 import { mdtOf } from './session.ts';
@@ -143,6 +144,7 @@ export class InlineEngine extends RangeCalls implements Engine {
     operation?: number,
   ): Promise<number> {
     return this.run('open', path, operation, async (context) => {
+      if (this.session.readOnly) refuseChanges(flags, context);
       const file = await this.files.open(flags, mode, striping, context);
       const handle = this.nextHandle++;
       this.openFiles.set(handle, file);
@@ -353,6 +355,11 @@ export class InlineEngine extends RangeCalls implements Engine {
   sync(operation?: number): Promise<void> {
     return this.run('sync', '/', operation, (context) => this.files.syncAll(context));
   }
+}
+
+/** Nothing is opened for writing, nor made, where nothing may be changed. */
+function refuseChanges(flags: number, context: WalkContext): void {
+  if (!readsOnly(flags & ~constants.O_SYNC)) throw errnoError(Errno.EROFS, options(context).context);
 }
 
 function syscallOf(changes: AttributeChanges, follow: boolean): string {

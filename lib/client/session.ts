@@ -18,6 +18,8 @@ export interface Session {
   readonly osts: ReadonlyMap<number, ObjectTarget>;
   readonly location: LocationClient;
   readonly root: Fid;
+  /** Nothing may be changed (mount option `ro`). */
+  readonly readOnly: boolean;
   readonly who: Credentials;
   /** What other clients are told of who holds a file lock. */
   readonly processId: number;

@@ -4,9 +4,11 @@
  */
 import { Import } from '../connection/import.ts';
 import { ClientNamespace } from '../ldlm/client-namespace.ts';
+import type { ResourceId } from '../ldlm/lock.ts';
 import type { LockCallbacks } from '../ldlm/lock-callbacks.ts';
 import type { LlogRecord } from '../llog/record.ts';
 import { readRemoteLog } from '../llog/remote-log.ts';
+import type { Endpoint } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import type { PtlRpc } from '../rpc/ptlrpc.ts';
 import { LustreError } from '../runtime/errors.ts';
@@ -15,6 +17,7 @@ import { ConfigType, ConnectFlag as F, ConnectFlag2 as F2 } from '../wire/connec
 import { LockMode, LockType } from '../wire/ldlm-constants.ts';
 import { ConfigInterpreter, type FilesystemConfig } from './client-config.ts';
 import { configResource } from './config-lock.ts';
+import { type RecoveryEntry, readRecoveryTable } from './recovery-table.ts';
 
 export interface ManagementClientOptions {
   readonly runtime: Runtime;
@@ -49,6 +52,7 @@ const ASK = {
     F.OBD_CONNECT_VERSION |
     F.OBD_CONNECT_AT |
     F.OBD_CONNECT_FULL20 |
+    F.OBD_CONNECT_IMP_RECOV |
     F.OBD_CONNECT_BULK_MBITS |
     F.OBD_CONNECT_FLAGS2,
   ocd_connect_flags2: F2.OBD_CONNECT2_REP_MBITS,
@@ -106,10 +110,39 @@ export class ManagementClient {
     resourceName: string,
     listener: RecordsListener,
   ): Promise<FollowedLog> {
-    const follower = new Follower(
-      { runtime: this.#runtime, caller: this.import, locks: this.#locks },
-      { name, type, resourceName, listener },
-    );
+    let after = 0;
+    return this.#follow({
+      name,
+      resource: configResource(resourceName, type),
+      read: async () => {
+        const { exists, records, lastIndex } = await readRemoteLog(this.import, { name, after });
+        after = lastIndex;
+        return { exists, tell: () => (records.length > 0 ? listener(records) : undefined) };
+      },
+    });
+  }
+
+  /** The same of the table of targets that were started again (guide 05 §7); nothing where the MGS keeps none. */
+  async followRecovery(
+    fsname: string,
+    endpoint: Endpoint,
+    listener: (entries: readonly RecoveryEntry[]) => void,
+  ): Promise<void> {
+    if ((this.import.granted.ocd_connect_flags & F.OBD_CONNECT_IMP_RECOV) === 0n) return;
+    let version = 0n;
+    await this.#follow({
+      name: `${fsname}-cliir`,
+      resource: configResource(fsname, ConfigType.MGS_CFG_T_RECOVER),
+      read: async () => {
+        const table = await readRecoveryTable(this.import, endpoint, fsname, version);
+        ({ version } = table);
+        return { exists: true, tell: () => listener(table.entries) };
+      },
+    });
+  }
+
+  async #follow(log: LogToFollow): Promise<FollowedLog> {
+    const follower = new Follower({ runtime: this.#runtime, locks: this.#locks }, log);
     this.#followers.add(follower);
     try {
       await follower.start();
@@ -142,21 +175,19 @@ export class ManagementClient {
 
 interface FollowerContext {
   readonly runtime: Runtime;
-  readonly caller: Import;
   readonly locks: ClientNamespace;
 }
 
 interface LogToFollow {
   readonly name: string;
-  readonly type: number;
-  readonly resourceName: string;
-  readonly listener: RecordsListener;
+  readonly resource: ResourceId;
+  /** What is new since the last time; `tell` hands it on. */
+  read(): Promise<{ readonly exists: boolean; tell(): void }>;
 }
 
 class Follower {
   readonly #context: FollowerContext;
   readonly #log: LogToFollow;
-  #last = 0;
   #timer: Timer | undefined;
   #stopped = false;
   exists = false;
@@ -168,21 +199,17 @@ class Follower {
 
   /** Lock, read, and keep the lock: it comes before the open even for a log that is not there (guide 14 §11). */
   async start(): Promise<void> {
-    const { locks, caller } = this.#context;
+    const { locks } = this.#context;
     const { lock } = await locks.enqueue({
-      resource: configResource(this.#log.resourceName, this.#log.type),
+      resource: this.#log.resource,
       type: LockType.LDLM_PLAIN,
       mode: LockMode.LCK_CR,
       policy: {},
     });
     try {
-      const { exists, records, lastIndex } = await readRemoteLog(caller, {
-        name: this.#log.name,
-        after: this.#last,
-      });
+      const { exists, tell } = await this.#log.read();
       this.exists = exists;
-      this.#last = lastIndex;
-      if (records.length > 0 && !this.#stopped) this.#log.listener(records);
+      if (!this.#stopped) tell();
     } finally {
       if (lock !== undefined) {
         locks.release(lock);
@@ -224,7 +251,15 @@ class Follower {
 export async function readClientConfig(
   mgc: ManagementClient,
   fsname: string,
-  options: { readonly runtime: Runtime; readonly onChange?: (config: FilesystemConfig) => void },
+  options: {
+    readonly runtime: Runtime;
+    readonly onChange?: (config: FilesystemConfig) => void;
+    /** Targets that were started again, where the MGS tells of them. */
+    readonly restarts?: {
+      readonly endpoint: Endpoint;
+      readonly listener: (entries: readonly RecoveryEntry[]) => void;
+    };
+  },
 ): Promise<FilesystemConfig> {
   const { log } = options.runtime;
   const interpreter = new ConfigInterpreter(`${fsname}-client`, log);
@@ -255,6 +290,12 @@ export async function readClientConfig(
     );
   }
   ready = true;
+  if (options.restarts !== undefined) {
+    // It only makes recovery faster: a mount does without.
+    await mgc
+      .followRecovery(fsname, options.restarts.endpoint, options.restarts.listener)
+      .catch((err: unknown) => log.warn({ err }, 'the table of restarted targets could not be read'));
+  }
   await mgc.follow('params', ConfigType.MGS_CFG_T_PARAMS, 'params', tolerant(params, log));
   return interpreter.config(fsname);
 }

@@ -27,6 +27,7 @@ import { CallWaiters, ConnectWaiters } from './import-waiters.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { PortalTimeouts } from './portal-timeouts.ts';
 import { Slots } from './request-slots.ts';
+import { TargetNids } from './target-nids.ts';
 
 export type { ConnectOptions, ImportOptions };
 
@@ -61,8 +62,7 @@ export class Import implements Caller {
   #generation = 1;
   #connectCount = 0;
   #remoteHandle = 0n;
-  #nidIndex = 0;
-  #nidsTried = 0;
+  readonly #nids: TargetNids;
   #failedRounds = 0;
   #hasState = false;
   #lastCommitted = 0n;
@@ -77,9 +77,8 @@ export class Import implements Caller {
 
   constructor(options: ImportOptions) {
     const { target, runtime, ptlrpc } = options;
-    if (options.nids.length === 0)
-      throw new LustreError('EINVAL', 'no NID to connect to', { target: target.name }, -22);
     this.name = target.name;
+    this.#nids = new TargetNids(target.name, options.nids);
     this.#options = options;
     this.#runtime = withLog(runtime, { import: target.name });
     this.callbackHandle = options.callbackHandle ?? randomCookie(runtime);
@@ -121,7 +120,7 @@ export class Import implements Caller {
 
   /** The NID in use, or to be tried next. */
   get nid(): Nid {
-    return this.#options.nids[this.#nidIndex]!;
+    return this.#nids.current;
   }
 
   /** pb_last_committed: the highest seen. */
@@ -161,6 +160,15 @@ export class Import implements Caller {
     );
     if (this.#automaton.accepts('connect')) this.#dispatch('connect');
     return done;
+  }
+
+  /** The target runs at these NIDs now. Another instance than the one that we are connected to: it was started again. */
+  moved(nids: readonly Nid[], instance: number): void {
+    if (this.state === 'FULL' && this.#granted.ocd_instance === instance) return;
+    this.#nids.prefer(nids, this.state === 'CONNECTING');
+    const reason = errnoError(Errno.ENOTCONN, { target: this.name, hint: 'It was started again' });
+    if (this.#automaton.accepts('lost')) this.#dispatch('lost', reason);
+    else if (this.state === 'DISCON') this.#retryAfter(0);
   }
 
   /** Rejects with a LustreError that names opcode, target and NID when the reply's status is negative. */
@@ -239,7 +247,7 @@ export class Import implements Caller {
     this.#remoteHandle = outcome.handle;
     this.#granted = outcome.granted;
     this.#resizeSlots();
-    this.#nidsTried = 0;
+    this.#nids.beginRound();
     this.#failedRounds = 0;
     if (outcome.recovering) this.#dispatch(initial ? 'joined' : 'recovering');
     else if (initial) this.#dispatch('connected');
@@ -257,21 +265,19 @@ export class Import implements Caller {
       return;
     }
     if (outcome.next === 'otherNid') {
-      this.#nidsTried++;
-      this.#nidIndex = (this.#nidIndex + 1) % this.#options.nids.length;
-      const roundOver = this.#nidsTried >= this.#options.nids.length;
-      if (roundOver && outcome.unreachable) this.#connectWaiters.reject(this.#connectError(outcome.error));
+      this.#nids.next();
+      if (this.#nids.roundOver && outcome.unreachable)
+        this.#connectWaiters.reject(this.#connectError(outcome.error));
     }
     this.#dispatch('connectFailed', outcome.error);
   }
 
   #scheduleReconnect(): void {
-    const retryOther = this.#nidsTried > 0 && this.#nidsTried < this.#options.nids.length;
-    if (retryOther) {
+    if (this.#nids.inRound) {
       this.#retryAfter(0);
       return;
     }
-    this.#nidsTried = 0;
+    this.#nids.beginRound();
     const delay = Math.min(1000 * 2 ** this.#failedRounds, RETRY_MAX_MS);
     this.#failedRounds = Math.min(this.#failedRounds + 1, 8);
     // Spread, so that the clients of a restarted server do not all come at once.
@@ -474,7 +480,7 @@ export class Import implements Caller {
     const context = {
       syscall: 'connect',
       target: this.name,
-      nid: this.#options.nids.join(','),
+      nid: this.#nids.all,
       hint: 'Check that the server runs, that the NID is right and that no firewall is between',
       cause,
     };

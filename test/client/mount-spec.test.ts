@@ -46,8 +46,14 @@ describe('mount options', () => {
     ]);
   });
 
+  it('say whether anything may be changed, and how often a mount is tried again', () => {
+    expect(parseMountOptions('flock')).toMatchObject({ readOnly: false, retry: 0 });
+    expect(parseMountOptions('ro,retry=5')).toMatchObject({ readOnly: true, retry: 5 });
+    expect(parseMountOptions('ro,rw').readOnly).toBe(false);
+  });
+
   it.each([
-    ['ro', /'ro' is not for this client/],
+    ['retry=often', /'retry=often' says no number/],
     ['flock,context=system_u:object_r', /'context=system_u:object_r' is not for this client/],
     ['exclude=', /names no target/],
     ['exclude=lab-OST1', /names no target: 'lab-OST1'/],
