@@ -23,6 +23,8 @@ import { mkdirCommand } from './mkdir.ts';
 import { mvCommand } from './mv.ts';
 import { ExitCode, exitCodeOf, printError } from './output.ts';
 import { pingCommand } from './ping.ts';
+import { projectCommand } from './project.ts';
+import { quotaCommand, setquotaCommand } from './quota.ts';
 import { rmCommand } from './rm.ts';
 import { serveCommand } from './serve.ts';
 import { setstripeCommand } from './setstripe.ts';
@@ -69,6 +71,9 @@ for (const command of [
   dataVersionCommand,
   fallocateCommand,
   filefragCommand,
+  projectCommand,
+  quotaCommand,
+  setquotaCommand,
   pingCommand,
   doctorCommand,
   locksCommand,

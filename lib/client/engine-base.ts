@@ -22,7 +22,7 @@ const CHANGING: ReadonlySet<string> = new Set([
   ...['chmod', 'chown', 'utime'].flatMap((call) => [call, `l${call}`, `f${call}`]),
   ...['truncate', 'ftruncate', 'fallocate', 'write'],
   ...['mkdir', 'mknod', 'symlink', 'link', 'rename', 'unlink', 'rmdir'],
-  ...['setxattr', 'removexattr', 'setLayout', 'setDirectoryLayout'],
+  ...['setxattr', 'removexattr', 'setProject', 'setquota', 'setLayout', 'setDirectoryLayout'],
 ]);
 /** How long servers may take at unmount to take open files back, milliseconds. */
 const CLOSE_MS = 10_000;

@@ -134,6 +134,55 @@ export interface Extent {
   readonly flags: readonly string[];
 }
 
+/** The project that an object is charged to. */
+export interface Project {
+  /** 0 for none. */
+  readonly id: number;
+  /** Of a directory: what is made in it belongs to the project too. */
+  readonly inherit: boolean;
+}
+
+export type QuotaKind = 'user' | 'group' | 'project';
+
+/** Limits of bytes or of files; 0 for none. */
+export interface QuotaUse {
+  readonly used: number;
+  readonly soft: number;
+  readonly hard: number;
+  /** When a soft limit that was passed becomes a hard one, since the epoch; 0 while it was not. */
+  readonly graceMs: number;
+}
+
+/** What one target says of a quota. */
+export interface QuotaShare {
+  /** `demo-OST0001`. */
+  readonly name: string;
+  readonly kind: 'mdt' | 'ost';
+  readonly index: number;
+  /** Undefined when the target did not answer. Objects are an OST's inodes. */
+  readonly used: { readonly bytes: number; readonly inodes: number } | undefined;
+  /** How much of the limits the target may give out by itself, bytes and inodes. */
+  readonly bytes: number;
+  readonly inodes: number;
+}
+
+export interface Quota {
+  readonly kind: QuotaKind;
+  readonly id: number;
+  /** Bytes. */
+  readonly blocks: QuotaUse;
+  readonly inodes: QuotaUse;
+  readonly targets: readonly QuotaShare[];
+}
+
+/** Limits to set: bytes, which servers keep in KiB, and files. 0 is no limit; what is left out stays. */
+export interface QuotaLimits {
+  readonly blockSoft?: number;
+  readonly blockHard?: number;
+  readonly inodeSoft?: number;
+  readonly inodeHard?: number;
+}
+
 /** Where a directory is. */
 export interface DirectoryPlace {
   /** Of the MDT that holds the directory itself. */
@@ -277,6 +326,12 @@ export interface Engine {
     follow: boolean,
     operation?: number,
   ): Promise<void>;
+
+  /** The project of an object itself, a symlink too. */
+  getProject(path: string, operation?: number): Promise<Project>;
+  setProject(path: string, change: Partial<Project>, operation?: number): Promise<void>;
+  getQuota(kind: QuotaKind, id: number, operation?: number): Promise<Quota>;
+  setQuota(kind: QuotaKind, id: number, limits: QuotaLimits, operation?: number): Promise<void>;
 
   statfs(operation?: number): Promise<SpaceUsage>;
   statfsTargets(operation?: number): Promise<TargetSpace[]>;

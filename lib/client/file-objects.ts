@@ -33,16 +33,24 @@ export function fileObjects(session: Session, map: FileMap, file: FileOnMdt): Fi
 
 export interface FileOnMdt {
   readonly fid: Fid;
+  /** Whose it is. */
+  readonly body: { readonly mbo_uid: number; readonly mbo_gid: number; readonly mbo_projid: number };
   readonly mdt: { readonly data: ObjectTarget };
 }
 
-function stripeOf(session: Session, map: FileMap, mapped: MappedObject, { fid, mdt }: FileOnMdt): Stripe {
+function stripeOf(
+  session: Session,
+  map: FileMap,
+  mapped: MappedObject,
+  { fid, mdt, body }: FileOnMdt,
+): Stripe {
   const { component, object, onMdt, stripe } = mapped;
   const common = {
     parent: fid,
     stripe,
     stripeSize: component.stripeSize,
     stripeCount: component.stripeCount,
+    owner: { uid: body.mbo_uid, gid: body.mbo_gid, projid: body.mbo_projid },
     ...(map.layout.composite && { component }),
     ...(mirrorState(map.layout) !== 0 && { layoutVersion: map.layout.generation }),
   };

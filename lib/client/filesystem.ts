@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:fs';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
-import { decodeText } from '../wire/text.ts';
+import { Administration, text } from './administration.ts';
 import { type CopyOptions, copyIn, copyOut, copyWithin } from './copy.ts';
 import { Dir } from './dir.ts';
 import type {
@@ -40,7 +40,7 @@ import { type Time, toMilliseconds } from './times.ts';
 import { type WalkEntry, type WalkOptions, walkTree } from './walk.ts';
 
 /** A mounted Lustre file system. Paths are relative to the mounted root, with or without a leading slash. */
-export class Filesystem {
+export class Filesystem extends Administration {
   readonly #engine: Engine;
   readonly #operations: Operations;
   readonly #onUnmount: (() => void | Promise<void>) | undefined;
@@ -49,9 +49,11 @@ export class Filesystem {
 
   /** `onUnmount` is called when it has been unmounted. */
   constructor(engine: Engine, spec: string, onUnmount?: () => void | Promise<void>) {
+    const operations = new Operations(engine);
+    super(engine, operations);
     this.#engine = engine;
     this.#onUnmount = onUnmount;
-    this.#operations = new Operations(engine);
+    this.#operations = operations;
     this.spec = spec;
   }
 
@@ -442,12 +444,6 @@ async function closing<T>(file: FileHandle, work: () => Promise<T>): Promise<T> 
   }
   await file.close();
   return result;
-}
-
-function text(path: PathLike): string {
-  if (typeof path === 'string') return path;
-  if (path instanceof Uint8Array) return decodeText(path);
-  throw new LustreError('ERR_INVALID_ARG_TYPE', 'a path must be a string or a Buffer');
 }
 
 function toMode(mode: number | string): number {

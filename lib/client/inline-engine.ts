@@ -8,6 +8,7 @@ import { decodeLayout } from '../layout/layout-ea.ts';
 import { encodeStriping } from '../layout/striping.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
+import { AdministrationCalls } from './administration-calls.ts';
 import { isDirectory, isRegular } from './attributes.ts';
 import { openDirectory } from './directories.ts';
 import { placeOfDirectory } from './directory-place.ts';
@@ -34,7 +35,6 @@ import { setattr } from './mdc/reint-setattr.ts';
 import { setxattr } from './mdc/xattr.ts';
 import { options, type WalkContext } from './path-walk.ts';
 import { permits } from './permission.ts';
-import { RangeCalls } from './range-calls.ts';
 import { mdtOf } from './session.ts';
 import { targetSpaces, totalSpace } from './space.ts';
 
@@ -42,7 +42,7 @@ const S_IFDIR = 0o040000;
 /** What a server takes back of everybody when an extended attribute changes (guide 11 §9). */
 const XATTR_CHANGES = InodeBit.MDS_INODELOCK_UPDATE | InodeBit.MDS_INODELOCK_XATTR;
 
-export class InlineEngine extends RangeCalls implements Engine {
+export class InlineEngine extends AdministrationCalls implements Engine {
   // Attributes and paths.
 
   stat(path: string, follow: boolean, operation?: number): Promise<Attributes> {

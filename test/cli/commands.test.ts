@@ -157,6 +157,20 @@ describe.skipIf(!existsSync(main))('the lustre command', () => {
     expect((await run('ladvise', '-a', 'sometimes', ':/ranges')).code).toBe(2);
   });
 
+  it('sets, shows, checks and clears projects', async () => {
+    await ok('mkdir', '-p', ':/proj/sub');
+    await ok('project', '-p', '1234', '-s', '-r', ':/proj');
+    await ok('fallocate', '-l', '1k', ':/proj/sub/f');
+    expect(await ok('project', '-d', ':/proj')).toBe(' 1234 P /proj\n');
+    expect(await ok('project', '-r', ':/proj')).toBe(' 1234 P /proj/sub\n 1234 - /proj/sub/f\n');
+    await ok('project', '-C', ':/proj/sub/f');
+    expect(await ok('project', '-c', '-r', ':/proj')).toBe(
+      '/proj/sub/f - project identifier is not set (inode=0, tree=1234)\n',
+    );
+    expect((await run('quota', '-p', '1234', cluster.spec)).stderr).toMatch(/EOPNOTSUPP/);
+    expect((await run('setquota', '-p', '1234', cluster.spec)).code).toBe(2);
+  });
+
   it('shows space by target and in all', async () => {
     const { targets, total } = JSON.parse(await ok('df', '--json', cluster.spec));
     expect(targets.map((t: { name: string }) => t.name)).toEqual([

@@ -32,6 +32,8 @@ export interface Setattr {
   readonly fromOpen?: boolean;
   /** The caller holds the file open for writing, so its mode does not matter. */
   readonly override?: boolean;
+  /** Project and all flags of the object; the rest must be left out. */
+  readonly project?: { readonly id: number; readonly flags: number };
   /** lov_user_md for a directory; all the rest must be left out. */
   readonly striping?: Uint8Array;
   readonly group?: number;
@@ -40,6 +42,7 @@ export interface Setattr {
 
 export function setattrValid(s: Setattr): bigint {
   if (s.striping !== undefined) return 0n;
+  if (s.project !== undefined) return V.MDS_ATTR_ATTR_FLAG | V.MDS_ATTR_PROJID;
   // Servers honour times only with their *_SET bit, and drop all of them when the ctime is old: it is always sent.
   let valid = V.MDS_ATTR_CTIME | V.MDS_ATTR_CTIME_SET;
   if (s.mode !== undefined) valid |= V.MDS_ATTR_MODE;
@@ -59,7 +62,7 @@ export function setattrRequest(
   who: Credentials,
   time: bigint,
 ): RequestInputs<typeof RQF_MDS_REINT_SETATTR> {
-  const defaults = s.striping !== undefined;
+  const timeless = s.striping !== undefined || s.project !== undefined;
   return {
     rec_reint: {
       sa_opcode: Reint.REINT_SETATTR,
@@ -72,10 +75,12 @@ export function setattrRequest(
       sa_uid: s.uid,
       sa_gid: s.gid,
       sa_size: s.size,
-      sa_atime: defaults ? 0n : (s.atime ?? time),
-      sa_mtime: defaults ? 0n : (s.mtime ?? time),
-      sa_ctime: defaults ? 0n : time,
+      sa_atime: timeless ? 0n : (s.atime ?? time),
+      sa_mtime: timeless ? 0n : (s.mtime ?? time),
+      sa_ctime: timeless ? 0n : time,
       sa_mode: s.mode,
+      sa_attr_flags: s.project?.flags,
+      sa_projid: s.project?.id,
       sa_bias: s.size === undefined ? 0 : OpBias.MDS_DATA_MODIFIED,
     },
     // Slots of old protocols, always there and always empty.

@@ -5,7 +5,7 @@ import { RQF_OST_FALLOCATE } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
-import { layoutVersion, stripeObdo } from './obdo.ts';
+import { layoutVersion, ownerFields, stripeObdo } from './obdo.ts';
 import type { ObjectTarget, Owner, StripeObject } from './target.ts';
 
 /** `reserve` makes the object longer where it ends before; a hole never does. */
@@ -43,8 +43,7 @@ export function fallocateRequest(
         o_size: BigInt(start),
         o_blocks: BigInt(end),
         o_nlink: MODES[mode],
-        o_uid: owner.uid,
-        o_gid: owner.gid,
+        ...ownerFields(object, owner),
       },
     },
   };

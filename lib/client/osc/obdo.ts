@@ -3,7 +3,7 @@ import { fidToOstId } from '../../fid/ost-id.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import type { StructInput } from '../../wire/struct.ts';
-import { EOF, type StripeObject } from './target.ts';
+import { EOF, type Owner, type StripeObject } from './target.ts';
 
 export type ObdoInput = StructInput<typeof Obdo>;
 
@@ -33,6 +33,16 @@ export function objectObdo(object: StripeObject, valid: bigint): ObdoInput {
     o_parent_oid: object.parent.f_oid,
     o_stripe_idx: object.stripe,
   };
+}
+
+/** Whom the server charges an object to that has no owner yet: the file's, not whoever happens to write it. */
+export function ownerFields(
+  { owner }: StripeObject,
+  writer: Owner,
+): { readonly o_uid: number; readonly o_gid: number; readonly o_projid?: number } {
+  return owner === undefined
+    ? { o_uid: writer.uid, o_gid: writer.gid }
+    : { o_uid: owner.uid, o_gid: owner.gid, o_projid: owner.projid };
 }
 
 /** For what changes data of a mirrored file: by which layout. Reads do not say it. */

@@ -6,7 +6,7 @@ import { RQF_OST_PUNCH } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
-import { layoutVersion, stripeObdo } from './obdo.ts';
+import { layoutVersion, ownerFields, stripeObdo } from './obdo.ts';
 import { EOF, type ObjectTarget, type Owner, type StripeObject } from './target.ts';
 
 /** `lockHandle`: of the lock on data that an MDT keeps; it knows the file itself, and has no use for the rest. */
@@ -36,8 +36,7 @@ export function punchRequest(
         o_blocks: EOF,
         o_mtime: time,
         o_ctime: time,
-        o_uid: owner.uid,
-        o_gid: owner.gid,
+        ...ownerFields(object, owner),
       },
     },
   };

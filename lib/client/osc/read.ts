@@ -8,6 +8,7 @@ import { BrwFlag } from '../../wire/ost-constants.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { brwRequest, ChecksumMismatch, headOf, isShortIo, type Part, tryBrw } from './brw.ts';
 import { checksumOfFlags } from './checksum.ts';
+import { ownerFields } from './obdo.ts';
 import { type ObjectTarget, OST_BULK_PORTAL, type Owner, type StripeObject } from './target.ts';
 
 export interface Read {
@@ -28,6 +29,7 @@ export interface ReadRequestArguments extends Read {
 }
 
 export function readRequest(r: ReadRequestArguments): RequestInputs<typeof RQF_OST_BRW_READ> {
+  const { o_uid, o_gid } = ownerFields(r.object, r.owner);
   const common = brwRequest(
     r.granted,
     r.announced,
@@ -42,7 +44,7 @@ export function readRequest(r: ReadRequestArguments): RequestInputs<typeof RQF_O
       shortIo: r.shortIo,
       resend: r.resend,
     },
-    { o_atime: r.time, o_uid: r.owner.uid, o_gid: r.owner.gid },
+    { o_atime: r.time, o_uid, o_gid },
   );
   return { ...common, short_io: new Uint8Array(0) };
 }

@@ -42,6 +42,8 @@ export interface StripeObject {
   readonly stripeCount: number;
   /** The component that it belongs to, of a composite layout. */
   readonly component?: { readonly id: number; readonly start: number; readonly end: number };
+  /** Whom it is charged to; where it is not known, whoever writes. */
+  readonly owner?: { readonly uid: number; readonly gid: number; readonly projid: number };
   /** Of a mirrored file: the layout that the client goes by, so that the server can refuse one that is out of date. */
   readonly layoutVersion?: number;
 }

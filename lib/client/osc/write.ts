@@ -8,7 +8,7 @@ import { BrwFlag } from '../../wire/ost-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { brwRequest, ChecksumMismatch, isShortIo, type Part, tryBrw } from './brw.ts';
-import { layoutVersion } from './obdo.ts';
+import { layoutVersion, ownerFields } from './obdo.ts';
 import { type ObjectTarget, OST_BULK_PORTAL, type Owner, type StripeObject } from './target.ts';
 
 export interface Write {
@@ -55,8 +55,7 @@ export function writeRequest(w: WriteRequestArguments): RequestInputs<typeof RQF
     {
       o_mtime: w.time,
       o_ctime: w.time,
-      o_uid: w.owner.uid,
-      o_gid: w.owner.gid,
+      ...ownerFields(w.object, w.owner),
       o_nlink: w.checksum?.value ?? 0,
       o_data_version: BigInt(w.grantUsed),
       ...version.fields,

@@ -64,6 +64,7 @@ export function create(ns: NamespaceEdit, who: Credential, o: NewObject): Inode 
   });
   checkType(who, type, o);
   inheritGroup(who, parent, inode);
+  inheritProject(parent, inode);
   inheritPermissions(ns, o, inode);
   if (type === Mode.S_IFDIR) {
     inode.nlink = 2;
@@ -97,6 +98,7 @@ export function link(
   if (isDirectory(inode) || (inode.flags & locked) !== 0) throw errnoError(1, { syscall: 'link' });
   if (inode.nlink === 0) throw errnoError(2, { syscall: 'link' });
   if (inode.nlink >= LINK_MAX) throw errnoError(31, { syscall: 'link' });
+  demandProject(parent, inode);
   inode.nlink++;
   inode.ctime = o.time;
   ns.putInode(o.fid, inode);
@@ -146,6 +148,19 @@ function inheritGroup(who: Credential, parent: Inode, inode: Inode): void {
   const both = Mode.S_ISGID | Mode.S_IXGRP;
   if (!isDirectory(inode) && (inode.mode & both) === both)
     if (!inGroup(who, inode.gid) && !capable(who, Capability.FSETID)) inode.mode &= ~Mode.S_ISGID;
+}
+
+/** What is made in a project's directory belongs to the project. */
+function inheritProject(parent: Inode, inode: Inode): void {
+  if ((parent.flags & InodeFlag.LUSTRE_PROJINHERIT_FL) === 0) return;
+  inode.projid = parent.projid;
+  if (isDirectory(inode)) inode.flags |= InodeFlag.LUSTRE_PROJINHERIT_FL;
+}
+
+/** Throws EXDEV where a name would bring something into a project that does not belong to it. */
+export function demandProject(directory: Inode, inode: Inode): void {
+  if ((directory.flags & InodeFlag.LUSTRE_PROJINHERIT_FL) !== 0 && directory.projid !== inode.projid)
+    throw errnoError(18, { syscall: 'link' });
 }
 
 /** A default list of the directory replaces the umask (guide 11 §8). */

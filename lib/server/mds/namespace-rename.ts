@@ -6,7 +6,7 @@ import { type Credential, demand, isDirectory, MAY_EXEC, MAY_WRITE, Mode } from 
 import { fidKey, isOperative } from './fid-key.ts';
 import { checkName, isDot, isDotDot } from './name-hash.ts';
 import type { NamespaceEdit } from './namespace.ts';
-import { addName } from './namespace-create.ts';
+import { addName, demandProject } from './namespace-create.ts';
 import { dropLink, dropName, mayRemove, type RemovalContext, type Removed } from './namespace-remove.ts';
 
 export interface Rename {
@@ -53,6 +53,7 @@ export function rename(
   mayRemove(ns, who, o.sourceParent, sourceDirectory, inode, moving);
   if (target === undefined) demand(who, targetDirectory, MAY_WRITE | MAY_EXEC, ns.acl(o.targetParent));
   else mayRemove(ns, who, o.targetParent, targetDirectory, ns.inode(target.fid), moving);
+  if (!sameParent) demandProject(targetDirectory, inode);
   // Its '..' changes.
   if (moving && !sameParent) demand(who, inode, MAY_WRITE, ns.acl(source.fid));
   if (target !== undefined && moving && !ns.isEmpty(target.fid)) throw errnoError(39, { syscall: 'rename' });

@@ -10,7 +10,7 @@ import type { Runtime } from '../../runtime/runtime.ts';
 import type { Transaction } from '../store/key-value-store.ts';
 import type { WantedLayout } from './file-layout.ts';
 import type { Osp } from './osp.ts';
-import { queueDestroy, queueOwner } from './ost-work.ts';
+import { type OwnerIds, queueDestroy, queueOwner } from './ost-work.ts';
 
 /** Free space that differs by less counts as equal (qos_threshold_rr), percent. */
 const EQUAL_WITHIN = 17n;
@@ -74,8 +74,8 @@ export class ObjectAllocator {
     for (const { fid, ostIndex } of this.#objectsOf(layout)) queueDestroy(tx, ostIndex, fid);
   }
 
-  setOwner(tx: Pick<Transaction, 'table'>, layout: Uint8Array, uid: number, gid: number): void {
-    for (const { fid, ostIndex } of this.#objectsOf(layout)) queueOwner(tx, ostIndex, fid, uid, gid);
+  setOwner(tx: Pick<Transaction, 'table'>, layout: Uint8Array, owner: OwnerIds): void {
+    for (const { fid, ostIndex } of this.#objectsOf(layout)) queueOwner(tx, ostIndex, fid, owner);
   }
 
   /** Lets the OSTs have what was queued. */

@@ -8,7 +8,7 @@ import { errnoOf } from '../../runtime/errors.ts';
 import { RQF_OST_DESTROY, RQF_OST_SETATTR } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import type { KeyValueStore, Transaction } from '../store/key-value-store.ts';
-import { MdtTable, ObjectOwner } from './records.ts';
+import { MdtTable, ObjectOwner, ObjectOwnerBefore } from './records.ts';
 
 const ENOENT = 2;
 const OWNER = 1;
@@ -32,8 +32,16 @@ export function queueDestroy(tx: Tables, ost: number, object: Fid): void {
   tx.table(MdtTable.ostWork).remove(workKey(ost, object, OWNER));
 }
 
-export function queueOwner(tx: Tables, ost: number, object: Fid, uid: number, gid: number): void {
-  tx.table(MdtTable.ostWork).put(workKey(ost, object, OWNER), ObjectOwner.encode({ ids: [uid, gid] }));
+export function queueOwner(tx: Tables, ost: number, object: Fid, owner: OwnerIds): void {
+  const ids = [owner.uid, owner.gid, owner.projid];
+  tx.table(MdtTable.ostWork).put(workKey(ost, object, OWNER), ObjectOwner.encode({ ids }));
+}
+
+/** Whom an object is charged to. */
+export interface OwnerIds {
+  readonly uid: number;
+  readonly gid: number;
+  readonly projid: number;
 }
 
 interface Item {
@@ -83,9 +91,12 @@ async function send(caller: Caller, { key, value }: Item): Promise<void> {
       await caller.call(RQF_OST_DESTROY, { ost_body: { oa: { o_valid: valid, o_oi } } });
       return;
     }
-    const [uid, gid] = ObjectOwner.decode(value).ids;
-    const o_valid = valid | MdValid.OBD_MD_FLUID | MdValid.OBD_MD_FLGID;
-    await caller.call(RQF_OST_SETATTR, { ost_body: { oa: { o_valid, o_oi, o_uid: uid!, o_gid: gid! } } });
+    const whole = value.length >= ObjectOwner.size;
+    const [uid = 0, gid = 0, projid = 0] = (whole ? ObjectOwner : ObjectOwnerBefore).decode(value).ids;
+    const project = whole ? MdValid.OBD_MD_FLPROJID : 0n;
+    const o_valid = valid | MdValid.OBD_MD_FLUID | MdValid.OBD_MD_FLGID | project;
+    const oa = { o_valid, o_oi, o_uid: uid, o_gid: gid, o_projid: projid };
+    await caller.call(RQF_OST_SETATTR, { ost_body: { oa } });
   } catch (error) {
     // What is not there needs no work.
     if (errnoOf(error) !== ENOENT) throw error;

@@ -86,8 +86,10 @@ export const OspState = struct('osp state', 32, {
 });
 export type OspState = StructValue<typeof OspState>;
 
-/** uid and gid for an object's owner; without it the work is to destroy the object. */
-export const ObjectOwner = struct('object owner', 8, { ids: [0, array(le32, 2)] });
+/** uid, gid and project of an object. */
+export const ObjectOwner = struct('object owner', 12, { ids: [0, array(le32, 3)] });
+/** The same of a store that was written before projects were kept. */
+export const ObjectOwnerBefore = struct('object owner', 8, { ids: [0, array(le32, 2)] });
 
 const signed = (x: bigint): bigint => BigInt.asIntN(64, x);
 

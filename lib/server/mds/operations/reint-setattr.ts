@@ -56,12 +56,13 @@ function setRecord(
   const ownerOverride = (rec.sa_bias & override) !== 0 || (rec.sa_valid & V.MDS_ATTR_OVERRIDE) !== 0n;
   return mdt.modifyLocked(call, [changedObject(fid, bits)], (ns) => {
     const before = ns.inode(fid);
-    const { uid, gid } = before;
+    const { uid, gid, projid } = before;
     if ((rec.sa_valid & V.MDS_ATTR_SIZE) !== 0n) mdt.files.check(fid, 2n);
     const after = setAttributes(ns, whoOf(rec), fid, recordAttributes(rec), { ownerOverride });
     const layout = ns.xattr(fid, XattrName.XATTR_NAME_LOV);
-    if (isRegular(after) && layout !== undefined && (after.uid !== uid || after.gid !== gid))
-      mdt.objects.setOwner({ table: (name) => ns.raw(name) }, layout, after.uid, after.gid);
+    const given = after.uid !== uid || after.gid !== gid || after.projid !== projid;
+    if (isRegular(after) && layout !== undefined && given)
+      mdt.objects.setOwner({ table: (name) => ns.raw(name) }, layout, after);
     return after;
   });
 }
