@@ -25,6 +25,24 @@ import { MsgFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
 import type { PortalTimeouts } from './portal-timeouts.ts';
 import { flightClass, type Slots } from './request-slots.ts';
 
+/**
+ * Requests that name nothing which a server forgets with its client: no lock that is held, no open file. When the server was
+ * restarted or has evicted us they begin afresh on the new connection, unless they change something and may have been
+ * carried out. (Locks in `dlm_req` that go back with a request are no loss.)
+ */
+const BOUND_TO_NOTHING: ReadonlySet<number> = new Set([
+  Opcode.LDLM_ENQUEUE,
+  Opcode.MDS_REINT,
+  Opcode.MDS_GETATTR,
+  Opcode.MDS_GETATTR_NAME,
+  Opcode.MDS_GET_ROOT,
+  Opcode.MDS_GET_INFO,
+  Opcode.MDS_STATFS,
+  Opcode.OST_STATFS,
+  Opcode.SEQ_QUERY,
+  Opcode.FLD_QUERY,
+]);
+
 /** What a call sees of its import; read anew for each attempt. */
 export interface ImportView {
   readonly runtime: Runtime;
@@ -87,7 +105,7 @@ class ImportCall<F extends Format> {
   readonly #request: RequestInputs<F>;
   readonly #options: CallOptions;
   readonly #opcode: number;
-  readonly #generation: number;
+  #generation: number;
   readonly #bulk: Bulk | undefined;
   readonly #size: number;
   #replySize: number;
@@ -95,6 +113,8 @@ class ImportCall<F extends Format> {
   #mbits = 0n;
   #tag = 0;
   #resend = false;
+  /** A server may have carried it out. */
+  #mayBeDone = false;
   #inProgressDelays = 0;
   #sentAt = 0;
   #transmission: Transmission | undefined;
@@ -158,6 +178,7 @@ class ImportCall<F extends Format> {
     for (;;) {
       this.#options.signal?.throwIfAborted();
       for (;;) {
+        this.#followGeneration();
         const wait = this.#view.ready(this.#generation, this.#options, this.#resend, this.#where);
         if (wait === undefined) break;
         await wait;
@@ -168,6 +189,17 @@ class ImportCall<F extends Format> {
       const reply = await this.#interpret(outcome, connectCount);
       if (reply !== undefined) return reply;
     }
+  }
+
+  /** What outlives an eviction is a new request then, not one sent again. */
+  #followGeneration(): void {
+    const { generation, unreplied } = this.#view;
+    if (generation === this.#generation || !BOUND_TO_NOTHING.has(this.#opcode)) return;
+    if (this.#options.modifies === true && this.#mayBeDone) return;
+    this.#generation = generation;
+    unreplied.remove(this.#xid);
+    this.#xid = 0n;
+    this.#resend = false;
   }
 
   async #attempt(): Promise<Outcome> {
@@ -256,6 +288,7 @@ class ImportCall<F extends Format> {
 
   /** The reply, or undefined to try again. Throws what the caller is to see. */
   async #interpret(outcome: Outcome, connectCount: number): Promise<Reply<F> | undefined> {
+    if (outcome.kind !== 'reply') this.#mayBeDone = true;
     switch (outcome.kind) {
       case 'reply':
         return this.#onReply(outcome, connectCount);

@@ -3,7 +3,8 @@
  * reconnects, recovers what it can and tells its users when the server has forgotten them.
  *
  * Requests and locks are not replayed yet (guide 06 §4): a server that restarts finds a client that takes part in
- * its recovery with nothing to replay and then starts afresh, as after an eviction.
+ * its recovery with nothing to replay and then starts afresh, as after an eviction. Requests that are bound to nothing which
+ * was lost wait and go on (import-call.ts); the rest fail with EIO.
  */
 import type { Nid } from '../lnet/nid.ts';
 import type { Caller, CallOptions, Reply } from '../rpc/rpc.ts';

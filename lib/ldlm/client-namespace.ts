@@ -284,6 +284,8 @@ export class ClientNamespace implements ClientLockActions {
       -Errno.EIO,
     );
     for (const lock of this.locks) {
+      // Its request goes on or fails by itself.
+      if (lock.state === 'SENT') continue;
       const held = lock.isHeld || lock.state === 'FLUSHING';
       lock.lose(reason);
       if (held) this.#options.onLost?.(lock);

@@ -4,7 +4,7 @@ import type { Operation } from '../../lib/connection/target.ts';
 import { ConnectFlag, ConnectFlag2 } from '../../lib/wire/connection-constants.ts';
 import {
   RQF_LDLM_ENQUEUE,
-  RQF_MDS_GETATTR,
+  RQF_MDS_CLOSE,
   RQF_MDS_REINT,
   RQF_MDS_STATFS,
   RQF_OBD_PING,
@@ -215,16 +215,16 @@ describe('losing the connection', () => {
       expect(done).toBe(60);
     }, 5));
 
-  test('a server that restarts has forgotten the client: calls under way fail, listeners run, new calls work', () =>
+  test('a server that restarts has forgotten the client: calls bound to what it knew fail, listeners run, others work', () =>
     simulate(async (cluster) => {
       const enqueue: Operation<typeof RQF_LDLM_ENQUEUE> = {
         format: RQF_LDLM_ENQUEUE,
         handle: (call) => call.reply({}),
       };
-      const never: Operation<typeof RQF_MDS_GETATTR> = { format: RQF_MDS_GETATTR, handle: () => {} };
+      const never: Operation<typeof RQF_MDS_CLOSE> = { format: RQF_MDS_CLOSE, handle: () => {} };
       const operations = new Map<number, Operation>([
         [Opcode.LDLM_ENQUEUE, enqueue],
-        [Opcode.MDS_GETATTR, never],
+        [Opcode.MDS_CLOSE, never],
         [Opcode.MDS_STATFS, statfs],
       ]);
       const { process } = await cluster.server([testTarget(operations)]);
@@ -234,8 +234,8 @@ describe('losing the connection', () => {
       imp.onEvicted(() => void evictions++);
       // A lock makes it state that the server must not have forgotten.
       await imp.call(RQF_LDLM_ENQUEUE, {});
-      const pending = imp.call(RQF_MDS_GETATTR, {});
-      const failed = expect(pending).rejects.toMatchObject({ code: 'EIO', opcode: 'MDS_GETATTR' });
+      const pending = imp.call(RQF_MDS_CLOSE, {});
+      const failed = expect(pending).rejects.toMatchObject({ code: 'EIO', opcode: 'MDS_CLOSE' });
       await cluster.sim.sleep(100);
       process.kill();
       await cluster.sim.sleep(500);
@@ -277,8 +277,8 @@ describe('losing the connection', () => {
       expect(target.evicted).toEqual([`client-${clientNid}`]);
       expect(target.records.size).toBe(0);
       cluster.sim.faults.heal(clientNid, serverNid);
-      // Made in the old generation, so it fails with it; the next one is of the new.
-      await expect(imp.call(RQF_MDS_STATFS, {})).rejects.toMatchObject({ code: 'EIO' });
+      // What it had open is gone with the old generation; other requests are of the new one.
+      await expect(imp.call(RQF_MDS_CLOSE, {})).rejects.toMatchObject({ code: 'EIO' });
       await imp.call(RQF_MDS_STATFS, {});
       expect(evictions).toBe(1);
     }));
@@ -393,7 +393,6 @@ describe('calls', () => {
 
   test('slots carry different tags, a close its own', () =>
     simulate(async (cluster) => {
-      const { RQF_MDS_CLOSE } = await import('../../lib/wire/formats.ts');
       const tags: number[] = [];
       const reint: Operation<typeof RQF_MDS_REINT> = {
         format: RQF_MDS_REINT,

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { PtlRpc } from '../../lib/rpc/ptlrpc.ts';
 import type { IncomingRequest } from '../../lib/rpc/rpc.ts';
-import { RQF_CONNECT, RQF_LDLM_ENQUEUE, RQF_OBD_PING } from '../../lib/wire/formats.ts';
+import { RQF_CONNECT, RQF_LDLM_ENQUEUE, RQF_MDS_CLOSE, RQF_OBD_PING } from '../../lib/wire/formats.ts';
 import { Opcode } from '../../lib/wire/opcodes.ts';
 import { Cluster, fullOffer, serverNid } from './cluster.ts';
 
@@ -28,7 +28,7 @@ async function played(): Promise<Played> {
     seen: [],
   };
   ptlrpc.serve({
-    portals: [12],
+    portals: [12, 23],
     handler(request) {
       const { pb_flags, pb_op_flags, pb_handle, pb_conn_cnt } = request.body;
       play.seen.push({
@@ -109,6 +109,54 @@ test.each([
       expect(imp.state).toBe('FULL');
       expect(imp.generation).toBe(generation);
       expect(play.seen.at(-1)).toMatchObject({ opFlags: 0, handle: 0x11n, connCnt: 2 });
+    })(),
+  );
+});
+
+test('requests begin afresh at a restarted server, unless they are bound to what it has forgotten', async () => {
+  const play = await played();
+  await play.cluster.sim.run(
+    (async () => {
+      const { imp } = await play.cluster.client();
+      await imp.connect();
+      await imp.call(RQF_LDLM_ENQUEUE, {});
+      play.connect = { opFlags: 5, handle: 0x22n };
+      const { other } = play;
+      // It knows nobody until they connect.
+      play.other = (request) => (request.body.pb_handle === 0x22n ? other(request) : request.replyError(107));
+      const lock = imp.call(RQF_LDLM_ENQUEUE, {});
+      const close = imp.call(RQF_MDS_CLOSE, {}).catch((error: { code: string }) => error.code);
+      expect((await lock).status).toBe(0);
+      expect(await close).toBe('EIO');
+      expect(imp.generation).toBe(2);
+      const sent = play.seen.filter(({ opcode }) => opcode === Opcode.LDLM_ENQUEUE);
+      // The third is a new request: not marked RESENT (2), for the server has never seen it.
+      expect(sent.map(({ flags, handle }) => [flags & 2, handle])).toEqual([
+        [0, 0x11n],
+        [0, 0x11n],
+        [0, 0x22n],
+      ]);
+    })(),
+  );
+});
+
+test('a change that a server may have made is not made again after an eviction', async () => {
+  const play = await played();
+  await play.cluster.sim.run(
+    (async () => {
+      const { imp } = await play.cluster.client();
+      await imp.connect();
+      await imp.call(RQF_LDLM_ENQUEUE, {});
+      play.connect = { opFlags: 4, handle: 0x22n };
+      const { other } = play;
+      play.other = () => undefined;
+      const modifies = imp.call(RQF_LDLM_ENQUEUE, {}, { modifies: true });
+      const failed = expect(modifies).rejects.toMatchObject({ code: 'EIO' });
+      const asks = imp.call(RQF_LDLM_ENQUEUE, {});
+      await play.cluster.sim.sleep(1000);
+      play.other = other;
+      await failed;
+      expect((await asks).status).toBe(0);
     })(),
   );
 });
