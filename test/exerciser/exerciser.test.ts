@@ -29,6 +29,13 @@ test(
         { stripeCount: 2, stripeSize: 65536 },
         { stripeCount: 1, stripeOffset: 1 },
         { stripeCount: 2, stripeSize: 1 << 20 },
+        {
+          components: [
+            { end: 65536, stripeCount: 1 },
+            { end: 1 << 20, stripeCount: 2, stripeSize: 65536 },
+            { end: Number.POSITIVE_INFINITY, stripeCount: -1, stripeSize: 131072 },
+          ],
+        },
       ],
       goOn: (count) => (long ? performance.now() < end : count < OPERATIONS),
     });
