@@ -8,11 +8,13 @@
  * await using filesystem = await cluster.mount();
  * await filesystem.writeFile('/hello', 'world');
  */
+export type { ChangelogOptions } from './client/administration.ts';
 export type { CopyOptions } from './client/copy.ts';
 export { Dir } from './client/dir.ts';
 export type { Finding } from './client/doctor.ts';
 export type {
   Advice,
+  ChangelogRecord,
   Counters,
   DirectoryPlace,
   DirectoryStriping,
@@ -21,6 +23,7 @@ export type {
   Layout,
   LockEntry,
   LockReport,
+  MdtName,
   Project,
   Quota,
   QuotaKind,

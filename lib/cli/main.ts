@@ -2,6 +2,7 @@
 /** The `lustre` command: one file per subcommand, exit codes 0, 1 (failed), 2 (wrong usage), 3 (no connection). */
 import { Command, CommanderError } from 'commander';
 import { catCommand } from './cat.ts';
+import { changelogClearCommand, changelogCommand } from './changelog.ts';
 import { cpCommand } from './cp.ts';
 import { dataVersionCommand } from './data-version.ts';
 import { decodeCommand } from './decode.ts';
@@ -71,6 +72,8 @@ for (const command of [
   dataVersionCommand,
   fallocateCommand,
   filefragCommand,
+  changelogCommand,
+  changelogClearCommand,
   projectCommand,
   quotaCommand,
   setquotaCommand,

@@ -1,11 +1,14 @@
-/** Calls of the engine that serve those who look after a file system: projects and quotas. */
+/** Calls of the engine that serve those who look after a file system: changelogs, projects and quotas. */
 import { Errno, errnoError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
 import { InodeFlag } from '../wire/mds-constants.ts';
+import { ChangelogReader, clearChangelog } from './changelog-reader.ts';
 import { earlyCancels } from './early-cancels.ts';
-import type { Project, Quota, QuotaKind, QuotaLimits } from './engine.ts';
+import type { ChangelogRecord, MdtName, Project, Quota, QuotaKind, QuotaLimits } from './engine.ts';
+import { untilAborted } from './file-io.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
 import { setattr } from './mdc/reint-setattr.ts';
+import type { MetadataTarget } from './mdc/target.ts';
 import { options } from './path-walk.ts';
 import { getQuota, setQuota } from './quota.ts';
 import { RangeCalls } from './range-calls.ts';
@@ -19,6 +22,42 @@ const FLAGS_KEPT =
   InodeFlag.LUSTRE_SYNC_FL;
 
 export class AdministrationCalls extends RangeCalls {
+  readonly #changelogs = new Map<number, { readonly reader: ChangelogReader; readonly name: string }>();
+
+  openChangelog(name: MdtName, from: bigint, operation?: number): Promise<number> {
+    return this.run('changelog', String(name), operation, async () => {
+      const mdt = this.#mdt(name);
+      const handle = this.nextHandle++;
+      const reader = new ChangelogReader(mdt, this.session.who, from);
+      this.#changelogs.set(handle, { reader, name: mdt.name });
+      return handle;
+    });
+  }
+
+  async readChangelog(handle: number, operation?: number): Promise<readonly ChangelogRecord[]> {
+    const open = this.#changelogs.get(handle);
+    if (open === undefined) throw errnoError(Errno.EBADF, { syscall: 'changelog' });
+    return this.run('changelog', open.name, operation, ({ signal }) =>
+      untilAborted(open.reader.read(), signal),
+    );
+  }
+
+  clearChangelog(name: MdtName, user: string, upTo: bigint, operation?: number): Promise<void> {
+    return this.run('changelog_clear', String(name), operation, (context) =>
+      clearChangelog(this.#mdt(name), user, upTo, this.session.who, options(context)),
+    );
+  }
+
+  protected override async closeOpen(handle: number): Promise<void> {
+    if (!this.#changelogs.delete(handle)) await super.closeOpen(handle);
+  }
+
+  #mdt(name: MdtName): MetadataTarget {
+    for (const mdt of this.session.mdts.values()) if (mdt.index === name || mdt.name === name) return mdt;
+    const known = [...this.session.mdts.values()].map((mdt) => mdt.name).join(', ');
+    throw errnoError(Errno.ENODEV, { syscall: 'changelog', path: String(name), hint: `There are ${known}` });
+  }
+
   getProject(path: string, operation?: number): Promise<Project> {
     return this.run('getProject', path, operation, async (context) => {
       const { body } = await this.walker.resolve(path, false, 'getattr', context);

@@ -1,9 +1,20 @@
-/** What a mounted file system offers beyond node:fs to those who look after it: projects, quotas. */
+/** What a mounted file system offers beyond node:fs to those who look after it: changelogs, projects, quotas. */
 import { LustreError } from '../runtime/errors.ts';
 import { decodeText } from '../wire/text.ts';
-import type { Engine, Project, Quota, QuotaKind, QuotaLimits } from './engine.ts';
+import type { ChangelogRecord, Engine, MdtName, Project, Quota, QuotaKind, QuotaLimits } from './engine.ts';
 import type { PathLike } from './filesystem-options.ts';
 import type { Operations, SignalOption } from './operations.ts';
+
+export interface ChangelogOptions extends SignalOption {
+  /** Name or number; default 0, the first MDT. */
+  readonly mdt?: MdtName;
+  /** Index of the first record wanted. */
+  readonly from?: bigint | number;
+  /** Wait for more at the end. */
+  readonly follow?: boolean;
+  /** Milliseconds between looks for more. */
+  readonly intervalMs?: number;
+}
 
 export class Administration {
   readonly #engine: Engine;
@@ -12,6 +23,40 @@ export class Administration {
   constructor(engine: Engine, operations: Operations) {
     this.#engine = engine;
     this.#operations = operations;
+  }
+
+  /**
+   * What has changed on an MDT, in order, from record `from` on (default 1): for consumers that an administrator of the
+   * MDS has registered (`lctl changelog_register`). Ends with the newest record; with `follow` it waits for more, looking
+   * every `intervalMs` (default 1000), until it is ended or aborted. Rejects with EACCES for who may not see it,
+   * EOPNOTSUPP where the server keeps none.
+   */
+  async *changelog(options: ChangelogOptions = {}): AsyncGenerator<ChangelogRecord, void> {
+    const { mdt = 0, from = 1n, follow = false, intervalMs = 1000 } = options;
+    const handle = await this.#operations.run(options, (op) =>
+      this.#engine.openChangelog(mdt, BigInt(from), op),
+    );
+    try {
+      for (;;) {
+        const records = await this.#operations.run(options, (op) => this.#engine.readChangelog(handle, op));
+        yield* records;
+        if (records.length > 0) continue;
+        if (!follow) return;
+        await this.#operations.run(options, (op) => this.#engine.pause(intervalMs, op));
+      }
+    } finally {
+      await this.#engine.close(handle);
+    }
+  }
+
+  /** Tells an MDT that consumer `user` (`cl1`) needs no records up to and including `upTo` any more; 0: none of those that
+   * there are now. Rejects with ENOENT for a user that it does not have, EINVAL for a record that does not exist. */
+  clearChangelog(
+    user: string,
+    upTo: bigint | number,
+    options: { readonly mdt?: MdtName } = {},
+  ): Promise<void> {
+    return this.#engine.clearChangelog(options.mdt ?? 0, user, BigInt(upTo));
   }
 
   /** The project that an object is charged to. */

@@ -2,9 +2,11 @@
  * and how a call begins and ends. */
 import { reportClientLocks } from '../ldlm/client-report.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
+import type { Timer } from '../runtime/runtime.ts';
 import type { DirectoryReader, OpenDirectory } from './directories.ts';
 import { DirectoryPageCache } from './directory-pages.ts';
 import type { Counters, LockReport, ReportOptions } from './engine.ts';
+import { untilAborted } from './file-io.ts';
 import { FileLocks } from './file-locks.ts';
 import { Files } from './files.ts';
 import { NamespaceOperations } from './namespace-operations.ts';
@@ -22,7 +24,15 @@ const CHANGING: ReadonlySet<string> = new Set([
   ...['chmod', 'chown', 'utime'].flatMap((call) => [call, `l${call}`, `f${call}`]),
   ...['truncate', 'ftruncate', 'fallocate', 'write'],
   ...['mkdir', 'mknod', 'symlink', 'link', 'rename', 'unlink', 'rmdir'],
-  ...['setxattr', 'removexattr', 'setProject', 'setquota', 'setLayout', 'setDirectoryLayout'],
+  ...[
+    'setxattr',
+    'removexattr',
+    'setProject',
+    'setquota',
+    'changelog_clear',
+    'setLayout',
+    'setDirectoryLayout',
+  ],
 ]);
 /** How long servers may take at unmount to take open files back, milliseconds. */
 const CLOSE_MS = 10_000;
@@ -105,6 +115,16 @@ export class EngineBase {
 
   abort(operation: number): void {
     this.#operations.get(operation)?.abort(new LustreError('ABORT_ERR', 'The operation was aborted'));
+  }
+
+  pause(ms: number, operation?: number): Promise<void> {
+    return this.run('pause', '', operation, async ({ signal }) => {
+      let timer: Timer | undefined;
+      const over = new Promise<void>((resolve) => {
+        timer = this.session.runtime.after(ms, resolve);
+      });
+      await untilAborted(over, signal).finally(() => timer?.cancel());
+    });
   }
 
   /** Runs one call: refuses after unmount, and lets `abort` reach it. */

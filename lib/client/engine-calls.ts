@@ -12,6 +12,7 @@ export type EngineCall = Exclude<keyof Engine, 'abort' | 'unmount'>;
 /** How the arguments of each call cross: as values, or with a list of buffers as the second one, which is lent. */
 export const engineCalls: { readonly [call in EngineCall]: 'values' | 'memory' } = {
   counters: 'values',
+  pause: 'values',
   locks: 'values',
   stat: 'values',
   access: 'values',
@@ -53,6 +54,9 @@ export const engineCalls: { readonly [call in EngineCall]: 'values' | 'memory' }
   getxattr: 'values',
   listxattr: 'values',
   setxattr: 'values',
+  openChangelog: 'values',
+  readChangelog: 'values',
+  clearChangelog: 'values',
   getProject: 'values',
   setProject: 'values',
   getQuota: 'values',

@@ -10,6 +10,7 @@ import type { Layout } from '../layout/description.ts';
 import type { DirectoryStriping } from '../layout/directory-layout.ts';
 import type { StripingOptions } from '../layout/striping.ts';
 import type { LockEntry, LockReport, ReportOptions, ResourceReport } from '../ldlm/lock-report.ts';
+import type { ChangelogRecord } from '../llog/changelog-record.ts';
 import type { VersionFlush } from './osc/data-version.ts';
 import type { FallocateMode } from './osc/fallocate.ts';
 import type { Advice } from './osc/ladvise.ts';
@@ -17,6 +18,7 @@ import type { SeekWhat } from './osc/seek.ts';
 
 export type {
   Advice,
+  ChangelogRecord,
   DirectoryStriping,
   FallocateMode,
   Layout,
@@ -134,6 +136,9 @@ export interface Extent {
   readonly flags: readonly string[];
 }
 
+/** `lab-MDT0001`, or the number of an MDT. */
+export type MdtName = string | number;
+
 /** The project that an object is charged to. */
 export interface Project {
   /** 0 for none. */
@@ -218,6 +223,8 @@ export interface Counters {
 export interface Engine {
   unmount(): Promise<void>;
   counters(): Promise<Counters>;
+  /** Resolves after so many milliseconds. */
+  pause(ms: number, operation?: number): Promise<void>;
   abort(operation: number): void;
   /** The locks of this client, by target. */
   locks(options: ReportOptions): Promise<LockReport[]>;
@@ -326,6 +333,13 @@ export interface Engine {
     follow: boolean,
     operation?: number,
   ): Promise<void>;
+
+  /** A reader of an MDT's changelog, from a record on; to be closed as a file is. */
+  openChangelog(mdt: MdtName, from: bigint, operation?: number): Promise<number>;
+  /** The next records; none when there are no more now. */
+  readChangelog(handle: number, operation?: number): Promise<readonly ChangelogRecord[]>;
+  /** `user`: `cl1`. Records up to and including `upTo`, 0 for all, are of no more use to it. */
+  clearChangelog(mdt: MdtName, user: string, upTo: bigint, operation?: number): Promise<void>;
 
   /** The project of an object itself, a symlink too. */
   getProject(path: string, operation?: number): Promise<Project>;

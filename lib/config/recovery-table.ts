@@ -3,7 +3,7 @@
  * that clients come at once and to the right place. MGS_CONFIG_READ of `<fsname>-cliir`, pages by bulk.
  */
 import type { Endpoint } from '../lnet/network.ts';
-import { type Nid, nidFromBits } from '../lnet/nid.ts';
+import { type Nid, nidFromBits, nidFromLarge } from '../lnet/nid.ts';
 import type { Caller } from '../rpc/rpc.ts';
 import { ProtocolError } from '../runtime/errors.ts';
 import { ConfigType } from '../wire/connection-constants.ts';
@@ -91,9 +91,10 @@ export function decodeRecoveryPages(bytes: Uint8Array, known: bigint, latest: bi
     if (entry.mne_version <= version || entry.mne_version > latest)
       throw bad(`goes from version ${version} to ${entry.mne_version} of ${latest}`);
     version = entry.mne_version;
-    const view = new DataView(bytes.buffer, bytes.byteOffset + at + MgsNidtblEntry.size, count * size);
+    const first = at + MgsNidtblEntry.size;
+    const view = new DataView(bytes.buffer, bytes.byteOffset + first, count * size);
     const nids = Array.from({ length: count }, (_, i) =>
-      large ? largeNid(view, i * size) : nidFromBits(view.getBigUint64(i * size, true)),
+      large ? nidFromLarge(bytes, first + i * size) : nidFromBits(view.getBigUint64(i * size, true)),
     );
     const kind = entry.mne_type === 1 ? 'mdt' : entry.mne_type === 2 ? 'ost' : undefined;
     if (kind !== undefined) {
@@ -103,13 +104,6 @@ export function decodeRecoveryPages(bytes: Uint8Array, known: bigint, latest: bi
     at += length;
   }
   return entries;
-}
-
-/** struct lnet_nid: an IPv4 address when its size byte is 0; longer ones are not reached by this client. */
-function largeNid(view: DataView, at: number): Nid | undefined {
-  if (view.getUint8(at) !== 0) return undefined;
-  const net = (BigInt(view.getUint8(at + 1)) << 16n) | BigInt(view.getUint16(at + 2));
-  return nidFromBits((net << 32n) | BigInt(view.getUint32(at + 4)));
 }
 
 /** `demo-OST0001`. */

@@ -6,7 +6,7 @@
 import type { Caller } from '../rpc/rpc.ts';
 import { type Actions, Automaton } from '../runtime/automaton.ts';
 import { errnoOf, LustreError, ProtocolError } from '../runtime/errors.ts';
-import { required } from '../wire/format.ts';
+import { type RequestInputs, required } from '../wire/format.ts';
 import {
   RQF_LLOG_ORIGIN_HANDLE_CREATE,
   RQF_LLOG_ORIGIN_HANDLE_NEXT_BLOCK,
@@ -14,6 +14,8 @@ import {
 } from '../wire/formats.ts';
 import { LlogContext, LlogFlag } from '../wire/llog-constants.ts';
 import type { LlogdBody, LlogLogid } from '../wire/llog-structs.ts';
+import type { MdtBody } from '../wire/mds-structs.ts';
+import type { StructInput } from '../wire/struct.ts';
 import { headerFromStruct, isLive, type LlogHeader } from './header.ts';
 import {
   type LogCursorAction,
@@ -24,14 +26,22 @@ import {
 import { isPad, LLOG_CHUNK_SIZE, type LlogRecord, recordsOf } from './record.ts';
 
 export interface RemoteLogOptions {
-  /** The log's name, `demo-client`. */
+  /** The log's name, `demo-client`; where its id is given, only what messages call it. */
   readonly name: string;
+  /** A log that has no name, as a catalog names it. */
+  readonly logid?: LlogLogid;
   /** LlogContext; default 0, configuration. */
   readonly context?: number;
   /** Give only records behind this index; default 0, all. */
   readonly after?: number;
   /** lgd_llh_flags; default LLOG_F_IS_PLAIN. */
   readonly flags?: number;
+  /** Who asks, where the server wants to know. */
+  readonly who?: StructInput<typeof MdtBody>;
+  /** Go on with the flags that the header has: they say which extensions of records are wanted (guide 14 §8). */
+  readonly flagsOfHeader?: boolean;
+  /** Chunks to read before the reader comes back for more; default all. */
+  readonly blocksMax?: number;
 }
 
 /** What was read. `lastIndex` is where the next reader goes on; `exists` false is -ENOENT, which is an empty log to many
@@ -40,6 +50,10 @@ export interface RemoteLog {
   readonly exists: boolean;
   readonly records: readonly LlogRecord[];
   readonly lastIndex: number;
+  /** LlogFlag of the header, once it was read. */
+  readonly flags: number;
+  /** There is more: the reader wanted no more chunks at a time. */
+  readonly more: boolean;
 }
 
 /** Most chunks that are read of one log: an endless log is a broken server's. */
@@ -58,7 +72,9 @@ class RemoteLogCursor {
   readonly #caller: Caller;
   readonly #name: string;
   readonly #context: number;
-  readonly #flags: number;
+  readonly #options: RemoteLogOptions;
+  #flags: number;
+  #more = false;
   readonly #automaton: Automaton<LogCursorState, LogCursorEvent, LogCursorAction>;
   readonly #records: LlogRecord[] = [];
   #logid: LlogLogid | undefined;
@@ -78,6 +94,8 @@ class RemoteLogCursor {
   ) {
     this.#caller = caller;
     this.#name = options.name;
+    this.#options = options;
+    this.#logid = options.logid;
     this.#context = options.context ?? LlogContext.LLOG_CONFIG_ORIG_CTXT;
     this.#flags = options.flags ?? LlogFlag.LLOG_F_IS_PLAIN;
     this.#last = options.after ?? 0;
@@ -86,7 +104,14 @@ class RemoteLogCursor {
       sendHeader: () => void this.#step(this.#sendHeader()),
       sendNextBlock: () => void this.#step(this.#sendBlock(this.#last + 1, this.#offset)),
       sendSameBlock: () => void this.#step(this.#sendBlock(this.#last, chunkStart(this.#offset))),
-      finish: () => resolve({ exists: this.#exists, records: this.#records, lastIndex: this.#last }),
+      finish: () =>
+        resolve({
+          exists: this.#exists,
+          records: this.#records,
+          lastIndex: this.#last,
+          flags: this.#flags,
+          more: this.#more,
+        }),
       fail: () => reject(this.#error),
     };
     this.#automaton = new Automaton(logCursorStates, this.#name, actions);
@@ -111,7 +136,7 @@ class RemoteLogCursor {
     try {
       const reply = await this.#caller.call(
         RQF_LLOG_ORIGIN_HANDLE_CREATE,
-        { llogd_body: { lgd_ctxt_idx: this.#context }, name: this.#name, mdt_body: {} },
+        openRequest(this.#context, this.#logid ?? this.#name, this.#options.who),
         { context: { syscall: 'open log', path: this.#name } },
       );
       this.#logid = required(reply.values, 'llogd_body').lgd_logid;
@@ -130,6 +155,9 @@ class RemoteLogCursor {
       { context: { syscall: 'read log header', path: this.#name }, replyRoom: LLOG_CHUNK_SIZE },
     );
     this.#header = headerFromStruct(required(reply.values, 'llog_log_hdr'));
+    if (this.#options.flagsOfHeader === true) this.#flags = this.#header.flags;
+    // What was cancelled before the first live record need not be there any more.
+    while (this.#last < this.#header.lastIndex && !isLive(this.#header, this.#last + 1)) this.#last++;
     return this.#header.lastIndex > this.#last ? 'header' : 'nothing-new';
   }
 
@@ -137,6 +165,10 @@ class RemoteLogCursor {
     index: number,
     offset: number,
   ): Promise<'full-block' | 'partial-block' | 'nothing-new' | 'end-of-log'> {
+    if (this.#blocks === this.#options.blocksMax) {
+      this.#more = true;
+      return 'end-of-log';
+    }
     this.#blocks += 1;
     if (this.#blocks > BLOCKS_MAX) throw this.#bad(`has more than ${BLOCKS_MAX} chunks`);
     let body: LlogdBody;
@@ -190,6 +222,18 @@ class RemoteLogCursor {
   #bad(what: string): ProtocolError {
     return new ProtocolError('ERR_LUSTRE_LLOG', `Log ${this.#name} ${what}`);
   }
+}
+
+/** Opens a log by its name or by its id. */
+export function openRequest(
+  context: number,
+  log: string | LlogLogid,
+  who: StructInput<typeof MdtBody> = {},
+): RequestInputs<typeof RQF_LLOG_ORIGIN_HANDLE_CREATE> {
+  const llogd_body = { lgd_ctxt_idx: context };
+  return typeof log === 'string'
+    ? { llogd_body, name: log, mdt_body: who }
+    : { llogd_body: { ...llogd_body, lgd_logid: log } };
 }
 
 /** Where the chunk begins whose bytes end at `offset`. */

@@ -44,6 +44,14 @@ export function nidFromBits(bits: bigint): Nid {
   return `${host}@${name}${number === 0 ? '' : number}`;
 }
 
+/** struct lnet_nid, 20 bytes: IPv4 where its size byte is 0; undefined for longer addresses, which this client cannot reach. */
+export function nidFromLarge(bytes: Uint8Array, at = 0): Nid | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, 20);
+  if (view.getUint8(0) !== 0) return undefined;
+  const net = (BigInt(view.getUint8(1)) << 16n) | BigInt(view.getUint16(2));
+  return nidFromBits((net << 32n) | BigInt(view.getUint32(4)));
+}
+
 /** The IPv4 address of a NID: `10.0.2.15@tcp` -> `10.0.2.15`. */
 export function nidHost(nid: Nid): string {
   return nid.slice(0, nid.indexOf('@'));

@@ -92,7 +92,11 @@ describe('a remote log', () => {
 
   it('is empty when it is not there', async () => {
     const caller: Caller = { call: () => Promise.reject(errnoError(2)) };
-    expect(await readRemoteLog(caller, { name: 'x' })).toEqual({ exists: false, records: [], lastIndex: 0 });
+    expect(await readRemoteLog(caller, { name: 'x' })).toMatchObject({
+      exists: false,
+      records: [],
+      lastIndex: 0,
+    });
   });
 
   it.each([
