@@ -13,11 +13,7 @@ import type { MetadataTarget } from '../metadata-target.ts';
 const KEY_SIZE = 16;
 const PATH_ROOM_MAX = 1 << 16;
 const DEPTH_MAX = 4096;
-const TOLERATED: ReadonlySet<string> = new Set([
-  InfoKey.KEY_READ_ONLY,
-  InfoKey.KEY_CHANGELOG_CLEAR,
-  InfoKey.KEY_EVICT_BY_NID,
-]);
+const TOLERATED: ReadonlySet<string> = new Set([InfoKey.KEY_READ_ONLY, InfoKey.KEY_EVICT_BY_NID]);
 
 function keyName(key: Uint8Array): string {
   const nul = key.indexOf(0);
@@ -76,8 +72,10 @@ export function setInfo(_mdt: MetadataTarget): Operation<typeof RQF_MDT_SET_INFO
   return {
     format: RQF_MDT_SET_INFO,
     handle(call) {
-      if (!TOLERATED.has(keyName(required(call.values, 'setinfo_key'))))
-        throw errnoError(22, { syscall: 'set_info' });
+      const key = keyName(required(call.values, 'setinfo_key'));
+      // There is no changelog, so nobody is registered for it.
+      if (key === InfoKey.KEY_CHANGELOG_CLEAR) throw errnoError(2, { syscall: 'changelog_clear' });
+      if (!TOLERATED.has(key)) throw errnoError(22, { syscall: 'set_info' });
       call.reply({});
     },
   };
