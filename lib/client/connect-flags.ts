@@ -27,7 +27,7 @@ const OST_BRW_ASKED = 64 * MIB;
 /**
  * Not asked of an MDT: GRANT_SHRINK, ASYNC_DISCARD (no cache of data on the MDT); DMV_IMP_INHERIT (defaults of
  * directories are inherited by the server); PCC, PCCRO, ARCHIVE_ID_ARRAY (archives); ENCRYPT..., FILE_SECCTX,
- * SELINUX_POLICY; BATCH_RPC; LOCK_CONVERT; READDIR_OPEN, ATOMIC_OPEN_LOCK;
+ * SELINUX_POLICY; BATCH_RPC; READDIR_OPEN, ATOMIC_OPEN_LOCK;
  * LARGE_ACL; GETATTR_PFID; LFSCK; PINGLESS, MDS_CAPA, OSS_CAPA, which servers do not grant.
  */
 export function mdtAsk(checksum: ChecksumName | undefined, readOnly = false): ConnectGrant {
@@ -77,6 +77,7 @@ const MDT_ASK: ConnectGrant = {
     'OBD_CONNECT2_SUM_STATFS',
     'OBD_CONNECT2_CRUSH',
     'OBD_CONNECT2_FLR',
+    'OBD_CONNECT2_LOCK_CONVERT',
     'OBD_CONNECT2_OVERSTRIPING',
     'OBD_CONNECT2_INC_XID',
     'OBD_CONNECT2_LSOM',

@@ -260,7 +260,7 @@ class Connector {
       name: target.name,
       runtime: this.#runtime,
       import: imp,
-      onBlocking: (lock) => this.#hooks.mdt?.cancelling(index, lock),
+      onBlocking: (lock, bits) => this.#hooks.mdt?.cancelling(index, lock, bits),
       onLost: (lock) => this.#hooks.mdt?.lost(index, lock),
       onGlimpse: (lock) => lvbOf(known, lock),
     });
@@ -308,7 +308,7 @@ class Connector {
       runtime: this.#runtime,
       import: imp,
       onGlimpse: (lock) => lvbOf(known, lock),
-      onBlocking: (lock) => this.#hooks.ost?.cancelling(target.index, lock),
+      onBlocking: (lock, bits) => this.#hooks.ost?.cancelling(target.index, lock, bits),
       onLost: (lock) => this.#hooks.ost?.lost(target.index, lock),
     });
     this.#register({ import: imp, locks });

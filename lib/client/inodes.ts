@@ -89,8 +89,11 @@ export class Inode {
     const known = this.attributesValid;
     const accept = (update && permission) || (!known && begun >= this.#begun);
     if (accept) {
-      this.body = body;
-      this.acl = body.mbo_aclsize > 0 ? acl.slice() : new Uint8Array(0);
+      // A reply that was under way for long does not know better than a lock that is held.
+      const { mbo_mode, mbo_uid, mbo_gid } = this.body;
+      const held = !permission && this.permissionsValid;
+      this.body = held ? { ...body, mbo_mode, mbo_uid, mbo_gid } : body;
+      if (!held) this.acl = body.mbo_aclsize > 0 ? acl.slice() : new Uint8Array(0);
       this.#begun = Math.max(begun, this.#begun);
       if (isDirectory(body.mbo_mode)) this.#learnDirectory(body, ea, directoryDefault);
     }

@@ -5,8 +5,9 @@
 import type { ClientLock } from '../ldlm/client-lock.ts';
 
 export interface LockHook {
-  /** The lock is on its way back: resolves when what it protects is written and dropped. `target`: index of MDT or OST. */
-  cancelling(target: number, lock: ClientLock): Promise<void> | void;
+  /** The lock is on its way back, or these of its inode bits: resolves when what they protect is written and dropped.
+   * `target`: index of MDT or OST. */
+  cancelling(target: number, lock: ClientLock, bits: bigint): Promise<void> | void;
   /** The server has forgotten us: what it protected is void. */
   lost(target: number, lock: ClientLock): void;
 }

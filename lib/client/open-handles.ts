@@ -57,7 +57,8 @@ export class OpenHandles implements LockHook {
     return --handle.users === 0 && this.#kept.get(handle.inode.key) !== handle;
   }
 
-  async cancelling(_target: number, lock: ClientLock): Promise<void> {
+  async cancelling(_target: number, lock: ClientLock, bits: bigint): Promise<void> {
+    if ((bits & BigInt(InodeBit.MDS_INODELOCK_OPEN)) === 0n) return;
     const handle = this.#forget(lock);
     if (handle !== undefined && handle.users === 0) await this.#close(handle);
   }

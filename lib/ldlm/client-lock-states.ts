@@ -6,13 +6,15 @@ export type ClientLockState =
   | 'BLOCKED'
   | 'GRANTED'
   | 'CBPENDING'
+  | 'CONVERTING'
   | 'FLUSHING'
   | 'CANCELLING'
   | 'DESTROYED';
 /**
  * `blocked`: the enqueue reply says wait. `granted`: by the reply or a completion AST, whichever is first. `blocking`: a
  * blocking AST, or AST_SENT in a reply or completion AST. `idle`: the last reference was dropped on a lock that is
- * wanted back. `abandon`: nobody waits for it any more. `lost`: the import was evicted. `flushed`: what the lock protected
+ * wanted back; `convert` the same, when part of its inode bits may stay. `converted`: what the others protected is dropped.
+ * `abandon`: nobody waits for it any more. `lost`: the import was evicted. `flushed`: what the lock protected
  * is written and dropped.
  */
 export type ClientLockEvent =
@@ -22,6 +24,8 @@ export type ClientLockEvent =
   | 'failed'
   | 'cancel'
   | 'idle'
+  | 'convert'
+  | 'converted'
   | 'abandon'
   | 'flushed'
   | 'sent'
@@ -30,6 +34,8 @@ export type ClientLockAction =
   | 'rememberBlocking'
   | 'wakeWaiter'
   | 'failWaiter'
+  | 'dropBits'
+  | 'sendConvert'
   | 'flush'
   | 'sendCancel'
   | 'forget';
@@ -64,6 +70,15 @@ export const clientLockStates = defineAutomaton<ClientLockState, ClientLockEvent
       granted: { to: 'CBPENDING' },
       blocking: { to: 'CBPENDING' },
       idle: { to: 'FLUSHING', do: ['flush'] },
+      convert: { to: 'CONVERTING', do: ['dropBits'] },
+      cancel: { to: 'FLUSHING', do: ['flush'] },
+      lost: { to: 'DESTROYED', do: ['forget'] },
+    },
+    // It has the bits that stay, and nobody joins until what the others protected is gone.
+    CONVERTING: {
+      granted: { to: 'CONVERTING' },
+      blocking: { to: 'CONVERTING' },
+      converted: { to: 'GRANTED', do: ['sendConvert'] },
       cancel: { to: 'FLUSHING', do: ['flush'] },
       lost: { to: 'DESTROYED', do: ['forget'] },
     },

@@ -13,6 +13,8 @@ import { resourceKey } from './resource-name.ts';
 
 /** What the namespace does for a lock's table. */
 export interface ClientLockActions {
+  dropBits(lock: ClientLock): void;
+  sendConvert(lock: ClientLock): void;
   flush(lock: ClientLock): void;
   sendCancel(lock: ClientLock): void;
   forget(lock: ClientLock): void;
@@ -24,6 +26,8 @@ export function clientLockActions(owner: ClientLockActions): Actions<ClientLockA
     rememberBlocking: (lock) => lock.rememberBlocking(),
     wakeWaiter: (lock) => lock.wakeWaiter(),
     failWaiter: (lock) => lock.failWaiter(),
+    dropBits: (lock) => owner.dropBits(lock),
+    sendConvert: (lock) => owner.sendConvert(lock),
     flush: (lock) => owner.flush(lock),
     sendCancel: (lock) => owner.sendCancel(lock),
     forget: (lock) => owner.forget(lock),
@@ -35,6 +39,9 @@ export interface Grant {
   readonly mode: LockModeNumber;
   readonly policy: Policy;
 }
+
+/** For `wantedBits`: all of the lock. */
+export const WHOLE_LOCK = 0xffff_ffff_ffff_ffffn;
 
 export class ClientLock {
   /** C: our handle, which servers put into ASTs. */
@@ -49,7 +56,7 @@ export class ClientLock {
   lvb: Uint8Array = new Uint8Array(0);
   /** What the lock protects need not be written before it goes back (the object is destroyed). */
   discardData = false;
-  /** The inode bits that are wanted back; 0n for all or not known. */
+  /** The inode bits that are wanted back. */
   wantedBits = 0n;
   /** False when its handle goes back with another request (guide 08 §5.3). */
   cancelsByItself = true;
@@ -105,6 +112,11 @@ export class ClientLock {
   /** It protects what its users do: granted and not on its way back. */
   get isHeld(): boolean {
     return this.state === 'GRANTED' || this.state === 'CBPENDING';
+  }
+
+  /** Being given back, whole or in part; the server has not heard of it. */
+  get isLeaving(): boolean {
+    return this.state === 'FLUSHING' || this.state === 'CONVERTING';
   }
 
   /** New users may join. */

@@ -5,16 +5,18 @@
 import type { Caller, CallOptions, Reply } from '../rpc/rpc.ts';
 import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
 import { cookieSource, type Runtime, withLog } from '../runtime/runtime.ts';
+import type { ObdConnectData } from '../wire/connection-structs.ts';
 import type { Format, LdlmRequestInput, RequestInputs } from '../wire/format.ts';
 import { RQF_LDLM_ENQUEUE } from '../wire/formats.ts';
 import { LockFlag, LockType } from '../wire/ldlm-constants.ts';
 import type { LdlmReply } from '../wire/ldlm-structs.ts';
 import type { StructValue } from '../wire/struct.ts';
 import { CancelBatch } from './cancel-batch.ts';
-import { ClientLock, type ClientLockActions, clientLockActions } from './client-lock.ts';
+import { ClientLock, type ClientLockActions, clientLockActions, WHOLE_LOCK } from './client-lock.ts';
 import { ClientLockTable } from './client-lock-table.ts';
 import { decodePolicy, describeLock, isLockType, resourceName } from './description.ts';
 import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
+import { bitsToKeep, sendConvert } from './lock-convert.ts';
 import { LockLru, type LruOptions, type ServerVolume } from './lock-lru.ts';
 import { isLockMode } from './modes.ts';
 import { ELDLM_LOCK_ABORTED } from './status.ts';
@@ -25,6 +27,8 @@ export interface LockImport extends Caller {
   readonly callbackHandle: bigint;
   /** What the server last said of how many locks we may keep. */
   readonly lockVolume?: ServerVolume;
+  /** What the server granted at connect: whether it takes converts. */
+  readonly granted?: ObdConnectData;
   onEvicted(listener: () => void | Promise<void>): void;
 }
 
@@ -34,8 +38,9 @@ export interface ClientNamespaceOptions {
   readonly runtime: Runtime;
   readonly import: LockImport;
   /** Writes and drops what is cached under the lock, before it goes back. With `lock.discardData` dirty data is dropped
-   * unwritten. A rejection is logged; the lock goes back all the same. */
-  readonly onBlocking?: (lock: ClientLock) => Promise<void> | void;
+   * unwritten. `bits`: those of a lock on inode bits that go; the lock has the others still. A rejection is logged; the
+   * lock goes back all the same. */
+  readonly onBlocking?: (lock: ClientLock, bits: bigint) => Promise<void> | void;
   /** The LVB as this client knows it (ost_lvb); undefined when it does not know the object. */
   readonly onGlimpse?: (lock: ClientLock) => Uint8Array | undefined;
   /** The server has forgotten the lock (eviction): what is cached under it is void, dirty data is lost. */
@@ -231,7 +236,7 @@ export class ClientNamespace implements ClientLockActions {
   release(lock: ClientLock): void {
     lock.dropReference();
     if (!lock.isIdle) return;
-    if (lock.accepts('idle')) lock.dispatch('idle');
+    if (lock.accepts('idle')) this.#giveBack(lock);
     else if (lock.state !== 'GRANTED') return;
     else if (lock.type === LockType.LDLM_FLOCK) this.#forgetFlock(lock);
     else this.#lru.add(lock);
@@ -239,6 +244,7 @@ export class ClientNamespace implements ClientLockActions {
 
   /** Gives a lock back, after its users: the flush hook runs first. Resolves when the server has answered. */
   async cancel(lock: ClientLock): Promise<void> {
+    lock.wantedBits = WHOLE_LOCK;
     if (lock.isIdle) this.#startCancel(lock);
     else if (lock.accepts('blocking')) lock.dispatch('blocking');
     await lock.gone;
@@ -247,7 +253,7 @@ export class ClientNamespace implements ClientLockActions {
   /** Gives all back, even what is still referenced: unmount has ended its users. */
   async cancelAll(): Promise<void> {
     this.#lru.stop();
-    const held = this.locks.filter((lock) => lock.isHeld || lock.state === 'FLUSHING');
+    const held = this.locks.filter((lock) => lock.isHeld || lock.isLeaving);
     for (const lock of held) this.#startCancel(lock);
     await Promise.all(held.map((lock) => lock.gone));
   }
@@ -286,7 +292,7 @@ export class ClientNamespace implements ClientLockActions {
     for (const lock of this.locks) {
       // Its request goes on or fails by itself.
       if (lock.state === 'SENT') continue;
-      const held = lock.isHeld || lock.state === 'FLUSHING';
+      const held = lock.isHeld || lock.isLeaving;
       lock.lose(reason);
       if (held) this.#options.onLost?.(lock);
     }
@@ -299,13 +305,14 @@ export class ClientNamespace implements ClientLockActions {
     return this.#table.byHandle(handle);
   }
 
-  /** The server wants the lock back. */
-  blocked(lock: ClientLock, discardData: boolean): void {
+  /** The server wants the lock back, or some of its inode bits. */
+  blocked(lock: ClientLock, discardData: boolean, bits = WHOLE_LOCK): void {
     if (discardData) lock.discardData = true;
+    lock.wantedBits |= bits;
     if (!lock.accepts('blocking')) return;
     lock.dispatch('blocking');
     this.#lru.remove(lock);
-    if (lock.isIdle && lock.accepts('idle')) lock.dispatch('idle');
+    if (lock.isIdle && lock.accepts('idle')) this.#giveBack(lock);
   }
 
   /** The lock is granted, as a completion AST says. */
@@ -338,6 +345,27 @@ export class ClientNamespace implements ClientLockActions {
     void this.#flush(lock);
   }
 
+  dropBits(lock: ClientLock): void {
+    const have = lock.policy.inodeBits ?? 0n;
+    const gone = have & lock.wantedBits;
+    // From here on they protect nothing; what is wanted besides is told meanwhile.
+    lock.policy = { inodeBits: have & ~gone };
+    lock.wantedBits = 0n;
+    void this.#drop(lock, gone).then(() => {
+      if (lock.accepts('converted')) lock.dispatch('converted');
+    });
+  }
+
+  sendConvert(lock: ClientLock): void {
+    void sendConvert(this.#options.import, this.#runtime, lock).then((known) => {
+      if (!known) this.#startCancel(lock);
+    });
+    const wanted = lock.wantedBits & (lock.policy.inodeBits ?? 0n);
+    lock.wantedBits = 0n;
+    this.#lru.add(lock);
+    if (wanted !== 0n) this.blocked(lock, false, wanted);
+  }
+
   sendCancel(lock: ClientLock): void {
     if (!lock.cancelsByItself) {
       lock.dispatch('sent');
@@ -354,12 +382,23 @@ export class ClientNamespace implements ClientLockActions {
   }
 
   async #flush(lock: ClientLock): Promise<void> {
+    if (lock.type !== LockType.LDLM_FLOCK) await this.#drop(lock, lock.policy.inodeBits ?? 0n);
+    if (lock.accepts('flushed')) lock.dispatch('flushed');
+  }
+
+  /** Drops what is cached under these bits of the lock. */
+  async #drop(lock: ClientLock, bits: bigint): Promise<void> {
     try {
-      if (lock.type !== LockType.LDLM_FLOCK) await this.#options.onBlocking?.(lock);
+      await this.#options.onBlocking?.(lock, bits);
     } catch (error) {
       this.#runtime.log.error({ err: error, lock: lock.describe() }, 'writing back before a cancel failed');
     }
-    if (lock.accepts('flushed')) lock.dispatch('flushed');
+  }
+
+  /** Nobody uses a lock that is wanted back: it goes, or what is wanted of it. */
+  #giveBack(lock: ClientLock): void {
+    const keep = bitsToKeep(lock, this.#table, this.#options.import.granted);
+    lock.dispatch(keep === 0n ? 'idle' : 'convert');
   }
 
   /** The reply of a lock that is or will be granted (guide 08 §3.1 step 3). */
@@ -375,7 +414,7 @@ export class ClientNamespace implements ClientLockActions {
     const flags = rep.lock_flags >>> 0;
     lock.serverHandle = rep.lock_handle;
     if ((flags & LockFlag.LDLM_FL_AST_SENT) !== 0 && lock.accepts('blocking')) {
-      lock.wantedBits |= rep.lock_desc.l_policy_data.l_inodebits.cancel_bits;
+      lock.wantedBits |= rep.lock_desc.l_policy_data.l_inodebits.cancel_bits || WHOLE_LOCK;
       lock.dispatch('blocking');
     }
     // A completion AST that overtook the reply has said all of this, and later.

@@ -13,10 +13,12 @@ import {
   RQF_LDLM_CP_CALLBACK,
   RQF_LDLM_GL_CALLBACK,
 } from '../wire/formats.ts';
-import { LockFlag } from '../wire/ldlm-constants.ts';
+import { LockFlag, LockType } from '../wire/ldlm-constants.ts';
 import { Opcode, Portal } from '../wire/opcodes.ts';
 import type { ClientLock } from './client-lock.ts';
 import type { ClientNamespace } from './client-namespace.ts';
+import { resourceName } from './description.ts';
+import { sameResource } from './resource-name.ts';
 import { ELDLM_NO_LOCK_DATA } from './status.ts';
 
 export class LockCallbacks {
@@ -90,8 +92,8 @@ export class LockCallbacks {
     dlm_req: LdlmRequestValue,
   ): void {
     request.reply(RQF_LDLM_BL_CALLBACK, {});
-    lock.wantedBits |= dlm_req.lock_desc.l_policy_data.l_inodebits.cancel_bits;
-    namespace.blocked(lock, (dlm_req.lock_flags & LockFlag.LDLM_FL_DISCARD_DATA) !== 0);
+    const discard = (dlm_req.lock_flags & LockFlag.LDLM_FL_DISCARD_DATA) !== 0;
+    namespace.blocked(lock, discard, wantedBits(lock, dlm_req));
   }
 
   #completion(
@@ -128,6 +130,14 @@ export class LockCallbacks {
     this.#runtime.log.warn({ peer, opcode, errno }, `refused a lock callback ${why}`);
     request.replyError(errno);
   }
+}
+
+/** Which inode bits a blocking AST wants: all, unless it says which and of which resource (guide 08 §6). */
+function wantedBits(lock: ClientLock, { lock_desc }: LdlmRequestValue): bigint | undefined {
+  const { l_resource, l_policy_data } = lock_desc;
+  if (lock.type !== LockType.LDLM_IBITS || l_resource.lr_type !== lock.type) return undefined;
+  if (!sameResource(resourceName(l_resource.lr_name.name), lock.resource)) return undefined;
+  return l_policy_data.l_inodebits.cancel_bits || undefined;
 }
 
 /** LDLM_FL_WIRE_AST_FLAGS_MASK: AST_SENT, FLOCK_DEADLOCK, DISCARD_DATA. */

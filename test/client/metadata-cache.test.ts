@@ -73,6 +73,23 @@ describe('what is cached costs no request', () => {
       expect((await a.stat('/d/i')).nlink).toBe(1);
     }));
 
+  it('is kept where another client changes something else of the same object', () =>
+    withCluster(async ({ mount }) => {
+      const [a, b] = [await mount(), await mount()];
+      await b.mkdir('/d/e/f', { recursive: true });
+      for (let i = 0; i < 3; i++) {
+        await a.stat('/d/e');
+        await a.stat('/d/e/f');
+      }
+      // Its names change, its own name and mode do not: a converts its lock, and walks through it as before.
+      const given = await rpcsOf(a, () => b.writeFile('/d/e/g', 'y'));
+      expect(given).toEqual({ LDLM_CONVERT: 1 });
+      expect(await rpcsOf(a, () => a.stat('/d/e/f'))).toEqual(NOTHING);
+      expect((await a.readdir('/d/e')).sort()).toEqual(['f', 'g']);
+      await b.chmod('/d/e', 0o700);
+      expect((await a.stat('/d/e')).mode & 0o777).toBe(0o700);
+    }));
+
   it('is dropped by our own changes too', () =>
     withCluster(async ({ mount }) => {
       const fs = await mount();

@@ -1,9 +1,19 @@
 /** Inode bits, intents, early cancels and converts, both sides over the simulated network (guide 08 §3.3, §5.3, §6). */
 import { describe, expect, test } from 'vitest';
+import type { Policy } from '../../lib/ldlm/lock.ts';
 import type { Intent } from '../../lib/ldlm/server-operations.ts';
 import { RQF_LDLM_CONVERT, RQF_LDLM_INTENT_GETATTR } from '../../lib/wire/formats.ts';
 import { InodeBit, LockFlag, LockMode, LockType } from '../../lib/wire/ldlm-constants.ts';
-import { bits, inSimulation, lockClient, lockServer, resource, take } from './lock-cluster.ts';
+import { fullOffer } from '../connection/cluster.ts';
+import {
+  bits,
+  inSimulation,
+  type LockClient,
+  lockClient,
+  lockServer,
+  resource,
+  take,
+} from './lock-cluster.ts';
 
 const { LCK_PR, LCK_PW, LCK_EX, LCK_CR } = LockMode;
 
@@ -154,6 +164,86 @@ describe('converts', () => {
         convert(lock!.serverHandle, LCK_PR, 0n),
       ])
         expect((await bad).values.dlm_rep?.lock_handle).toBe(0n);
+    }),
+  );
+
+  const wanted = async (client: LockClient, mode: number, policy: Policy): Promise<void> => {
+    const { lock } = await take(client, mode, policy);
+    client.locks.release(lock!);
+  };
+  const requests = ({ ptlrpc }: LockClient): readonly number[] =>
+    [102, 103].map((opcode) => ptlrpc.counters.of('client', opcode).requests);
+
+  test(
+    'are what a blocking AST for part of a lock is answered with',
+    inSimulation(async (sim) => {
+      const { namespace } = await lockServer(sim);
+      const dropped: bigint[] = [];
+      const a = await lockClient(sim, { onBlocking: (_lock, gone) => void dropped.push(gone) });
+      const b = await lockClient(sim);
+      const { lock } = await take(a, LCK_PR, bits(0x1b));
+      a.locks.release(lock!);
+      await wanted(b, LCK_EX, bits(0x02));
+      expect(lock).toMatchObject({ state: 'GRANTED', policy: bits(0x19) });
+      expect(a.locks.match(resource(1), LockType.LDLM_IBITS, LCK_PR, bits(0x11))).toBe(lock);
+      // In use: it goes back when it is let go, and then for all who asked.
+      const second = wanted(b, LCK_EX, bits(0x08));
+      await sim.sleep(100);
+      expect(lock).toMatchObject({ state: 'CBPENDING', policy: bits(0x19) });
+      a.locks.release(lock!);
+      await second;
+      expect(lock?.policy).toEqual(bits(0x11));
+      expect(dropped).toEqual([0x02n, 0x08n]);
+      expect(requests(a)).toEqual([2, 0]);
+      // Whoever wants the name may remove the object.
+      await wanted(b, LCK_EX, bits(0x03));
+      expect(lock?.state).toBe('DESTROYED');
+      expect(dropped).toEqual([0x02n, 0x08n, 0x11n]);
+      expect(requests(a)).toEqual([2, 1]);
+      await b.locks.cancelAll();
+      expect(namespace.counts).toEqual({ resources: 0, locks: 0 });
+    }),
+  );
+
+  test(
+    'are not sent to a server that does not know them',
+    inSimulation(async (sim) => {
+      await lockServer(sim, {}, {}, { connect: () => fullOffer });
+      const [a, b] = [await lockClient(sim), await lockClient(sim)];
+      await wanted(a, LCK_PR, bits(0x13));
+      await wanted(b, LCK_EX, bits(0x02));
+      expect(a.locks.size).toBe(0);
+      expect(requests(a)).toEqual([0, 1]);
+    }),
+  );
+
+  test(
+    'are not sent for what another lock protects already',
+    inSimulation(async (sim) => {
+      await lockServer(sim);
+      const [a, b] = [await lockClient(sim), await lockClient(sim)];
+      await wanted(a, LCK_PR, bits(0x11));
+      await wanted(a, LCK_PR, bits(0x13));
+      await wanted(b, LCK_EX, bits(0x02));
+      expect(a.locks.locks.map(({ policy }) => policy)).toEqual([bits(0x11)]);
+      expect(requests(a)).toEqual([0, 1]);
+    }),
+  );
+
+  test(
+    'of a lock that the server has lost end it',
+    inSimulation(async (sim) => {
+      const { namespace } = await lockServer(sim);
+      const a = await lockClient(sim, {
+        onBlocking: () => {
+          for (const held of [...namespace.locks.all()]) if (held.isGranted) namespace.cancel(held);
+        },
+      });
+      const b = await lockClient(sim);
+      await wanted(a, LCK_PR, bits(0x13));
+      await wanted(b, LCK_EX, bits(0x02));
+      await sim.sleep(100);
+      expect(a.locks.size).toBe(0);
     }),
   );
 });

@@ -4,7 +4,7 @@
  */
 import type { ClientLock } from '../../ldlm/client-lock.ts';
 import { errnoError } from '../../runtime/errors.ts';
-import { LvbError } from '../../wire/ldlm-constants.ts';
+import { InodeBit, LvbError } from '../../wire/ldlm-constants.ts';
 import { OstLvb, OstLvbV1 } from '../../wire/ldlm-structs.ts';
 import type { ObjectTimes } from './setattr.ts';
 import { EOF } from './target.ts';
@@ -22,13 +22,17 @@ export interface ObjectAttributes {
 /** Objects remembered, however many files are used. */
 const OBJECTS_MAX = 20_000;
 
+const DATA_ON_MDT = BigInt(InodeBit.MDS_INODELOCK_DOM);
+
 interface Known {
   attributes: ObjectAttributes;
   /** The lock under which they were learned. */
   lock: ClientLock;
 }
 
-const isOurs = (lock: ClientLock): boolean => lock.state === 'GRANTED' || lock.state === 'CBPENDING';
+/** A lock on what an MDT keeps may be converted to one on other things. */
+const isOurs = (lock: ClientLock): boolean =>
+  lock.isHeld && (lock.policy.inodeBits === undefined || (lock.policy.inodeBits & DATA_ON_MDT) !== 0n);
 
 export class KnownObjects {
   readonly #objects = new Map<string, Known>();
@@ -43,7 +47,7 @@ export class KnownObjects {
   /** The attributes if nobody can have changed them: they are under a lock of ours that reaches to the end. */
   current(key: string): ObjectAttributes | undefined {
     const known = this.#objects.get(key);
-    if (known === undefined || known.lock.state !== 'GRANTED') return undefined;
+    if (known === undefined || known.lock.state !== 'GRANTED' || !isOurs(known.lock)) return undefined;
     const { extent, inodeBits } = known.lock.policy;
     // The lock on data that an MDT keeps has no extent: it covers all.
     if (inodeBits !== undefined) return known.attributes;
