@@ -18,8 +18,10 @@ const DIRECTORIES_MAX = 16;
 
 interface Progress {
   readonly names: readonly string[];
-  /** Questions so far. */
+  /** Questions so far that what was known before could not answer. */
   asked: number;
+  /** What was got ahead and not yet asked for. */
+  readonly ahead: Set<string>;
   /** The next name to get. */
   next: number;
 }
@@ -43,33 +45,42 @@ export class StatAhead {
     // The root, or something that the look-up itself will complain of.
     const place = await this.#walker.place(path, context).catch(() => undefined);
     if (place === undefined) return;
-    this.#noted(place.parent, context);
+    this.#noted(place.parent, place.name, context);
     await this.#underWay.get(`${place.parent.key}/${place.name}`);
   }
 
-  #noted(directory: Inode, context: WalkContext): void {
+  #noted(directory: Inode, name: string, context: WalkContext): void {
     const names = this.#pages.names(directory);
     if (names === undefined) return;
     let progress = this.#progress.get(directory.key);
     if (progress === undefined || progress.names !== names) {
-      progress = { names, asked: 0, next: 0 };
+      progress = { names, asked: 0, ahead: new Set(), next: 0 };
       this.#progress.delete(directory.key);
       this.#progress.set(directory.key, progress);
       const oldest = this.#progress.keys().next().value;
       if (this.#progress.size > DIRECTORIES_MAX && oldest !== undefined) this.#progress.delete(oldest);
     }
+    // Who asks for what is known wants no more of the directory.
+    if (!progress.ahead.delete(name) && this.#isKnown(directory, name)) return;
     progress.asked++;
     if (progress.asked < FIRST) return;
     const ahead = Math.min(AHEAD_MAX, 2 ** Math.min(progress.asked, 6));
     const until = Math.min(names.length, progress.asked + ahead);
-    while (progress.next < until && this.#underWay.size < PARALLEL)
-      this.#get(directory, names[progress.next++]!, context);
+    while (progress.next < until && this.#underWay.size < PARALLEL) {
+      const next = names[progress.next++]!;
+      if (this.#isKnown(directory, next)) continue;
+      if (next !== name) progress.ahead.add(next);
+      this.#get(directory, next, context);
+    }
+  }
+
+  #isKnown(directory: Inode, name: string): boolean {
+    const known = this.#walker.cache.lookup(directory, name);
+    return known === null || known?.attributesValid === true;
   }
 
   #get(directory: Inode, name: string, { syscall, path }: WalkContext): void {
     const context = { syscall, path };
-    const known = this.#walker.cache.lookup(directory, name);
-    if (known === null || known?.attributesValid === true) return;
     const key = `${directory.key}/${name}`;
     const work = async (): Promise<void> => {
       const inode = await this.#walker.child(directory, name, 'getattr', context);

@@ -80,6 +80,21 @@ describe('a walk', () => {
 });
 
 describe('stat-ahead', () => {
+  it('gets nothing ahead for who asks for what is known', () =>
+    withCluster(async ({ mount }) => {
+      const writer = await mount();
+      await writer.mkdir('/d');
+      for (let i = 0; i < 30; i++) await writer.writeFile(`/d/f${i}`, 'x');
+      await writer.unmount();
+      const fs = await mount();
+      for (let i = 0; i < 5; i++) await fs.stat(`/d/f${i}`);
+      await fs.readdir('/d');
+      const ask = async (): Promise<void> => {
+        for (let round = 0; round < 3; round++) for (let i = 0; i < 5; i++) await fs.stat(`/d/f${i}`);
+      };
+      expect(await rpcsOf(fs, ask)).toEqual({});
+    }));
+
   it('has the attributes of a directory that is read and then asked for one by one', () =>
     withCluster(async ({ mount, sim }) => {
       const [fs, one, two] = [await mount(), await mount(), await mount()];
