@@ -112,7 +112,8 @@ export interface ServeOptions {
   readonly osts: number;
   readonly listen?: string;
   readonly nidMap?: Readonly<Record<string, string>>;
-  /** How long a client has to give a lock back that another wants before it is evicted, milliseconds; default 100000. */
+  /** How long a client has at least to give a lock back that another wants before it is evicted, milliseconds; default
+   * 100000. One that was slow before gets more. */
   readonly lockTimeoutMs?: number;
   readonly log?: Logger;
 }

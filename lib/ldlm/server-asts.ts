@@ -29,7 +29,9 @@ const leaving: ReadonlySet<number> = new Set([Errno.ENODEV, Errno.ESHUTDOWN]);
 export interface AstOwner {
   readonly runtime: Runtime;
   /** How long a client has to answer and to give a lock back, milliseconds. */
-  readonly timeoutMs: number;
+  timeoutOf(client: Export): number;
+  /** The holder's reads or writes under it are at work here. */
+  isBusy(lock: ServerLock): boolean;
   isGone(client: Export): boolean;
   /** The client does not have the lock any more ("normal race", guide 08 §4.3). */
   cancelByServer(lock: ServerLock): void;
@@ -107,13 +109,19 @@ export class ServerAsts {
     return lvb;
   }
 
-  /** From now on the holder has `timeoutMs` to give the lock back (guide 08 §4.4). */
+  /** From now on the holder has its whole time to give the lock back, half of it again while it is at work (guide 08 §4.4). */
   startTimer(lock: ServerLock): void {
-    lock.timer?.cancel();
+    if (lock.client === undefined) return;
     lock.blockingSince ??= this.#owner.runtime.now();
-    lock.timer = this.#owner.runtime.after(this.#owner.timeoutMs, () => {
+    this.#armTimer(lock, this.#owner.timeoutOf(lock.client));
+  }
+
+  #armTimer(lock: ServerLock, wholeMs: number, timeoutMs = wholeMs): void {
+    lock.timer?.cancel();
+    lock.timer = this.#owner.runtime.after(timeoutMs, () => {
       lock.timer = undefined;
-      if (lock.accepts('expire')) lock.dispatch('expire');
+      if (this.#owner.isBusy(lock)) this.#armTimer(lock, wholeMs, wholeMs / 2);
+      else if (lock.accepts('expire')) lock.dispatch('expire');
     });
   }
 
@@ -123,7 +131,8 @@ export class ServerAsts {
     kind: 'blocking' | 'completion' | 'glimpse',
     send: (timeoutMs: number) => Promise<unknown>,
   ): Promise<void> {
-    const { runtime, timeoutMs } = this.#owner;
+    const { runtime } = this.#owner;
+    const timeoutMs = this.#owner.timeoutOf(client);
     const deadline = runtime.now() + timeoutMs;
     for (;;) {
       const started = runtime.now();

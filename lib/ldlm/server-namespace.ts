@@ -11,6 +11,7 @@ import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
 import { Contention, type ContentionOptions } from './contention.ts';
 import { ExportLocks } from './export-locks.ts';
 import type { Extent, LockModeNumber, Policy, ResourceId } from './lock.ts';
+import { BusyLocks, LockTimeouts } from './lock-timeouts.ts';
 import { LockPool, type LockVolume } from './lock-volume.ts';
 import { lvbSize, mergeOstLvb } from './lvb.ts';
 import { modesCompatible } from './modes.ts';
@@ -41,8 +42,6 @@ import {
   wantsBlockingAst,
 } from './server-queues.ts';
 
-/** ldlm_enqueue_min: the least a client gets to answer and to cancel. */
-const CALLBACK_TIMEOUT_MS = 100_000;
 const LOCKS_MAX = 2_000_000;
 /** Beyond its share a client is asked for its oldest locks, so many for each that it takes ... */
 const RECLAIM = 2;
@@ -55,7 +54,7 @@ export interface ServerNamespaceOptions {
   readonly runtime: Runtime;
   /** OST objects: the LVB (ost_lvb) as the disk has it. A rejection fails the enqueue (ENOENT: no such object). */
   readonly lvb?: (resource: ResourceId) => Promise<Uint8Array> | Uint8Array;
-  /** How long a client has to answer a callback and to give a lock back; default 100 s. */
+  /** The least that a client has to answer a callback and to give a lock back (ldlm_enqueue_min); default 100 s. */
   readonly timeoutMs?: number;
   /** Most locks of all clients together; more are refused with EINPROGRESS; default 2 million. */
   readonly locksMax?: number;
@@ -67,7 +66,6 @@ export interface ServerNamespaceOptions {
 export class ServerNamespace implements AstOwner, ServerLockActions, LockOperations {
   readonly name: string;
   readonly runtime: Runtime;
-  readonly timeoutMs: number;
   readonly locks = new ExportLocks();
   readonly flocks: ServerFlocks;
   readonly #asts: ServerAsts;
@@ -77,13 +75,15 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
   readonly #pool: LockPool;
   readonly #locksPerClient: number;
   readonly #contention: Contention;
+  readonly #timeouts: LockTimeouts;
+  readonly #busy = new BusyLocks();
   readonly #resources = new Map<string, ServerResource>();
 
   constructor(options: ServerNamespaceOptions) {
     this.name = options.name;
     this.runtime = withLog(options.runtime, { namespace: options.name });
     this.#nextHandle = cookieSource(options.runtime);
-    this.timeoutMs = options.timeoutMs ?? CALLBACK_TIMEOUT_MS;
+    this.#timeouts = new LockTimeouts(options.timeoutMs);
     this.#lvb = options.lvb;
     const locksMax = options.locksMax ?? LOCKS_MAX;
     this.#pool = new LockPool(options.runtime, locksMax, () => this.locks.size);
@@ -179,6 +179,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     for (const handle of handles) {
       const lock = this.locks.ofClient(client, handle);
       if (lock === undefined) continue;
+      this.#measure(lock);
       this.cancel(lock);
       cancelled++;
     }
@@ -192,11 +193,31 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     this.flocks.dropExport(client);
   }
 
-  /** I/O under locks that are being called back: their holders get the whole time again (guide 08 §4.4). */
-  prolong(client: Export, resource: ResourceId, extent: Extent): void {
+  /**
+   * Runs a client's reads or writes under its locks. Those that are being called back get the whole time again, before and
+   * after, and are not given up meanwhile (guide 08 §4.4).
+   */
+  async busy<T>(client: Export, resource: ResourceId, extent: Extent, work: () => Promise<T>): Promise<T> {
     const granted = this.#resources.get(resourceKey(resource))?.granted;
-    for (const lock of granted?.overlapping(extent.start, extent.end) ?? [])
-      if (lock.client === client && lock.timer !== undefined) this.#asts.startTimer(lock);
+    const there = granted?.overlapping(extent.start, extent.end) ?? [];
+    const locks = there.filter((lock) => lock.client === client);
+    this.#prolong(locks);
+    try {
+      return await this.#busy.during(locks, work);
+    } finally {
+      this.#prolong(locks);
+    }
+  }
+
+  #prolong(locks: readonly ServerLock[]): void {
+    for (const lock of locks) if (lock.timer !== undefined) this.#asts.startTimer(lock);
+  }
+
+  /** How long its client took to give it back is what it gets the next time. */
+  #measure({ client, blockingSince }: ServerLock): void {
+    const now = this.runtime.now();
+    if (client !== undefined && blockingSince !== undefined)
+      this.#timeouts.measure(client, now - blockingSince, now);
   }
 
   /** True when somebody waits for a lock of the client's on the object: what it sends under it goes first (guide 08 §13). */
@@ -329,6 +350,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
 
   /** Inode bits that a holder gives back while it keeps the rest (guide 08 §6). */
   convert(lock: ServerLock, keep: bigint): void {
+    this.#measure(lock);
     lock.policy = { inodeBits: (lock.policy.inodeBits ?? 0n) & keep };
     lock.blocker = undefined;
     lock.dispatch('convert');
@@ -401,6 +423,14 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
   }
 
   // For the ASTs.
+
+  timeoutOf(client: Export): number {
+    return this.#timeouts.of(client);
+  }
+
+  isBusy(lock: ServerLock): boolean {
+    return this.#busy.has(lock);
+  }
 
   isGone(client: Export): boolean {
     return this.locks.isDropped(client);

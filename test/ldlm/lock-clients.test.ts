@@ -1,5 +1,6 @@
 /** What becomes of the locks of clients that go, stall or lie, and of locks that nobody uses (guide 08 §4.4, §5, §9). */
 import { describe, expect, test } from 'vitest';
+import type { Export } from '../../lib/connection/target.ts';
 import type { ClientLock } from '../../lib/ldlm/client-lock.ts';
 import { RQF_LDLM_CANCEL, RQF_LDLM_ENQUEUE } from '../../lib/wire/formats.ts';
 import { LockFlag, LockMode, LockType } from '../../lib/wire/ldlm-constants.ts';
@@ -26,6 +27,51 @@ describe('clients that go, stall or lie', () => {
       expect(held.lock?.state).toBe('DESTROYED');
       // And it can begin anew.
       await take(a, LCK_PR, { extent: { start: 1n << 40n, end: (1n << 40n) + 4095n } }, 0x20000000);
+    }),
+  );
+
+  test(
+    'a holder gets half as long again as it took at worst, and no less than the minimum',
+    inSimulation(async (sim) => {
+      const { evicted } = await lockServer(sim, { timeoutMs: 20_000 });
+      let flushMs = 15_000;
+      const a = await lockClient(sim, { onBlocking: () => sim.sleep(flushMs) });
+      const b = await lockClient(sim);
+      const pingPong = async (): Promise<number> => {
+        const begun = sim.now;
+        a.locks.release((await take(a, LCK_PW, extent(0, EOF))).lock!);
+        b.locks.release((await take(b, LCK_PW, extent(0, EOF))).lock!);
+        return sim.now - begun;
+      };
+      await pingPong();
+      // 22.5 seconds are allowed now: more than the minimum.
+      flushMs = 22_000;
+      await pingPong();
+      flushMs = 32_000;
+      await pingPong();
+      expect(evicted).toEqual([]);
+      flushMs = 60_000;
+      expect(await pingPong()).toBeLessThan(52_000);
+      expect(evicted).toEqual([`client-${a.nid}`]);
+    }),
+  );
+
+  test(
+    'a holder whose writes are at work is not evicted, and one that is done has its whole time again',
+    inSimulation(async (sim) => {
+      const { evicted, namespace } = await lockServer(sim, { timeoutMs: 20_000 });
+      const [a, b] = [await lockClient(sim), await lockClient(sim)];
+      await take(a, LCK_PW, extent(0, EOF));
+      const client: Export = [...namespace.locks.all()][0]!.client!;
+      const begun = sim.now;
+      const waiting = take(b, LCK_PW, extent(0, 4095));
+      await sim.sleep(1000);
+      await namespace.busy(client, resource(1), { start: 0n, end: 4095n }, () => sim.sleep(100_000));
+      expect(evicted).toEqual([]);
+      await waiting;
+      expect(evicted).toEqual([`client-${a.nid}`]);
+      expect(sim.now - begun).toBeGreaterThan(120_000);
+      expect(sim.now - begun).toBeLessThan(125_000);
     }),
   );
 

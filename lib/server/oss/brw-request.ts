@@ -102,8 +102,7 @@ export async function underLock<T>(
       if (!ost.locks.holds(call.export, resource, brw.oa.o_handle))
         throw errnoError(Errno.ESTALE, { syscall: 'read or write under a lock that is gone' });
     }
-    ost.locks.prolong(call.export, resource, extent);
-    return work();
+    return ost.locks.busy(call.export, resource, extent, work);
   }
   const lock = await ost.locks.lock(resource, mode === 'read' ? LockMode.LCK_PR : LockMode.LCK_PW, {
     extent,

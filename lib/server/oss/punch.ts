@@ -84,8 +84,7 @@ async function change(
   const lock = hasFlag(oa, ObdoFlag.OBD_FL_SRVLOCK)
     ? await ost.locks.lock(object.resource, LockMode.LCK_PW, { extent: { start, end } })
     : undefined;
-  try {
-    ost.locks.prolong(client, object.resource, { start, end });
+  const punch = async (): Promise<{ transno: bigint; blocks: bigint; size: bigint }> => {
     const known = await ost.store.getAttributes(object.id);
     const parent = withLayoutVersion(oa, known);
     await work();
@@ -100,6 +99,9 @@ async function change(
     ost.locks.refreshLvb(object.resource);
     const { blocks, size } = await ost.store.getAttributes(object.id);
     return { transno, blocks, size };
+  };
+  try {
+    return await ost.locks.busy(client, object.resource, { start, end }, punch);
   } finally {
     lock?.release();
   }
