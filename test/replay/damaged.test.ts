@@ -8,6 +8,7 @@ import { capture } from '../cli/captures.ts';
 import { RecordingEnds, type Replay, replay } from './replay.ts';
 import { mountAndSpace } from './scripts/01-mount.ts';
 import { namespace } from './scripts/02-namespace.ts';
+import { stripeIo } from './scripts/03-stripe-io.ts';
 import { directoriesOnManyMdts } from './scripts/07-dne.ts';
 
 const ABSURD = [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0xffff, 0x100];
@@ -36,6 +37,7 @@ function damage(bytes: Uint8Array, random: SeededRandom): Uint8Array {
 const scripts: readonly (readonly [string, number, (replay: Replay) => Promise<void>])[] = [
   ['01-mount-df-umount', 12, mountAndSpace],
   ['02-namespace', 4, namespace],
+  ['03-stripe-io', 3, stripeIo],
   ['07-dne', 4, directoriesOnManyMdts],
 ];
 

@@ -83,13 +83,28 @@ export const MEANT: readonly Meant[] = [
   },
   {
     operation: /^OST_(READ|WRITE)/,
-    field: /^ost_body\.oa\.o_(valid|mode|flags|nlink|blocks|grant|[amc]time)$/,
-    why: 'no checksums here, as the servers of the recordings took T10 for the default; dirty and granted bytes are a cache’s own; OSTs take the times of a read from o_atime alone, those of a write from the others',
+    field: /^ost_body\.oa\.o_(valid|mode|flags|nlink|blocks|grant|data_version|[amc]time)$/,
+    why: 'no checksums here, as the servers of the recordings took T10 for the default; dirty, granted and used (o_data_version) bytes are a cache’s own; OSTs take the times of a read from o_atime alone, those of a write from the others',
   },
   {
     operation: /^OST_(READ|WRITE)/,
     field: /^(niobuf_remote\..*|buffers|short_io|bulk)$/,
     why: 'kernels read and write whole pages of their cache, ours the bytes that were asked for',
+  },
+  {
+    operation: /^OST_(READ|WRITE)/,
+    field: /^ost_body\.oa\.o_handle$/,
+    why: 'ours names the lock that covers the bytes, for the server to prolong; a kernel leaves it out with O_DIRECT and where pages of several locks go together',
+  },
+  {
+    operation: /^OST_SYNC/,
+    field: /^ost_body\.oa\.o_(blocks|stripe_idx)$/,
+    why: 'ours names the whole object; a kernel counts how far a file of the greatest length would reach into each',
+  },
+  {
+    operation: /^LDLM_ENQUEUE$/,
+    field: /^dlm_req\.lock_desc\.l_req_mode$/,
+    why: 'a stand-in: with O_DIRECT a kernel leaves the locks to the OST, ours locks what it writes',
   },
   {
     operation: /^FLD_QUERY/,
@@ -109,6 +124,10 @@ export const MEANT: readonly Meant[] = [
 ];
 
 export const NOT_ASKED: readonly NotAsked[] = [
+  {
+    purpose: /LDLM_ENQUEUE layout {2}\[0x200000404:/,
+    why: '`lfs setstripe` took the layout away that its open had brought; ours has the one that came with the next open',
+  },
   {
     purpose: /MDS_REINT unlink .* (fifo|null|sym) \(/,
     why: 'a kernel learned the kinds of what it listed in a batch; ours would look before it removes, and no answer to that is recorded',

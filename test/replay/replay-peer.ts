@@ -211,9 +211,9 @@ export class ReplayPeer {
     if (written !== undefined) return [written, false];
     const other = this.#standIn(purpose, now);
     if (other !== undefined) return [other, true];
-    const key = keys[1](purpose);
+    const key = keys[2](purpose);
     const used = exchanges.findLast(
-      (exchange) => exchange.time < this.#window.until && keys[1](exchange.purpose) === key,
+      (exchange) => exchange.time < this.#window.until && keys[2](exchange.purpose) === key,
     );
     // Nothing is made or removed twice.
     if (used !== undefined && !modifies(used)) return [used, this.#used.has(used)];
@@ -381,6 +381,8 @@ export class ReplayPeer {
 
 const keys = [
   (p: Purpose) => purposeText(p),
+  // The same lock mode, whatever the extent.
+  (p: Purpose) => [p.target, p.operation, p.objects, p.detail.split(' ')[0]].join('  '),
   (p: Purpose) => [p.target, p.operation, p.objects].join('  '),
 ] as const;
 
@@ -412,7 +414,7 @@ const bytesAsked = ({ values }: RpcMessage): number =>
 /** Kernel clients read whole pages. Who asks for less gets the beginning: the status says how much, inline or by bulk. */
 function cutToSize(payload: Uint8Array, asked: number): Uint8Array {
   const { buffers } = decodeMessage(payload);
-  const bytes = payload.slice();
+  const bytes = new Uint8Array(payload);
   const view = new DataView(bytes.buffer);
   const body = bufferOffset(bytes, 0);
   const sent = view.getInt32(body + STATUS, true);
@@ -426,7 +428,7 @@ function cutToSize(payload: Uint8Array, asked: number): Uint8Array {
 /** Servers grant only what was asked (guide 05 §2): ours asks for less than the kernel. */
 function grantWhatWasAsked(payload: Uint8Array, { values }: RpcMessage): Uint8Array {
   const asked = values.connect_data as ObdConnectData;
-  const bytes = payload.slice();
+  const bytes = new Uint8Array(payload);
   const at = bufferOffset(bytes, 1);
   const granted = ObdConnectData.decode(bytes, at);
   const view = new DataView(bytes.buffer);
@@ -469,7 +471,7 @@ function bufferOffset(bytes: Uint8Array, which: number): number {
 
 /** A copy with something in its ptlrpc_body changed. */
 function withBody(payload: Uint8Array, change: (view: DataView, at: number) => void): Uint8Array {
-  const bytes = payload.slice();
+  const bytes = new Uint8Array(payload);
   change(new DataView(bytes.buffer), bufferOffset(bytes, 0));
   return bytes;
 }

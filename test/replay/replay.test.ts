@@ -8,11 +8,13 @@ import { unexplainedDifferences, unexplainedOmissions } from './comparison.ts';
 import { type Replay, replay } from './replay.ts';
 import { mountAndSpace } from './scripts/01-mount.ts';
 import { namespace } from './scripts/02-namespace.ts';
+import { stripeIo } from './scripts/03-stripe-io.ts';
 import { directoriesOnManyMdts } from './scripts/07-dne.ts';
 
 const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>])[] = [
   ['01-mount-df-umount', mountAndSpace],
   ['02-namespace', namespace],
+  ['03-stripe-io', stripeIo],
   ['07-dne', directoriesOnManyMdts],
 ];
 
