@@ -16,6 +16,17 @@ import { fid2pathCommand, path2fidCommand } from './fids.ts';
 import { filefragCommand } from './filefrag.ts';
 import { findCommand, longFindOptions } from './find.ts';
 import { getstripeCommand } from './getstripe.ts';
+import {
+  hsmActionCommand,
+  hsmArchiveCommand,
+  hsmCancelCommand,
+  hsmClearCommand,
+  hsmReleaseCommand,
+  hsmRemoveCommand,
+  hsmRestoreCommand,
+  hsmSetCommand,
+  hsmStateCommand,
+} from './hsm.ts';
 import { ladviseCommand } from './ladvise.ts';
 import { lnCommand } from './ln.ts';
 import { locksCommand } from './locks.ts';
@@ -74,6 +85,15 @@ for (const command of [
   filefragCommand,
   changelogCommand,
   changelogClearCommand,
+  hsmStateCommand,
+  hsmActionCommand,
+  hsmSetCommand,
+  hsmClearCommand,
+  hsmArchiveCommand,
+  hsmRestoreCommand,
+  hsmReleaseCommand,
+  hsmRemoveCommand,
+  hsmCancelCommand,
   projectCommand,
   quotaCommand,
   setquotaCommand,

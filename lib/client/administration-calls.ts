@@ -1,11 +1,23 @@
-/** Calls of the engine that serve those who look after a file system: changelogs, projects and quotas. */
+/** Calls of the engine that serve those who look after a file system: archives, changelogs, projects and quotas. */
 import { Errno, errnoError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
 import { InodeFlag } from '../wire/mds-constants.ts';
+import { isRegular } from './attributes.ts';
 import { ChangelogReader, clearChangelog } from './changelog-reader.ts';
 import { earlyCancels } from './early-cancels.ts';
-import type { ChangelogRecord, MdtName, Project, Quota, QuotaKind, QuotaLimits } from './engine.ts';
+import type {
+  ChangelogRecord,
+  HsmRequestAction,
+  HsmState,
+  HsmStateChange,
+  MdtName,
+  Project,
+  Quota,
+  QuotaKind,
+  QuotaLimits,
+} from './engine.ts';
 import { untilAborted } from './file-io.ts';
+import { askHsm, changeHsmState, getHsmState, releaseFile } from './hsm.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
 import { setattr } from './mdc/reint-setattr.ts';
 import type { MetadataTarget } from './mdc/target.ts';
@@ -46,6 +58,42 @@ export class AdministrationCalls extends RangeCalls {
     return this.run('changelog_clear', String(name), operation, (context) =>
       clearChangelog(this.#mdt(name), user, upTo, this.session.who, options(context)),
     );
+  }
+
+  getHsmState(path: string, operation?: number): Promise<HsmState> {
+    return this.run('hsm_state', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, true, 'lookup', context);
+      return getHsmState(this.session, inode, context);
+    });
+  }
+
+  setHsmState(path: string, change: HsmStateChange, operation?: number): Promise<void> {
+    return this.run('hsm_set', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, true, 'lookup', context);
+      await changeHsmState(this.session, inode, change, context);
+    });
+  }
+
+  requestHsm(
+    action: HsmRequestAction,
+    paths: readonly string[],
+    archiveId: number,
+    operation?: number,
+  ): Promise<void> {
+    return this.run('hsm_request', paths[0] ?? '', operation, async (context) => {
+      const inodes = [];
+      for (const path of paths)
+        inodes.push(await this.walker.resolve(path, true, 'lookup', { ...context, path }));
+      await askHsm(this.session, action, inodes, archiveId, context);
+    });
+  }
+
+  releaseHsm(path: string, operation?: number): Promise<void> {
+    return this.run('hsm_release', path, operation, async (context) => {
+      const inode = await this.walker.resolve(path, true, 'getattr', context);
+      if (!isRegular(inode.body.mbo_mode)) throw errnoError(Errno.EINVAL, options(context).context);
+      await releaseFile(this.session, { files: this.files, ranges: this.ranges }, inode, context);
+    });
   }
 
   protected override async closeOpen(handle: number): Promise<void> {

@@ -1,7 +1,18 @@
-/** What a mounted file system offers beyond node:fs to those who look after it: changelogs, projects, quotas. */
+/** What a mounted file system offers beyond node:fs to those who look after it: archives, changelogs, projects, quotas. */
 import { LustreError } from '../runtime/errors.ts';
 import { decodeText } from '../wire/text.ts';
-import type { ChangelogRecord, Engine, MdtName, Project, Quota, QuotaKind, QuotaLimits } from './engine.ts';
+import type {
+  ChangelogRecord,
+  Engine,
+  HsmRequestAction,
+  HsmState,
+  HsmStateChange,
+  MdtName,
+  Project,
+  Quota,
+  QuotaKind,
+  QuotaLimits,
+} from './engine.ts';
 import type { PathLike } from './filesystem-options.ts';
 import type { Operations, SignalOption } from './operations.ts';
 
@@ -57,6 +68,38 @@ export class Administration {
     options: { readonly mdt?: MdtName } = {},
   ): Promise<void> {
     return this.#engine.clearChangelog(options.mdt ?? 0, user, BigInt(upTo));
+  }
+
+  /** What is known of a file in an archive (HSM). */
+  getHsmState(path: PathLike): Promise<HsmState> {
+    return this.#engine.getHsmState(text(path));
+  }
+
+  /** Sets or clears flags. Others than root may change `dirty`, `norelease` and `noarchive`; rejects with EPERM and EINVAL
+   * for what makes no sense of a file. */
+  setHsmState(path: PathLike, change: HsmStateChange): Promise<void> {
+    return this.#engine.setHsmState(text(path), change);
+  }
+
+  /**
+   * Asks the copy tools of the file system to archive or restore files, to remove their copies, or to give such a request
+   * up. Resolves when that is noted down, not when it is done: `getHsmState` tells. `archiveId` 0, the default: the
+   * file's, or the one that the MDT prefers. Rejects with EOPNOTSUPP, EAGAIN or ENXIO where there is no HSM.
+   */
+  requestHsm(
+    action: HsmRequestAction,
+    paths: readonly PathLike[],
+    options: SignalOption & { readonly archiveId?: number } = {},
+  ): Promise<void> {
+    return this.#operations.run(options, (op) =>
+      this.#engine.requestHsm(action, paths.map(text), options.archiveId ?? 0, op),
+    );
+  }
+
+  /** Gives up the data of an archived file on the OSTs; reading it brings them back. Rejects with EPERM for one that is not
+   * archived or has changed since, EBUSY for one that is open, EOPNOTSUPP where there is no HSM. */
+  releaseHsm(path: PathLike): Promise<void> {
+    return this.#engine.releaseHsm(text(path));
   }
 
   /** The project that an object is charged to. */

@@ -139,6 +139,33 @@ export interface Extent {
 /** `lab-MDT0001`, or the number of an MDT. */
 export type MdtName = string | number;
 
+/** `dirty`: changed since it was archived. `released`: the data are in the archive only. */
+export type HsmFlag = 'exists' | 'dirty' | 'released' | 'archived' | 'norelease' | 'noarchive' | 'lost';
+
+/** What is known of a file in an archive. */
+export interface HsmState {
+  readonly flags: readonly HsmFlag[];
+  /** 0 for none. */
+  readonly archiveId: number;
+  /** What a copy tool is doing with it, or is to do. */
+  readonly action?: {
+    /** `archive`, `restore`, `remove` ... */
+    readonly name: string;
+    readonly progress: 'none' | 'waiting' | 'running' | 'done';
+    /** Bytes done. */
+    readonly bytes: number;
+  };
+}
+
+export interface HsmStateChange {
+  readonly set?: readonly HsmFlag[];
+  readonly clear?: readonly HsmFlag[];
+  readonly archiveId?: number;
+}
+
+/** What a copy tool can be asked for. */
+export type HsmRequestAction = 'archive' | 'restore' | 'remove' | 'cancel';
+
 /** The project that an object is charged to. */
 export interface Project {
   /** 0 for none. */
@@ -333,6 +360,18 @@ export interface Engine {
     follow: boolean,
     operation?: number,
   ): Promise<void>;
+
+  getHsmState(path: string, operation?: number): Promise<HsmState>;
+  setHsmState(path: string, change: HsmStateChange, operation?: number): Promise<void>;
+  /** `archiveId` 0: the file's own, or the MDT's default. */
+  requestHsm(
+    action: HsmRequestAction,
+    paths: readonly string[],
+    archiveId: number,
+    operation?: number,
+  ): Promise<void>;
+  /** Gives up data that are archived. */
+  releaseHsm(path: string, operation?: number): Promise<void>;
 
   /** A reader of an MDT's changelog, from a record on; to be closed as a file is. */
   openChangelog(mdt: MdtName, from: bigint, operation?: number): Promise<number>;

@@ -5,9 +5,11 @@
 import { type FileLayout, isFileReleased, unusable } from '../layout/file-layout.ts';
 import { FileMap, mirrorOrder, type WriteNeed } from '../layout/file-map.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
+import { HsmAction } from '../wire/hsm-constants.ts';
 import { type FileObjects, fileObjects } from './file-objects.ts';
 import type { Inode } from './inodes.ts';
 import { getLayoutEa } from './mdc/getattr.ts';
+import { requestHsm } from './mdc/hsm.ts';
 import { type LayoutNeed, layout as layoutIntent } from './mdc/intent-layout.ts';
 import { options, type WalkContext } from './path-walk.ts';
 import type { Session } from './session.ts';
@@ -52,6 +54,46 @@ export class FileLayouts {
         if (!(await this.#again(inode, layout, error, tries, context))) throw error;
       }
     }
+  }
+
+  /** The same for data: what is in an archive comes back first. */
+  async usingData<T>(
+    inode: Inode,
+    context: WalkContext,
+    work: (file: LayoutInUse | undefined) => Promise<T>,
+    order?: (layout: FileLayout) => readonly number[],
+  ): Promise<T> {
+    await this.#restored(inode, context);
+    return this.using(
+      inode,
+      context,
+      async (file) => {
+        if (file !== undefined && isFileReleased(file.map.layout)) {
+          await this.#restored(inode, context);
+          throw new LayoutChanged();
+        }
+        return work(file);
+      },
+      order,
+    );
+  }
+
+  /** The layout of a file whose data are here: else the MDT is asked to get them out of the archive, and keeps the layout
+   * back until they are (guide 11 §5). Rejects with ENODATA when they cannot be had. */
+  async #restored(inode: Inode, context: WalkContext): Promise<FileLayout | undefined> {
+    const layout = await this.current(inode, context);
+    if (layout === undefined || !isFileReleased(layout)) return layout;
+    const hint = 'Its data are in an archive, and could not be restored';
+    try {
+      const work = { action: HsmAction.HUA_RESTORE, archiveId: 0, fids: [inode.fid], blocking: true };
+      await requestHsm(inode.mdt, work, this.#session.who, options(context));
+    } catch (cause) {
+      if ((cause as LustreError).code === 'ABORT_ERR') throw cause;
+      throw errnoError(Errno.ENODATA, { ...options(context).context, hint, cause });
+    }
+    const restored = await this.#ask(inode, { kind: 'access' }, context);
+    if (restored !== undefined && !isFileReleased(restored)) return restored;
+    throw errnoError(Errno.ENODATA, { ...options(context).context, hint });
   }
 
   /** The same for a write to `[start, end)`, or a truncation: first the MDS makes what is missing. */
@@ -111,11 +153,11 @@ export class FileLayouts {
     need: Exclude<LayoutNeed, { kind: 'access' }>,
     context: WalkContext,
   ): Promise<FileLayout> {
-    let layout = await this.current(inode, context);
+    let layout = await this.#restored(inode, context);
     for (let tries = 1; ; tries++) {
       const wrong = layout === undefined ? undefined : unusable(layout);
       if (wrong !== undefined) throw wrong;
-      if (layout !== undefined) refuseReleased(layout, context);
+      if (layout !== undefined && isFileReleased(layout)) layout = await this.#restored(inode, context);
       const missing = layout === undefined ? 'intent' : writeNeed(layout, need);
       if (layout !== undefined && missing === 'nothing') return layout;
       if (missing === 'beyond' || tries > TRIES) throw errnoError(Errno.ENODATA, options(context).context);
@@ -142,10 +184,4 @@ function writeNeed(layout: FileLayout, need: Exclude<LayoutNeed, { kind: 'access
   // A truncation makes the mirrors stale from there on; the byte behind the end must have its object.
   const there = map.writeNeed(need.size, need.size + 1);
   return there === 'beyond' ? map.writeNeed(Math.max(0, need.size - 1), need.size) : there;
-}
-
-/** The data of a released file is in an archive: what is left here would read as zeroes. */
-export function refuseReleased(layout: FileLayout, context: WalkContext): void {
-  if (isFileReleased(layout))
-    throw errnoError(Errno.EOPNOTSUPP, { ...options(context).context, hint: 'Restore the file first' });
 }

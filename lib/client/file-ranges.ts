@@ -8,9 +8,10 @@ import { Fiemap } from '../wire/ost-constants.ts';
 import { settle } from './direct-io.ts';
 import type { Extent } from './engine.ts';
 import { type HeldLock, lockExtent, lockIfHeld, objectAttributes, unlock } from './extent-locks.ts';
-import { type LayoutInUse, refuseReleased } from './file-layouts.ts';
+import type { LayoutInUse } from './file-layouts.ts';
 import type { Stripe } from './file-objects.ts';
 import type { Files } from './files.ts';
+import type { Inode } from './inodes.ts';
 import { dataVersion as mdtDataVersion } from './mdc/data-version.ts';
 import type { OpenFile } from './open-file.ts';
 import { dataVersion, type VersionFlush } from './osc/data-version.ts';
@@ -51,9 +52,8 @@ export class FileRanges {
     context: WalkContext,
   ): Promise<number | undefined> {
     this.#check(file, { start: offset, end: Number.POSITIVE_INFINITY }, context);
-    return this.#files.layouts.using(file.inode, context, async (objects) => {
+    return this.#files.layouts.usingData(file.inode, context, async (objects) => {
       if (objects === undefined) return undefined;
-      refuseReleased(objects.map.layout, context);
       // Servers know only of what they have.
       await this.#files.cache.flushFile(file.inode.key);
       const attributes = await objectAttributes(objects, options(context));
@@ -111,9 +111,8 @@ export class FileRanges {
   /** Extents of all objects that have something of a range, object after object. */
   async extents(file: OpenFile, range: Range, context: WalkContext): Promise<Extent[]> {
     this.#check(file, range, context);
-    return this.#files.layouts.using(file.inode, context, async (objects) => {
+    return this.#files.layouts.usingData(file.inode, context, async (objects) => {
       if (objects === undefined) return [];
-      refuseReleased(objects.map.layout, context);
       await this.#files.cache.flushFile(file.inode.key);
       const sizes = (await objectAttributes(objects, options(context))).map(({ size }) => size);
       const fileSize = objects.map.fileSize(sizes);
@@ -159,9 +158,8 @@ export class FileRanges {
   ): Promise<void> {
     this.#check(file, range, context);
     if (range.end <= range.start) throw errnoError(Errno.EINVAL, options(context).context);
-    await this.#files.layouts.using(file.inode, context, async (objects) => {
+    await this.#files.layouts.usingData(file.inode, context, async (objects) => {
       if (objects === undefined) return;
-      refuseReleased(objects.map.layout, context);
       await settle(
         objects.map.ranges(range.start, range.end).map(({ index, start, end }) => {
           const { ost, object } = objects.stripes[index]!;
@@ -174,7 +172,10 @@ export class FileRanges {
   /** A number that changes whenever the data do: the sum of those of the objects. 0 where there are none. */
   async dataVersion(file: OpenFile, flush: VersionFlush, context: WalkContext): Promise<bigint> {
     this.#files.checkData(file, context);
-    const { inode } = file;
+    return this.inodeVersion(file.inode, flush, context);
+  }
+
+  async inodeVersion(inode: Inode, flush: VersionFlush, context: WalkContext): Promise<bigint> {
     return this.#files.layouts.using(inode, context, async (objects) => {
       if (objects === undefined) return 0n;
       const versions = await Promise.all(

@@ -16,7 +16,7 @@ import { earlyCancels } from './early-cancels.ts';
 import type { AttributeChanges, Attributes } from './engine.ts';
 import { objectAttributes } from './extent-locks.ts';
 import { FileIo } from './file-io.ts';
-import { FileLayouts, refuseReleased } from './file-layouts.ts';
+import { FileLayouts } from './file-layouts.ts';
 import type { Stripe } from './file-objects.ts';
 import { creates, isSync, noFollow, openFlags, readsOnly, truncates, wantsDirectory } from './flags.ts';
 import type { Inode } from './inodes.ts';
@@ -324,9 +324,8 @@ export class Files {
     // The MDT is told at close, and tells nobody: meanwhile the time of access is what we say.
     if (BigInt(file.readAt) > inode.body.mbo_atime)
       inode.body = { ...inode.body, mbo_atime: BigInt(file.readAt) };
-    return this.layouts.using(inode, context, async (objects) => {
+    return this.layouts.usingData(inode, context, async (objects) => {
       if (objects === undefined) return 0;
-      refuseReleased(objects.map.layout, context);
       return this.#io.read(file, objects, buffers, position, options(context));
     });
   }

@@ -6,11 +6,11 @@ import { FileRanges } from './file-ranges.ts';
 import type { Session } from './session.ts';
 
 export class RangeCalls extends EngineBase {
-  readonly #ranges: FileRanges;
+  protected readonly ranges: FileRanges;
 
   constructor(session: Session, onActivity?: (busy: boolean) => void) {
     super(session, onActivity);
-    this.#ranges = new FileRanges(session, this.files);
+    this.ranges = new FileRanges(session, this.files);
   }
 
   async handleSeek(
@@ -21,7 +21,7 @@ export class RangeCalls extends EngineBase {
   ): Promise<number | undefined> {
     const file = this.file(handle, 'lseek');
     return this.run('lseek', file.path, operation, (context) =>
-      file.using(() => this.#ranges.seek(file, offset, what, context)),
+      file.using(() => this.ranges.seek(file, offset, what, context)),
     );
   }
 
@@ -34,14 +34,14 @@ export class RangeCalls extends EngineBase {
   ): Promise<void> {
     const file = this.file(handle, 'fallocate');
     return this.run('fallocate', file.path, operation, (context) =>
-      file.using(() => this.#ranges.fallocate(file, mode, { start, end }, context)),
+      file.using(() => this.ranges.fallocate(file, mode, { start, end }, context)),
     );
   }
 
   async handleExtents(handle: number, start: number, end: number, operation?: number): Promise<Extent[]> {
     const file = this.file(handle, 'fiemap');
     return this.run('fiemap', file.path, operation, (context) =>
-      file.using(() => this.#ranges.extents(file, { start, end }, context)),
+      file.using(() => this.ranges.extents(file, { start, end }, context)),
     );
   }
 
@@ -55,14 +55,14 @@ export class RangeCalls extends EngineBase {
   ): Promise<void> {
     const file = this.file(handle, 'ladvise');
     return this.run('ladvise', file.path, operation, (context) =>
-      file.using(() => this.#ranges.advise(file, advice, { start, end }, background, context)),
+      file.using(() => this.ranges.advise(file, advice, { start, end }, background, context)),
     );
   }
 
   async handleDataVersion(handle: number, flush: VersionFlush, operation?: number): Promise<bigint> {
     const file = this.file(handle, 'dataVersion');
     return this.run('dataVersion', file.path, operation, (context) =>
-      file.using(() => this.#ranges.dataVersion(file, flush, context)),
+      file.using(() => this.ranges.dataVersion(file, flush, context)),
     );
   }
 }

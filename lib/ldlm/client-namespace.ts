@@ -242,6 +242,16 @@ export class ClientNamespace implements ClientLockActions {
     else this.#lru.add(lock);
   }
 
+  /** A user has finished with a lock that a request of ours will take back at the server. Resolves when it is gone here. */
+  async surrender(lock: ClientLock): Promise<void> {
+    this.release(lock);
+    if (!lock.isMatchable || !lock.isIdle) return;
+    this.#lru.remove(lock);
+    lock.cancelsByItself = false;
+    lock.dispatch('cancel');
+    await lock.gone;
+  }
+
   /** Gives a lock back, after its users: the flush hook runs first. Resolves when the server has answered. */
   async cancel(lock: ClientLock): Promise<void> {
     lock.wantedBits = WHOLE_LOCK;

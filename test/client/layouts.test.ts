@@ -1,9 +1,7 @@
 /** Files of several components and of several stripes on an OST, through the file API, on servers in the simulator. */
 import { describe, expect, it } from 'vitest';
-import { refuseReleased } from '../../lib/client/file-layouts.ts';
 import type { Filesystem } from '../../lib/client/filesystem.ts';
 import type { Layout } from '../../lib/layout/description.ts';
-import { decodeLayout } from '../../lib/layout/layout-ea.ts';
 import { withCluster } from './sim-cluster.ts';
 
 const KIB64 = 65536;
@@ -221,17 +219,3 @@ describe('what this MDT does not make', () => {
     }),
   );
 });
-
-it('a released file is refused, for what is left of it would read as zeroes', () =>
-  withCluster(async ({ mount }) => {
-    const fs = await mount();
-    await fs.writeFile('/f', 'x', { stripeCount: 1 });
-    const ea = Buffer.from(await fs.getxattr('/f', 'trusted.lov'));
-    const context = { syscall: 'read', path: '/f' };
-    expect(() => refuseReleased(decodeLayout(ea), context)).not.toThrow();
-    const released = Buffer.from(ea.subarray(0, 32));
-    released.writeUInt32LE(0x80000001, 4);
-    expect(() => refuseReleased(decodeLayout(released), context)).toThrow(
-      expect.objectContaining({ errno: -95 }),
-    );
-  }));

@@ -1,8 +1,10 @@
 /** MDS_CLOSE (guide 09 §7): gives an open handle back, with the times and the size that the client knows. */
 import type { Fid } from '../../fid/fid.ts';
-import type { RequestInputs } from '../../wire/format.ts';
-import { RQF_MDS_CLOSE } from '../../wire/formats.ts';
+import { type RequestInputs, required } from '../../wire/format.ts';
+import { RQF_MDS_CLOSE, RQF_MDS_CLOSE_INTENT } from '../../wire/formats.ts';
 import { OpBias, Reint, SetattrValid } from '../../wire/mds-constants.ts';
+import type { CloseData, MdtBody } from '../../wire/mds-structs.ts';
+import type { StructInput } from '../../wire/struct.ts';
 import { type Credentials, capabilities } from './credentials.ts';
 import { MDS_READPAGE_PORTAL, type MetadataTarget, type RequestOptions } from './target.ts';
 
@@ -60,6 +62,45 @@ export function closeRequest(close: Close, who: Credentials): RequestInputs<type
       sa_bias: close.modified ? OpBias.MDS_DATA_MODIFIED : 0,
     },
   };
+}
+
+/** The same with a change of the layout that happens if the lease is still whole (guide 09 §7). */
+export function closeIntentRequest(
+  what: Close,
+  { bias, data }: { readonly bias: number; readonly data: StructInput<typeof CloseData> },
+  who: Credentials,
+): RequestInputs<typeof RQF_MDS_CLOSE_INTENT> {
+  const plain = closeRequest(what, who);
+  const { sa_valid = 0n, ...rest } = plain.rec_reint ?? {};
+  // Nobody else has it open: size and blocks are no guesses.
+  const exact = what.size === undefined ? 0n : SetattrValid.MDS_ATTR_SIZE | SetattrValid.MDS_ATTR_BLOCKS;
+  return {
+    ...plain,
+    rec_reint: {
+      ...rest,
+      sa_valid: (BigInt(sa_valid) & ~(MDS_ATTR_LSIZE | MDS_ATTR_LBLOCKS)) | exact,
+      sa_bias: bias,
+    },
+    capa1: null,
+    close_data: data,
+    u32: [0],
+  };
+}
+
+/** Rejects with what the change was refused with; the file is closed all the same. */
+export async function closeWithIntent(
+  mdc: MetadataTarget,
+  what: Close,
+  intent: { readonly bias: number; readonly data: StructInput<typeof CloseData> },
+  who: Credentials,
+  options: RequestOptions = {},
+): Promise<MdtBody> {
+  const reply = await mdc.caller.call(RQF_MDS_CLOSE_INTENT, closeIntentRequest(what, intent, who), {
+    requestPortal: MDS_READPAGE_PORTAL,
+    modifies: true,
+    ...options,
+  });
+  return required(reply.values, 'mdt_body');
 }
 
 /** Rejects with ESTALE when the server does not know the handle any more (it was restarted or evicted us). */

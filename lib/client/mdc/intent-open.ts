@@ -39,6 +39,8 @@ export interface OpenResult {
   readonly ea: Uint8Array;
   readonly acl: Uint8Array;
   readonly created: boolean;
+  /** It is a lease, as was asked. */
+  readonly leased: boolean;
   /** 0n where the server gave none (devices). */
   readonly openHandle: bigint;
   readonly lock: ClientLock | undefined;
@@ -124,6 +126,7 @@ export async function open(
       ea,
       acl: reply.values.acl ?? new Uint8Array(0),
       created: has(intent, 'DISP_OPEN_CREATE'),
+      leased: has(intent, 'DISP_OPEN_LEASE'),
       openHandle: body.mbo_open_handle,
       lock,
     };

@@ -1,0 +1,99 @@
+/**
+ * Leases (guide 17 §1, §10, §11): an open of a file under a lock that the MDT takes back as soon as anybody else opens
+ * it, and a close that changes the file's layout only if that has not happened.
+ */
+
+import type { ClientLock } from '../ldlm/client-lock.ts';
+import { Errno, errnoError, ProtocolError } from '../runtime/errors.ts';
+import { InodeBit } from '../wire/ldlm-constants.ts';
+import { MdValid, OpenFlag } from '../wire/mds-constants.ts';
+import type { CloseData } from '../wire/mds-structs.ts';
+import type { StructInput } from '../wire/struct.ts';
+import type { Attributes } from './engine.ts';
+import { holds, type Inode } from './inodes.ts';
+import { close, closeWithIntent } from './mdc/close.ts';
+import { open } from './mdc/intent-open.ts';
+import { options, type WalkContext } from './path-walk.ts';
+import type { Session } from './session.ts';
+
+export interface Lease {
+  readonly inode: Inode;
+  readonly openHandle: bigint;
+  readonly lock: ClientLock;
+}
+
+/** What a close is to do besides. */
+export interface CloseIntent {
+  /** An intent of OpBias. */
+  readonly bias: number;
+  readonly data: StructInput<typeof CloseData>;
+}
+
+/** Rejects with EBUSY when somebody has the file open, EOPNOTSUPP where the server has no leases. */
+export async function openLease(
+  session: Session,
+  inode: Inode,
+  flags: bigint,
+  context: WalkContext,
+): Promise<Lease> {
+  const { mdt, fid } = inode;
+  const what = {
+    parent: fid,
+    child: fid,
+    flags: flags | OpenFlag.MDS_OPEN_LOCK | OpenFlag.MDS_OPEN_LEASE,
+    mode: 0,
+  };
+  const { openHandle, lock, leased } = await open(mdt, what, session.who, options(context));
+  const usable = lock !== undefined && holds(lock, InodeBit.MDS_INODELOCK_OPEN);
+  if (leased && usable) return { inode, openHandle, lock };
+  if (lock !== undefined) mdt.locks.release(lock);
+  const { body } = inode;
+  const times = { atime: body.mbo_atime, mtime: body.mbo_mtime, ctime: body.mbo_ctime };
+  const closing = { fid, openHandle, mode: body.mbo_mode, ...times, modified: false };
+  await close(mdt, closing, session.who, options(context));
+  if (!leased) throw errnoError(Errno.EOPNOTSUPP, { ...options(context).context, target: mdt.name });
+  throw new ProtocolError('EPROTO', 'a lease came without its lock', { target: mdt.name });
+}
+
+/** Closes with what is to happen then. Rejects with EBUSY when the lease was broken meanwhile: nothing has changed. */
+export async function closeLease(
+  session: Session,
+  { inode, openHandle, lock }: Lease,
+  attributes: Attributes,
+  intent: CloseIntent | undefined,
+  context: WalkContext,
+): Promise<void> {
+  const { mdt, fid } = inode;
+  const seconds = (ms: number): bigint => BigInt(Math.floor(ms / 1000));
+  const closing = {
+    fid,
+    openHandle,
+    mode: attributes.mode,
+    atime: seconds(attributes.atimeMs),
+    mtime: seconds(attributes.mtimeMs),
+    ctime: seconds(attributes.ctimeMs),
+    size: { bytes: BigInt(attributes.size), blocks: BigInt(attributes.blocks) },
+    modified: false,
+  };
+  const leaseHandle = lock.serverHandle;
+  const held = lock.state === 'GRANTED';
+  // The server gives it up with the close.
+  await mdt.locks.surrender(lock);
+  if (intent === undefined || !held) {
+    await close(mdt, closing, session.who, options(context));
+    if (intent === undefined) return;
+    throw busy(context);
+  }
+  const data = { ...intent.data, cd_handle: leaseHandle };
+  const body = await closeWithIntent(
+    mdt,
+    closing,
+    { bias: intent.bias, data },
+    session.who,
+    options(context),
+  );
+  if ((body.mbo_valid & MdValid.OBD_MD_CLOSE_INTENT_EXECED) === 0n) throw busy(context);
+}
+
+const busy = (context: WalkContext): Error =>
+  errnoError(Errno.EBUSY, { ...options(context).context, hint: 'Somebody else has opened the file' });
