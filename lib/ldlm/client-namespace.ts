@@ -2,10 +2,9 @@
  * A client's shadow of one target's locks (guide 08 §1, §3.1, §5, §9): enqueues, finds again what it has, keeps what is
  * unused, and gives back what others want, after its user has written what the lock protects.
  */
-import type { Caller, CallOptions, Reply } from '../rpc/rpc.ts';
+import type { CallOptions, Reply } from '../rpc/rpc.ts';
 import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
 import { cookieSource, type Runtime, withLog } from '../runtime/runtime.ts';
-import type { ObdConnectData } from '../wire/connection-structs.ts';
 import type { Format, LdlmRequestInput, RequestInputs } from '../wire/format.ts';
 import { RQF_LDLM_ENQUEUE } from '../wire/formats.ts';
 import { LockFlag, LockType } from '../wire/ldlm-constants.ts';
@@ -14,39 +13,15 @@ import type { StructValue } from '../wire/struct.ts';
 import { CancelBatch } from './cancel-batch.ts';
 import { ClientLock, type ClientLockActions, clientLockActions, WHOLE_LOCK } from './client-lock.ts';
 import { ClientLockTable } from './client-lock-table.ts';
+import type { ClientNamespaceOptions } from './client-namespace-options.ts';
 import { decodePolicy, describeLock, isLockType, resourceName } from './description.ts';
 import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
 import { bitsToKeep, sendConvert } from './lock-convert.ts';
-import { LockLru, type LruOptions, type ServerVolume } from './lock-lru.ts';
+import { LockLru } from './lock-lru.ts';
 import { isLockMode } from './modes.ts';
 import { ELDLM_LOCK_ABORTED } from './status.ts';
 
-/** What a namespace needs of its import. */
-export interface LockImport extends Caller {
-  /** Our handle in the server's callbacks: how an AST finds this namespace. */
-  readonly callbackHandle: bigint;
-  /** What the server last said of how many locks we may keep. */
-  readonly lockVolume?: ServerVolume;
-  /** What the server granted at connect: whether it takes converts. */
-  readonly granted?: ObdConnectData;
-  onEvicted(listener: () => void | Promise<void>): void;
-}
-
-export interface ClientNamespaceOptions {
-  /** For the log and errors: `demo-OST0000`. */
-  readonly name: string;
-  readonly runtime: Runtime;
-  readonly import: LockImport;
-  /** Writes and drops what is cached under the lock, before it goes back. With `lock.discardData` dirty data is dropped
-   * unwritten. `bits`: those of a lock on inode bits that go; the lock has the others still. A rejection is logged; the
-   * lock goes back all the same. */
-  readonly onBlocking?: (lock: ClientLock, bits: bigint) => Promise<void> | void;
-  /** The LVB as this client knows it (ost_lvb); undefined when it does not know the object. */
-  readonly onGlimpse?: (lock: ClientLock) => Uint8Array | undefined;
-  /** The server has forgotten the lock (eviction): what is cached under it is void, dirty data is lost. */
-  readonly onLost?: (lock: ClientLock) => void;
-  readonly lru?: LruOptions;
-}
+export type { ClientNamespaceOptions, LockImport } from './client-namespace-options.ts';
 
 export interface EnqueueOptions extends CallOptions {
   readonly resource: ResourceId;
