@@ -8,7 +8,7 @@ import { InodeBit, LockFlag, LockMode, LockType } from '../wire/ldlm-constants.t
 import type { FileObjects, Stripe } from './file-objects.ts';
 import { decodeLvb, type ObjectAttributes } from './osc/known-objects.ts';
 import { EOF } from './osc/target.ts';
-import type { RequestOptions } from './request-options.ts';
+import { type RequestOptions, requestOptions } from './request-options.ts';
 
 const PAGE = 4096;
 const { LCK_PR, LCK_PW } = LockMode;
@@ -65,7 +65,7 @@ export async function lockExtent(
     mode: mode === 'read' ? LCK_PR : LCK_PW,
     policy,
     flags: discard === true ? LockFlag.LDLM_FL_AST_DISCARD_DATA : 0,
-    ...rest,
+    ...requestOptions(rest),
   });
   if (lock === undefined)
     throw errnoError(status < 0 ? status : -5, { ...options.context, target: ost.name });
@@ -110,7 +110,7 @@ export async function glimpse(stripe: Stripe, options: RequestOptions = {}): Pro
     mode: LCK_PR,
     ...(onMdt ? WHOLE_ON_MDT : WHOLE_OBJECT),
     flags: LockFlag.LDLM_FL_HAS_INTENT,
-    ...options,
+    ...requestOptions(options),
   });
   try {
     const result =

@@ -2,7 +2,8 @@
  * The layout of a file in use (guide 13 §5, §7): fetched again when its lock was lost, changed before a write that needs it,
  * and checked once the data are locked, because whoever changes a layout takes those locks first.
  */
-import { type FileLayout, isFileReleased, unusable } from '../layout/file-layout.ts';
+import { formatFid } from '../fid/fid.ts';
+import { type FileLayout, isFileReleased, mirrorsOf, unusable } from '../layout/file-layout.ts';
 import { FileMap, mirrorOrder, type WriteNeed } from '../layout/file-map.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { HsmAction } from '../wire/hsm-constants.ts';
@@ -12,10 +13,24 @@ import { getLayoutEa } from './mdc/getattr.ts';
 import { requestHsm } from './mdc/hsm.ts';
 import { type LayoutNeed, layout as layoutIntent } from './mdc/intent-layout.ts';
 import { options, type WalkContext } from './path-walk.ts';
+import type { RequestOptions } from './request-options.ts';
 import type { Session } from './session.ts';
 
 /** A layout may change under an operation so often before that is given up. */
 const TRIES = 20;
+/** What asking a server that is away ends with, and a target that this client does not have. */
+const AWAY: ReadonlySet<string> = new Set([
+  'EAGAIN',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'EIO',
+  'ENETUNREACH',
+  'ENODEV',
+  'ENOTCONN',
+  'ESHUTDOWN',
+  'ETIMEDOUT',
+]);
 
 /** The layout changed while the data were being locked: the operation begins again. */
 export class LayoutChanged extends Error {}
@@ -76,6 +91,34 @@ export class FileLayouts {
       },
       order,
     );
+  }
+
+  /**
+   * The same for reading: of a mirrored file one mirror after the other, where servers of the first are away. When none
+   * can be read at once, the first is waited for.
+   */
+  async usingMirrors<T>(
+    inode: Inode,
+    context: WalkContext,
+    work: (file: LayoutInUse | undefined, options: RequestOptions) => Promise<T>,
+  ): Promise<T> {
+    const layout = await this.current(inode, context);
+    const mirrors = layout === undefined || unusable(layout) !== undefined ? 1 : mirrorsOf(layout).size;
+    for (let i = 0; mirrors > 1 && i < mirrors; i++) {
+      const order = (now: FileLayout): readonly number[] => {
+        const ids = mirrorOrder(now);
+        return [...ids.slice(i), ...ids.slice(0, i)];
+      };
+      try {
+        const quick = { ...options(context), failFast: true };
+        return await this.usingData(inode, context, (file) => work(file, quick), order);
+      } catch (error) {
+        if (!AWAY.has((error as LustreError).code)) throw error;
+        const { log } = this.#session.runtime;
+        log.warn({ fid: formatFid(inode.fid), err: error }, 'a mirror cannot be read now');
+      }
+    }
+    return this.usingData(inode, context, (file) => work(file, options(context)));
   }
 
   /** The layout of a file whose data are here: else the MDT is asked to get them out of the archive, and keeps the layout

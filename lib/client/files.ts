@@ -305,8 +305,8 @@ export class Files {
       regular && sizes ? await this.layouts.current(current, context) : undefined;
     if (layout === undefined || sizeIsFromMdt(current.body, layout) || unusable(layout) !== undefined)
       return mergeAttributes(current.fid, current.body, undefined, undefined);
-    return this.layouts.using(current, context, async (file) => {
-      const objects = file === undefined ? undefined : await objectAttributes(file, options(context));
+    return this.layouts.usingMirrors(current, context, async (file, how) => {
+      const objects = file === undefined ? undefined : await objectAttributes(file, how);
       return mergeAttributes(current.fid, current.body, file?.map, objects);
     });
   }
@@ -324,9 +324,9 @@ export class Files {
     // The MDT is told at close, and tells nobody: meanwhile the time of access is what we say.
     if (BigInt(file.readAt) > inode.body.mbo_atime)
       inode.body = { ...inode.body, mbo_atime: BigInt(file.readAt) };
-    return this.layouts.usingData(inode, context, async (objects) => {
+    return this.layouts.usingMirrors(inode, context, async (objects, how) => {
       if (objects === undefined) return 0;
-      return this.#io.read(file, objects, buffers, position, options(context));
+      return this.#io.read(file, objects, buffers, position, how);
     });
   }
 

@@ -1,5 +1,7 @@
 /** What every request may carry besides itself: names for its errors, and a way to give it up. */
 
+import type { CallOptions } from '../rpc/rpc.ts';
+
 export interface RequestContext {
   readonly syscall?: string;
   readonly path?: string;
@@ -9,12 +11,17 @@ export interface RequestContext {
 export interface RequestOptions {
   readonly context?: RequestContext;
   readonly signal?: AbortSignal;
+  /** Fail where the server is away, instead of waiting until it is back: there is another one to ask. */
+  readonly failFast?: boolean;
 }
 
-/** Only these two of an object that may have more. */
-export function requestOptions(options: RequestOptions): RequestOptions {
+/** Only what a call takes of an object that may have more. */
+export function requestOptions(
+  options: RequestOptions,
+): Pick<CallOptions, 'context' | 'signal' | 'noDelay' | 'noResend'> {
   return {
     ...(options.context !== undefined && { context: options.context }),
     ...(options.signal !== undefined && { signal: options.signal }),
+    ...(options.failFast === true && { noDelay: true, noResend: true }),
   };
 }

@@ -150,7 +150,11 @@ export class ChecksumMismatch extends Error {}
 
 /** Tries a data RPC until it is done: what the server could not do now, and bytes that arrived damaged, go again with
  * growing pauses; all else is the caller's. */
-export async function tryBrw<T>(ost: ObjectTarget, attempt: (resend: boolean) => Promise<T>): Promise<T> {
+export async function tryBrw<T>(
+  ost: ObjectTarget,
+  attempt: (resend: boolean) => Promise<T>,
+  once = false,
+): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await attempt(tries > 1);
@@ -159,6 +163,7 @@ export async function tryBrw<T>(ost: ObjectTarget, attempt: (resend: boolean) =>
       const code = (error as LustreError).code;
       if (mismatch) ost.counters.checksumErrors++;
       const later = code === 'EINPROGRESS';
+      if (once && !mismatch) throw error;
       if (!later && !mismatch && code !== 'EAGAIN' && code !== 'ENOMEM') throw error;
       if (!later && tries >= TRIES) {
         if (!mismatch) throw error;

@@ -52,7 +52,7 @@ export function readRequest(r: ReadRequestArguments): RequestInputs<typeof RQF_O
 /** How many bytes were there; what lies behind them in the segments is untouched. Kernels count whole pages, so the end of
  * the file is known from the LVB, never from this. */
 export async function read(ost: ObjectTarget, r: Read, options: RequestOptions = {}): Promise<number> {
-  return ost.slots.run(() => tryBrw(ost, (resend) => attempt(ost, r, resend, options)));
+  return ost.slots.run(() => tryBrw(ost, (resend) => attempt(ost, r, resend, options), options.failFast));
 }
 
 async function attempt(
