@@ -33,6 +33,8 @@ export interface LayoutComponent extends StripeGeometry {
   readonly stripeCount: number;
   /** Index of the OST of the first stripe; -1: any, or none. */
   readonly stripeOffset: number;
+  /** In a wish: exactly these OSTs, in this order. */
+  readonly wantedOsts?: readonly number[];
   /** lmm_layout_gen of a part with objects. */
   readonly generation: number;
   /** '' where there is none. */

@@ -165,6 +165,7 @@ function decodePart(
       ...part,
       stripeCount: count === LOV_ALL_STRIPES ? ALL_OSTS : count,
       stripeOffset: offset,
+      ...(magic === LovConstant.LOV_MAGIC_SPECIFIC && { wantedOsts: decodeWantedOsts(ea, size, count) }),
       generation: 0,
       objects: [],
     };
@@ -203,6 +204,16 @@ function checkPart(
     throw malformed(`has ${count} stripes`);
   }
   if (!template && owner === 0n) throw malformed('belongs to object 0');
+}
+
+/** The OSTs that a wish lists; of the objects only the index counts. */
+function decodeWantedOsts(ea: Uint8Array, at: number, count: number): number[] {
+  if (ea.length < at + count * LovOstDataV1.size)
+    throw malformed(`lists ${count} OSTs in ${ea.length} bytes`);
+  return Array.from(
+    { length: count },
+    (_, i) => LovOstDataV1.decode(ea, at + i * LovOstDataV1.size).l_ost_idx,
+  );
 }
 
 function decodeObjects(ea: Uint8Array, at: number, count: number): (LayoutObject | undefined)[] {

@@ -28,6 +28,23 @@ describe('data', () => {
       expect(node.osts.length).toBe(2);
     }));
 
+  it('is on exactly the OSTs that are listed, in their order', () =>
+    withCluster(
+      async ({ mount }) => {
+        const fs = await mount();
+        const ostsOf = async (path: string): Promise<number[] | undefined> =>
+          (await fs.getLayout(path))?.objects.map((o) => o.ostIndex);
+        await fs.writeFile('/f', pattern(300_000), { stripeSize: 65536, osts: [3, 0, 2] });
+        expect(await ostsOf('/f')).toEqual([3, 0, 2]);
+        expect(sum(await fs.readFile('/f'))).toBe(sum(pattern(300_000)));
+        await expect(fs.open('/g', 'wx', 0o666, { osts: [0, 9] })).rejects.toMatchObject({ code: 'EINVAL' });
+        await expect(fs.open('/g', 'wx', 0o666, { osts: [1, 1] })).rejects.toMatchObject({ code: 'EINVAL' });
+        await fs.mkdir('/d');
+        await expect(fs.setLayout('/d', { osts: [1, 2] })).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
+      },
+      { osts: 4 },
+    ));
+
   it('follows a directory default', () =>
     withCluster(async ({ mount }) => {
       const fs = await mount();

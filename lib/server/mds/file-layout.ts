@@ -28,6 +28,8 @@ export interface WantedLayout {
   readonly stripeCount: number;
   /** First OST; -1: any. */
   readonly stripeOffset: number;
+  /** Exactly these OSTs, in this order. */
+  readonly osts?: readonly number[];
   /** Several may be on one OST. */
   readonly overstriped: boolean;
   /** The count was asked for with the file, so fewer stripes are an error (guide 13 §11). */
@@ -72,6 +74,9 @@ function unmakeable(layout: FileLayout): string | undefined {
   if (layout.foreign !== undefined) return 'a foreign layout';
   if (mirrorsOf(layout).size > 1) return 'a mirrored file';
   if (layout.components.some(isOnMdt)) return 'data on the MDT';
+  // Only the first component gets its objects at once; nothing keeps the list for later.
+  if (layout.components.slice(1).some((c) => c.wantedOsts !== undefined))
+    return 'a list of OSTs for a later component';
   if (layout.components.some((c) => hasFlag(c, 'LCME_FL_EXTENSION'))) return 'a self-extending layout';
   const strange = layout.components.find(
     ({ pattern }) => (pattern & ~LovConstant.LOV_PATTERN_OVERSTRIPING) !== LovConstant.LOV_PATTERN_RAID0,
@@ -83,6 +88,8 @@ function unmakeable(layout: FileLayout): string | undefined {
 export function defaultLayoutEa(ea: Uint8Array): Uint8Array | undefined {
   const wish = readWish(ea);
   const first = wish.components[0]!;
+  if (first.wantedOsts !== undefined)
+    throw errnoError(95, { syscall: 'setstripe', hint: 'A list of OSTs is for files, not for a default' });
   const empty = first.stripeCount === 0 && first.stripeSize === 0 && first.stripeOffset === -1;
   if (!wish.composite && empty && first.pool === '') return undefined;
   return encodeLayout(wish);
@@ -136,6 +143,7 @@ function planPlain(wishes: readonly FileLayout[], fallback: DefaultLayout): File
     stripeCount: counted?.stripeCount ?? fallback.stripeCount,
     stripeSize: parts.find((part) => part.stripeSize !== 0)?.stripeSize ?? fallback.stripeSize,
     stripeOffset: parts.find((part) => part.stripeOffset !== -1)?.stripeOffset ?? -1,
+    ...(parts[0]?.wantedOsts !== undefined && { wantedOsts: parts[0].wantedOsts }),
     pool: parts.find((part) => part.pool !== '')?.pool ?? '',
     generation: 0,
     objects: [],
@@ -148,6 +156,7 @@ function planPlain(wishes: readonly FileLayout[], fallback: DefaultLayout): File
 export const wantedObjects = (component: LayoutComponent, exact: boolean): WantedLayout => ({
   stripeCount: component.stripeCount,
   stripeOffset: component.stripeOffset,
+  ...(component.wantedOsts !== undefined && { osts: component.wantedOsts }),
   overstriped: isOverstriped(component),
   exact: exact && component.stripeCount !== ALL_OSTS,
 });

@@ -98,6 +98,7 @@ export class ObjectAllocator {
     const known = this.#osps.size;
     if (stripeOffset !== -1 && known > 0 && !this.#osps.has(stripeOffset))
       throw errnoError(22, { syscall: 'create', hint: `There is no OST ${stripeOffset}` });
+    if (wanted.osts !== undefined) this.#checkList(wanted.osts, wanted.overstriped);
     const usable = this.osps.filter((osp) => osp.usable);
     // No more stripes than OSTs; those that are away for now count only where a number was asked for.
     const most = wanted.overstriped ? Math.max(wanted.stripeCount, known) : known;
@@ -106,11 +107,12 @@ export class ObjectAllocator {
     const enough = wanted.overstriped ? 1 : least;
     if (usable.length < enough || usable.length === 0) return undefined;
     if (stripeOffset !== -1 && !usable.some((osp) => osp.index === stripeOffset)) return undefined;
-    const chosen = this.#choose(
-      usable,
-      wanted.overstriped ? asked : Math.min(asked, usable.length),
-      stripeOffset,
-    );
+    const count = wanted.overstriped ? asked : Math.min(asked, usable.length);
+    const chosen =
+      wanted.osts === undefined
+        ? this.#choose(usable, count, stripeOffset)
+        : wanted.osts.map((index) => usable.find((osp) => osp.index === index));
+    if (!chosen.every((osp) => osp !== undefined)) return undefined;
     const objects: LayoutObject[] = [];
     for (const osp of chosen) {
       const fid = osp.take();
@@ -123,6 +125,15 @@ export class ObjectAllocator {
     }
     this.#turn += chosen.length;
     return objects;
+  }
+
+  /** Throws EINVAL for an OST that does not exist, or is named twice of a file that has one stripe on each. */
+  #checkList(osts: readonly number[], overstriped: boolean): void {
+    const unknown = this.#osps.size > 0 ? osts.find((index) => !this.#osps.has(index)) : undefined;
+    if (unknown !== undefined)
+      throw errnoError(22, { syscall: 'create', hint: `There is no OST ${unknown}` });
+    if (!overstriped && new Set(osts).size < osts.length)
+      throw errnoError(22, { syscall: 'create', hint: 'An OST is named twice' });
   }
 
   #choose(usable: readonly Osp[], count: number, first: number): Osp[] {
