@@ -141,7 +141,8 @@ export class ClientNamespace implements ClientLockActions {
     if (lock === undefined) return result;
     await this.#untilGranted(lock, options.signal);
     const kept = this.#settle(lock);
-    return { ...result, lock: kept, lvb: kept.lvb };
+    // What came with this lock is as good for the one that is kept, and newer.
+    return { ...result, lock: kept, lvb: lock.lvb.length > 0 ? lock.lvb : kept.lvb };
   }
 
   /** Waits for the grant, or until the signal ends the wait: the request then goes back. */

@@ -1,9 +1,11 @@
 /** Inode bits, intents, early cancels and converts, both sides over the simulated network (guide 08 §3.3, §5.3, §6). */
 import { describe, expect, test } from 'vitest';
+import type { Operation } from '../../lib/connection/target.ts';
 import type { Policy } from '../../lib/ldlm/lock.ts';
 import type { Intent } from '../../lib/ldlm/server-operations.ts';
-import { RQF_LDLM_CONVERT, RQF_LDLM_INTENT_GETATTR } from '../../lib/wire/formats.ts';
+import { RQF_LDLM_CONVERT, RQF_LDLM_ENQUEUE, RQF_LDLM_INTENT_GETATTR } from '../../lib/wire/formats.ts';
 import { InodeBit, LockFlag, LockMode, LockType } from '../../lib/wire/ldlm-constants.ts';
+import { Opcode } from '../../lib/wire/opcodes.ts';
 import { fullOffer } from '../connection/cluster.ts';
 import {
   bits,
@@ -93,6 +95,32 @@ describe('inode bits', () => {
       await sim.sleep(100);
       expect(namespace.counts.locks).toBe(1);
       expect(a.locks.match(child, LockType.LDLM_IBITS, LCK_CR, bits(LAYOUT))).toBe(first.lock);
+    }),
+  );
+
+  test(
+    'what comes with the second of two equal locks is told (the size of data on an MDT)',
+    inSimulation(async (sim) => {
+      let asked = 0;
+      // As kernel servers answer: no LVB with a lock of an intent, and an LVB with one that asks for the size.
+      const enqueue: Operation<typeof RQF_LDLM_ENQUEUE> = {
+        format: RQF_LDLM_ENQUEUE,
+        handle(call) {
+          const { lock_desc } = call.values.dlm_req!;
+          const dlm_rep = {
+            lock_handle: BigInt(++asked),
+            lock_desc: { ...lock_desc, l_granted_mode: LCK_PR },
+          };
+          call.reply({ dlm_rep, dlm_lvb: new Uint8Array(asked === 1 ? 0 : 56).fill(asked) });
+        },
+      };
+      await lockServer(sim, {}, {}, { operations: new Map([[Opcode.LDLM_ENQUEUE, enqueue as Operation]]) });
+      const a = await lockClient(sim);
+      const first = await take(a, LCK_PR, bits(InodeBit.MDS_INODELOCK_DOM));
+      const second = await take(a, LCK_PR, bits(InodeBit.MDS_INODELOCK_DOM));
+      expect(second.lock).toBe(first.lock);
+      expect(first.lvb).toEqual(new Uint8Array(0));
+      expect(second.lvb).toEqual(new Uint8Array(56).fill(2));
     }),
   );
 
