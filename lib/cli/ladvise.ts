@@ -1,12 +1,11 @@
 /** `lustre ladvise`: what will happen to files, in the words of `lfs ladvise`. */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { Advice } from '../index.ts';
 import { parseSize, printJson } from './output.ts';
 import { requireLustrePath, usage } from './paths.ts';
 import { addConnectionOptions, type ConnectionOptions, commonSpec, withMount } from './session.ts';
 
 interface LadviseOptions extends ConnectionOptions {
-  readonly advice: Advice;
+  readonly advice: 'willread' | 'dontneed';
   readonly background?: boolean;
   readonly start: number;
   readonly end?: number;

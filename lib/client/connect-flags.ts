@@ -92,7 +92,7 @@ const MDT_ASK: ConnectGrant = {
   ocd_ibits_known: BigInt(InodeBit.MDS_INODELOCK_FULL),
 };
 
-/** Not asked of an OST: GRANT_SHRINK (no cache that would have to shrink), LOCKAHEAD, ENCRYPT, LFSCK, PINGLESS. */
+/** Not asked of an OST: GRANT_SHRINK (no cache that would have to shrink), ENCRYPT, LFSCK, PINGLESS. */
 export function ostAsk(checksum: ChecksumName | undefined): ConnectGrant {
   return {
     ocd_connect_flags: flags([
@@ -119,6 +119,7 @@ export function ostAsk(checksum: ChecksumName | undefined): ConnectGrant {
       'OBD_CONNECT_FLAGS2',
     ]),
     ocd_connect_flags2: flags2([
+      'OBD_CONNECT2_LOCKAHEAD',
       'OBD_CONNECT2_INC_XID',
       'OBD_CONNECT2_LSEEK',
       'OBD_CONNECT2_REP_MBITS',

@@ -349,8 +349,12 @@ export class FileHandle {
     );
   }
 
-  /** Tells the servers what will become of a range: `willread`, read it ahead; `dontneed`, forget it. With `background`
-   * they answer before that is done. */
+  /**
+   * Tells the servers what will become of a range: `willread`, read it ahead; `dontneed`, forget it. With `background` they
+   * answer before that is done. `lockread` and `lockwrite` lock just these bytes ahead of reads or writes, where no other
+   * client is in the way: writers of one file that know who writes what then never wait for each other. Rejects with
+   * EOPNOTSUPP where a server gives no such locks.
+   */
   advise(advice: Advice, options: RangeOptions & { readonly background?: boolean } = {}): Promise<void> {
     const { start = 0, length = Number.POSITIVE_INFINITY, background = false } = options;
     return this.#operations.run(options, (op) =>

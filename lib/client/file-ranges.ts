@@ -7,7 +7,14 @@ import { Errno, errnoError } from '../runtime/errors.ts';
 import { Fiemap } from '../wire/ost-constants.ts';
 import { settle } from './direct-io.ts';
 import type { Extent } from './engine.ts';
-import { type HeldLock, lockExtent, lockIfHeld, objectAttributes, unlock } from './extent-locks.ts';
+import {
+  type HeldLock,
+  lockAhead,
+  lockExtent,
+  lockIfHeld,
+  objectAttributes,
+  unlock,
+} from './extent-locks.ts';
 import type { LayoutInUse } from './file-layouts.ts';
 import type { Stripe } from './file-objects.ts';
 import type { Files } from './files.ts';
@@ -148,7 +155,7 @@ export class FileRanges {
     }
   }
 
-  /** Tells the servers what will happen to a range. */
+  /** Tells the servers what will happen to a range, or locks it ahead where nobody is in the way. */
   async advise(
     file: OpenFile,
     advice: Advice,
@@ -162,8 +169,10 @@ export class FileRanges {
       if (objects === undefined) return;
       await settle(
         objects.map.ranges(range.start, range.end).map(({ index, start, end }) => {
-          const { ost, object } = objects.stripes[index]!;
-          return ladvise(ost, object, { advice, start, end, background }, options(context));
+          const stripe = objects.stripes[index]!;
+          if (advice === 'lockread' || advice === 'lockwrite')
+            return lockAheadOf(stripe, advice, { start, end }, context);
+          return ladvise(stripe.ost, stripe.object, { advice, start, end, background }, options(context));
         }),
       );
     });
@@ -234,4 +243,15 @@ function describe({ map, stripes }: LayoutInUse, index: number, extent: ObjectEx
     physical: extent.physical,
     flags: EXTENT_FLAGS.filter(([, bit]) => (extent.flags & bit) !== 0).map(([name]) => name),
   };
+}
+
+async function lockAheadOf(
+  stripe: Stripe,
+  advice: 'lockread' | 'lockwrite',
+  { start, end }: Range,
+  context: WalkContext,
+): Promise<void> {
+  // One lock covers all that an MDT keeps.
+  if (!stripe.onMdt)
+    await lockAhead(stripe, advice === 'lockread' ? 'read' : 'write', start, end, options(context));
 }

@@ -9,6 +9,7 @@ import { parseFid } from '../../lib/fid/fid.ts';
 import * as formats from '../../lib/wire/formats.ts';
 import { Fiemap, FiemapExtent } from '../../lib/wire/ost-structs.ts';
 import { buffersOf, capturedMessage, encoded, haveCaptures } from './captured.ts';
+import { rpcsOf } from './rpc-count.ts';
 import { pattern, withCluster } from './sim-cluster.ts';
 
 const KIB64 = 65536;
@@ -206,5 +207,33 @@ describe('ranges of open files', () => {
       versions.push(await file.dataVersion());
       expect(new Set(versions).size).toBe(versions.length);
       expect(await file.dataVersion()).toBe(versions.at(-1));
+    }));
+});
+
+describe('lock-ahead', () => {
+  it('locks just what is asked for, and nothing where others are in the way', () =>
+    withCluster(async ({ mount }) => {
+      const [a, b] = [await mount(), await mount()];
+      await a.writeFile('/f', '', { stripeCount: 1 });
+      await using mine = await a.open('/f', 'r+');
+      await using theirs = await b.open('/f', 'r+');
+      const part = { length: KIB64 };
+      for (const start of [0, 2, 4]) await mine.advise('lockwrite', { start: start * KIB64, ...part });
+      for (const start of [1, 3, 5]) await theirs.advise('lockwrite', { start: start * KIB64, ...part });
+      const write = async (): Promise<void> => {
+        for (const start of [0, 2, 4]) await mine.write(pattern(KIB64, start), 0, KIB64, start * KIB64);
+        for (const start of [1, 3, 5]) await theirs.write(pattern(KIB64, start), 0, KIB64, start * KIB64);
+      };
+      const spent = [await rpcsOf(a, () => rpcsOf(b, write)), await rpcsOf(b, () => mine.sync())];
+      expect(spent[0]).not.toHaveProperty('LDLM_ENQUEUE');
+      // Both hold what they had: who asks ahead for what is taken gets nothing, and disturbs nobody.
+      const asked = await rpcsOf(a, () => rpcsOf(b, () => theirs.advise('lockwrite', { start: 0, ...part })));
+      expect(asked).toEqual({});
+      expect(await rpcsOf(a, () => mine.write('again', 0))).not.toHaveProperty('LDLM_ENQUEUE');
+      await mine.sync();
+      await theirs.sync();
+      const expected = Buffer.concat([0, 1, 2, 3, 4, 5].map((start) => pattern(KIB64, start)));
+      expected.write('again');
+      expect(await a.readFile('/f')).toEqual(expected);
     }));
 });

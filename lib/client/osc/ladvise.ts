@@ -7,12 +7,15 @@ import { childObdo } from './obdo.ts';
 import { EOF, type ObjectTarget, type StripeObject } from './target.ts';
 
 /** `willread`: the server may read it ahead; `dontneed`: it may forget it. */
-export type Advice = 'willread' | 'dontneed';
+export type ServerAdvice = 'willread' | 'dontneed';
+
+/** Or a lock ahead of reads or writes (guide 08 §3.3): of just these bytes, and only if nobody has to give one back for it. */
+export type Advice = ServerAdvice | 'lockread' | 'lockwrite';
 
 const ADVICE = { willread: Ladvise.LU_LADVISE_WILLREAD, dontneed: Ladvise.LU_LADVISE_DONTNEED } as const;
 
 export interface LadviseRange {
-  readonly advice: Advice;
+  readonly advice: ServerAdvice;
   /** Bytes `[start, end)` of the object; an end of Infinity is the object's. */
   readonly start: number;
   readonly end: number;
