@@ -363,8 +363,14 @@ export class FileIo {
           const how = onMdt ? { ...options, lockHandle: held[i]!.lock.serverHandle } : options;
           const cached = this.#cache.hold(stripe, fileKey);
           const work = async (): Promise<void> => {
-            const oa = await punch(ost, object, cut, BigInt(time), owner, how);
-            ost.known.truncated(key, cut, time, Number(oa.o_blocks));
+            const takeBack = ost.known.truncating(key, cut);
+            try {
+              const oa = await punch(ost, object, cut, BigInt(time), owner, how);
+              ost.known.truncated(key, cut, time, Number(oa.o_blocks));
+            } catch (error) {
+              takeBack();
+              throw error;
+            }
           };
           try {
             await cached.around(cut, Number.POSITIVE_INFINITY, work, 'cut');

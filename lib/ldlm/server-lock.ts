@@ -58,6 +58,8 @@ export class ServerResource {
   #waiting: Set<ServerLock> | undefined;
   /** Sizes and times that holders have told since the last of them wrote back (guide 08 §7); undefined when disk is right. */
   glimpsed: Uint8Array | undefined;
+  /** Counts how often that was forgotten: what a holder was asked for before is not to be remembered after. */
+  glimpseAge = 0;
   /** When more wanted it at once than the server likes, on the runtime's clock. */
   contendedAt: number | undefined;
 
@@ -65,6 +67,12 @@ export class ServerResource {
     this.id = id;
     this.key = key;
     this.type = type;
+  }
+
+  /** The disk says it all from now on. */
+  forgetGlimpsed(): void {
+    this.glimpsed = undefined;
+    this.glimpseAge++;
   }
 
   /** In order of arrival. */

@@ -13,12 +13,12 @@ import { ExportLocks } from './export-locks.ts';
 import type { Extent, LockModeNumber, Policy, ResourceId } from './lock.ts';
 import { BusyLocks, LockTimeouts } from './lock-timeouts.ts';
 import { LockPool, type LockVolume } from './lock-volume.ts';
-import { lvbSize, mergeOstLvb } from './lvb.ts';
+import { mergeOstLvb } from './lvb.ts';
 import { modesCompatible } from './modes.ts';
 import { resourceKey } from './resource-name.ts';
 import { type AstOwner, ServerAsts } from './server-asts.ts';
 import { ServerFlocks } from './server-flocks.ts';
-import { conflictsWith, glimpseTargets } from './server-glimpse.ts';
+import { askHolders, conflictsWith } from './server-glimpse.ts';
 import {
   ServerLock,
   type ServerLockActions,
@@ -235,8 +235,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
 
   /** The object has changed on disk by other means than a holder's writes: what holders told is void. */
   refreshLvb(resource: ResourceId): void {
-    const entry = this.#resources.get(resourceKey(resource));
-    if (entry !== undefined) entry.glimpsed = undefined;
+    this.#resources.get(resourceKey(resource))?.forgetGlimpsed();
   }
 
   /** For status pages: how many resources and locks there are. */
@@ -343,7 +342,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     resource.endWait(lock);
     if (lock.type === LockType.LDLM_FLOCK) this.flocks.forget(lock);
     // The holder has written back before it cancelled: disk is right again (guide 12 §11).
-    if (wasWriter) resource.glimpsed = undefined;
+    if (wasWriter) resource.forgetGlimpsed();
     lock.onGranted?.();
     this.#reprocess(resource);
   }
@@ -370,17 +369,12 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
   }
 
   /** Asks those holders for sizes and times who could know more than the disk. */
-  async glimpse(lock: ServerLock): Promise<Uint8Array> {
-    const resource = lock.resourceEntry;
-    const known = lvbSize(await this.lvbOf(resource));
-    const told = await Promise.all(
-      glimpseTargets(lock, known).map(async (holder) => ({ holder, lvb: await this.#asts.glimpse(holder) })),
+  glimpse(lock: ServerLock): Promise<Uint8Array> {
+    return askHolders(
+      lock,
+      () => this.lvbOf(lock.resourceEntry),
+      (holder) => this.#asts.glimpse(holder),
     );
-    for (const { holder, lvb } of told) {
-      if (lvb !== undefined && holder.isGranted)
-        resource.glimpsed = resource.glimpsed === undefined ? lvb : mergeOstLvb(lvb, resource.glimpsed);
-    }
-    return this.lvbOf(resource);
   }
 
   describeGrant(lock: ServerLock, request: LdlmRequestValue): GrantedLock {

@@ -91,6 +91,20 @@ export class KnownObjects {
     known.attributes = merge(known.attributes, written);
   }
 
+  /**
+   * Before our own truncation, which the server may have done long before we hear of it: a glimpse is answered as if it were,
+   * and gets the larger size from the server where it is not. The result takes it back.
+   */
+  truncating(key: string, size: number): () => void {
+    const known = this.#objects.get(key);
+    if (known === undefined || known.attributes.size <= size) return () => undefined;
+    const before = known.attributes;
+    known.attributes = { ...before, size };
+    return () => {
+      known.attributes = merge(known.attributes, before);
+    };
+  }
+
   /** After our own truncation, under a lock on the whole object. */
   truncated(key: string, size: number, time: number, blocks: number): void {
     const known = this.#objects.get(key);
