@@ -19,6 +19,8 @@ const WHOLE_ON_MDT = {
   policy: { inodeBits: BigInt(InodeBit.MDS_INODELOCK_DOM) },
 } as const;
 
+const NOTHING: ObjectAttributes = { size: 0, mtime: 0, atime: 0, ctime: 0, blocks: 0 };
+
 /** A lock in use, until released. */
 export interface HeldLock {
   readonly stripe: Stripe;
@@ -142,6 +144,8 @@ export async function lockAll(
 /** Size, times and blocks of an object as they are now: known under a lock of ours, else asked of the server and, through
  * it, of whoever writes. */
 export async function glimpse(stripe: Stripe, options: RequestOptions = {}): Promise<ObjectAttributes> {
+  // What is lost makes a file no longer, as for a kernel client.
+  if (stripe.lost) return NOTHING;
   const { ost, key, resource, onMdt } = stripe;
   const current = ost.known.current(key);
   if (current !== undefined) return current;

@@ -194,6 +194,7 @@ export class FileIo {
   #readAhead(file: OpenFile, { map, stripes }: LayoutInUse, ahead: Ahead): void {
     for (const run of map.runs(ahead.start, ahead.length)) {
       const stripe = stripes[run.stripe]!;
+      if (stripe.lost) continue;
       const size = sizeOf(stripe);
       if (run.objectOffset >= size || isUncached(stripe)) continue;
       const held = lockIfHeld(stripe, run.objectOffset, Math.min(run.objectOffset + run.length, size));
@@ -392,7 +393,7 @@ export class FileIo {
     options: RequestOptions = {},
   ): Promise<void> {
     // Data on the MDT have the file's own times.
-    const stripes = objects.stripes.filter(({ onMdt }) => !onMdt);
+    const stripes = objects.stripes.filter(({ onMdt, lost }) => !onMdt && !lost);
     const past = [times.atime, times.mtime].some((time) => time !== undefined && time < times.ctime);
     const held = past ? await lockAll(stripes, 'write', options) : [];
     try {
@@ -411,7 +412,7 @@ export class FileIo {
   /** Makes the data of a file durable that OSTs have. */
   async sync(fileKey: string, { stripes }: LayoutInUse, options: RequestOptions = {}): Promise<void> {
     await untilAborted(this.#cache.flushFile(fileKey), options.signal);
-    const onOsts = stripes.filter(({ onMdt }) => !onMdt);
+    const onOsts = stripes.filter(({ onMdt, lost }) => !onMdt && !lost);
     await settle(onOsts.map(({ object, ost }) => sync(ost, object, options)));
   }
 }

@@ -16,6 +16,8 @@ export interface Stripe {
   readonly resource: ResourceName;
   /** The MDT keeps these data: one lock bit covers all of them. */
   readonly onMdt: boolean;
+  /** Nobody has it any more: whatever needs it fails with EIO, the rest of the file can be used. */
+  readonly lost: boolean;
 }
 
 /** A file's objects with where its bytes are in them: what the data path works on. */
@@ -25,8 +27,7 @@ export interface FileObjects {
   readonly stripes: readonly Stripe[];
 }
 
-/** `mdt` is the file's own, for data that it keeps. Throws EIO for an OST that the configuration does not have, and for
- * an object that is lost. */
+/** `mdt` is the file's own, for data that it keeps. Throws EIO for an OST that the configuration does not have. */
 export function fileObjects(session: Session, map: FileMap, file: FileOnMdt): FileObjects {
   return { map, stripes: map.objects.map((mapped) => stripeOf(session, map, mapped, file)) };
 }
@@ -56,13 +57,44 @@ function stripeOf(
   };
   if (onMdt) {
     const resource = fidResource(fid);
-    return { object: { fid, ...common }, ost: mdt.data, key: resourceKey(resource), resource, onMdt };
+    const key = resourceKey(resource);
+    return { object: { fid, ...common }, ost: mdt.data, key, resource, onMdt, lost: false };
   }
-  if (object === undefined)
-    throw new LustreError('EIO', `object ${stripe} of the file is lost`, { fid: formatFid(fid) }, -5);
+  if (object === undefined) return new LostStripe(fid, stripe);
   const resource = ostResource(object.fid);
   const ost = ostOf(session, object.ostIndex);
-  return { object: { fid: object.fid, ...common }, ost, key: resourceKey(resource), resource, onMdt };
+  const key = resourceKey(resource);
+  return { object: { fid: object.fid, ...common }, ost, key, resource, onMdt, lost: false };
+}
+
+class LostStripe implements Stripe {
+  readonly onMdt = false;
+  readonly lost = true;
+  readonly #file: Fid;
+  readonly #stripe: number;
+
+  constructor(file: Fid, stripe: number) {
+    this.#file = file;
+    this.#stripe = stripe;
+  }
+
+  get object(): never {
+    throw this.#error();
+  }
+  get ost(): never {
+    throw this.#error();
+  }
+  get key(): never {
+    throw this.#error();
+  }
+  get resource(): never {
+    throw this.#error();
+  }
+
+  #error(): LustreError {
+    const what = `object ${this.#stripe} of the file is lost`;
+    return new LustreError('EIO', what, { fid: formatFid(this.#file) }, -5);
+  }
 }
 
 /** The name of an object among those known. */
