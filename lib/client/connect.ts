@@ -430,7 +430,7 @@ class Connector {
 const netOf = (nid: Nid): string => nid.slice(nid.indexOf('@'));
 
 function lvbOf(known: KnownObjects, lock: ClientLock): Uint8Array | undefined {
-  const attributes = known.get(resourceKey(lock.resource));
+  const attributes = known.forGlimpse(resourceKey(lock.resource));
   return attributes === undefined ? undefined : encodeLvb(attributes);
 }
 

@@ -39,9 +39,20 @@ export class KnownObjects {
   /** Objects with bytes of ours that the server does not have: what it says of them is not all. */
   readonly #kept = new Set<string>();
 
-  /** The attributes that we would answer a glimpse with. */
+  /** The attributes as we last knew them. */
   get(key: string): ObjectAttributes | undefined {
     return this.#objects.get(key)?.attributes;
+  }
+
+  /**
+   * What a glimpse is answered. Undefined where the server knows better: the lock that it asks for may be one whose grant is
+   * still on its way to us, and what we know from before it is old.
+   */
+  forGlimpse(key: string): ObjectAttributes | undefined {
+    const known = this.#objects.get(key);
+    if (known === undefined) return undefined;
+    const protects = isOurs(known.lock) || known.lock.isLeaving || this.#kept.has(key);
+    return protects ? known.attributes : undefined;
   }
 
   /** The attributes if nobody can have changed them: they are under a lock of ours that reaches to the end. */
