@@ -25,7 +25,7 @@ export async function closeHandle(
     fid: inode.fid,
     openHandle: handle.cookie,
     mode: body.mbo_mode,
-    atime: later(body.mbo_atime, handle.readAt),
+    atime: handle.readAt > inode.atimeChosen ? later(body.mbo_atime, handle.readAt) : body.mbo_atime,
     mtime: later(body.mbo_mtime, (merged?.mtimeMs ?? 0) / 1000),
     ctime: later(body.mbo_ctime, (merged?.ctimeMs ?? 0) / 1000),
     ...(merged !== undefined && { size: { bytes: BigInt(merged.size), blocks: BigInt(merged.blocks) } }),

@@ -70,7 +70,7 @@ export class Files {
     this.cache.close();
   }
 
-  /** Opens, and makes what is missing when the flags say so. Follows symlinks. */
+  /** Opens, and makes what is missing when the flags say so. */
   async open(
     flags: number,
     mode: number,
@@ -447,11 +447,10 @@ export class Files {
       ...(atimeMs !== undefined && { atime: wire(atimeMs) }),
       ...(mtimeMs !== undefined && { mtime: wire(mtimeMs) }),
     };
-    const type = inode.body.mbo_mode & ~0o7777;
     const permission = mode !== undefined || uid !== undefined || gid !== undefined;
     const what = {
       fid: inode.fid,
-      ...(mode !== undefined && { mode: type | (mode & 0o7777) }),
+      ...(mode !== undefined && { mode: (inode.body.mbo_mode & ~0o7777) | (mode & 0o7777) }),
       ...(uid !== undefined && { uid }),
       ...(gid !== undefined && { gid }),
       killIdBits: (uid !== undefined || gid !== undefined) && isRegular(inode.body.mbo_mode),
@@ -463,6 +462,7 @@ export class Files {
     inode.expire();
     if ((atimeMs === undefined && mtimeMs === undefined) || !isRegular(inode.body.mbo_mode)) return;
     const times = { ...chosen, ctime: wire(this.#session.runtime.wallTime()) };
+    inode.choose(chosen, Number(times.ctime));
     await this.layouts.using(inode, context, async (objects) => {
       if (objects !== undefined) await this.#io.setTimes(inode.key, objects, times, options(context));
     });

@@ -56,6 +56,8 @@ export class Inode {
   target: string | undefined;
   /** How often it was opened for reading only since it became known. */
   readOpens = 0;
+  /** When somebody here chose its access time, seconds: reads before that do not count any more. */
+  atimeChosen = 0;
   /** All extended attributes, by name, with the lock that protects them. */
   xattrs: { readonly lock: ClientLock; readonly values: ReadonlyMap<string, Uint8Array> } | undefined;
   /** One of the directories that the names of a striped one lie in. */
@@ -177,6 +179,17 @@ export class Inode {
   /** Forgets that attributes are current: after our own change of them. */
   expire(): void {
     this.#updateLock = undefined;
+  }
+
+  /** Times that were chosen at `now` (seconds): what a close tells is not to undo them. */
+  choose(times: { readonly atime?: bigint; readonly mtime?: bigint }, now: number): void {
+    if (times.atime !== undefined) this.atimeChosen = now;
+    const { mbo_atime, mbo_mtime } = this.body;
+    this.body = {
+      ...this.body,
+      mbo_atime: times.atime ?? mbo_atime,
+      mbo_mtime: times.mtime ?? mbo_mtime,
+    };
   }
 }
 

@@ -174,6 +174,21 @@ describe('links', () => {
 });
 
 describe('attributes', () => {
+  it('times that an open handle sets outlive its close', () =>
+    withCluster(async ({ mount }) => {
+      const [fs, other] = [await mount(), await mount()];
+      for (const flags of ['r', 'r+', 'w+']) {
+        await fs.writeFile('/f', 'x');
+        {
+          await using file = await fs.open('/f', flags);
+          await file.read(Buffer.alloc(1));
+          await file.utimes(1000, 2000);
+        }
+        const times = { atimeMs: 1_000_000, mtimeMs: 2_000_000 };
+        expect([await fs.stat('/f'), await other.stat('/f')]).toMatchObject([times, times]);
+      }
+    }));
+
   it('are set and shown', () =>
     withCluster(async ({ mount, sim }) => {
       const fs = await mount();
