@@ -9,6 +9,7 @@ import { RecordingEnds, type Replay, replay } from './replay.ts';
 import { mountAndSpace } from './scripts/01-mount.ts';
 import { namespace } from './scripts/02-namespace.ts';
 import { stripeIo } from './scripts/03-stripe-io.ts';
+import { attributes } from './scripts/05-attributes.ts';
 import { directoriesOnManyMdts } from './scripts/07-dne.ts';
 
 const ABSURD = [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0xffff, 0x100];
@@ -38,6 +39,7 @@ const scripts: readonly (readonly [string, number, (replay: Replay) => Promise<v
   ['01-mount-df-umount', 12, mountAndSpace],
   ['02-namespace', 4, namespace],
   ['03-stripe-io', 3, stripeIo],
+  ['05-attrs', 4, attributes],
   ['07-dne', 4, directoriesOnManyMdts],
 ];
 

@@ -35,8 +35,8 @@ export const MEANT: readonly Meant[] = [
     why: 'whose capabilities these are is of no interest to the MGS: it reads the log’s name',
   },
   {
-    operation: /^LDLM_ENQUEUE (getattr|lookup|open)|^MDS_GETATTR|^MDS_REINT setattr/,
-    field: /(mbo|cr|sa)_suppgid[12]?$/,
+    operation: /^LDLM_ENQUEUE (getattr|lookup|open)|^MDS_GETATTR|^MDS_REINT setx?attr|^MDS_CLOSE/,
+    field: /(mbo|cr|sa|sx)_suppgid[12]?$/,
     why: 'a kernel names group 0 for root without asking whether it helps; root needs none',
   },
   {
@@ -70,6 +70,21 @@ export const MEANT: readonly Meant[] = [
     field:
       /^(mdt_body\.mbo_(fid1|eadatasize)|eadata|rec_reint\.cr_fid1|dlm_req\.lock_desc\.l_resource\.lr_name\.name)$/,
     why: 'by FID a kernel names the directory that it came through, too, ours the object alone, as a kernel does at the root; how much room a layout gets is each client’s own choice',
+  },
+  {
+    operation: /^LDLM_ENQUEUE (lookup|getxattr)/,
+    field: /^mdt_body\.mbo_eadatasize$/,
+    why: 'how much room a layout or attributes get is each client’s own choice',
+  },
+  {
+    operation: /^MDS_REINT setattr/,
+    field: /^rec_reint\.sa_(valid|blocks)$/,
+    why: 'with times a kernel tells the blocks that it knows, which the MDT does not take from a setattr',
+  },
+  {
+    operation: /^(MDS|OST)_QUOTACTL/,
+    field: /^obd_quotactl\.qc_dqblk\.dqb_(valid|curinodes)$/,
+    why: '`lfs` asks each target with the answer of the one before',
   },
   {
     operation: /^MDS_GETATTR$/,
@@ -124,6 +139,14 @@ export const MEANT: readonly Meant[] = [
 ];
 
 export const NOT_ASKED: readonly NotAsked[] = [
+  {
+    purpose: /QUOTACTL|\[0x24000040[34]:|0x2[8c]0000400:0x1b|SEQ_QUERY super| proj /,
+    why: 'capture 05: of its quotas the user’s is replayed; the project’s, which needs a tree on MDT1, is not',
+  },
+  {
+    purpose: /^MGS {2}(LDLM_ENQUEUE {2}config (lab|params)|LLOG_ORIGIN_HANDLE)/,
+    why: 'capture 05: parameters are changed on the MGS in the middle of a step; callbacks for its locks are not replayed',
+  },
   {
     purpose: /LDLM_ENQUEUE layout {2}\[0x200000404:/,
     why: '`lfs setstripe` took the layout away that its open had brought; ours has the one that came with the next open',

@@ -147,10 +147,11 @@ async function read(path: string): Promise<Recording> {
   return { name, server, client, exchanges, callbacks, steps: readSteps(path, day) };
 }
 
-/** The commands of the notes: `[09:26:31.714 CLI]# mkdir /mnt/lustre/d1`. */
+/** The commands of the notes that the client was given: `[09:26:31.714 CLI]# mkdir /mnt/lustre/d1`. Those of the server
+ * are of another clock. */
 function readSteps(path: string, day: string): Step[] {
   const notes = readFileSync(path.replace(/\.pcap(\.gz)?$/, '.md'), 'utf8');
-  const found = [...notes.matchAll(/^\[(\d\d:\d\d:\d\d\.\d{3}) (?:CLI|SRV)\]# (.*)$/gm)].map((match) => ({
+  const found = [...notes.matchAll(/^\[(\d\d:\d\d:\d\d\.\d{3}) CLI\]# (.*)$/gm)].map((match) => ({
     command: match[2] ?? '',
     time: Date.parse(`${day}T${match[1]}Z`),
   }));

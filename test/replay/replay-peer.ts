@@ -343,6 +343,8 @@ export class ReplayPeer {
     const theirs = rpc === undefined ? [] : handlesOf(rpc);
     const ours = theirs.map((handle) => this.lockHandles.get(handle)).find((handle) => handle !== undefined);
     if (rpc === undefined || target === undefined || ours === undefined) return;
+    // Of a lock that ours has given back already no server would have asked.
+    if (theirs.some((handle) => this.cancelled.has(handle))) return;
     const bytes = withBody(payload, (view, at) => view.setBigUint64(at, target, true));
     const dlmAt = payload.indexOf(0) < 0 ? 0 : bufferOffset(bytes, 1);
     new DataView(bytes.buffer, bytes.byteOffset).setBigUint64(dlmAt + LdlmRequest.size, ours, true);

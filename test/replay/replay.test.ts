@@ -9,12 +9,14 @@ import { type Replay, replay } from './replay.ts';
 import { mountAndSpace } from './scripts/01-mount.ts';
 import { namespace } from './scripts/02-namespace.ts';
 import { stripeIo } from './scripts/03-stripe-io.ts';
+import { attributes } from './scripts/05-attributes.ts';
 import { directoriesOnManyMdts } from './scripts/07-dne.ts';
 
 const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>])[] = [
   ['01-mount-df-umount', mountAndSpace],
   ['02-namespace', namespace],
   ['03-stripe-io', stripeIo],
+  ['05-attrs', attributes],
   ['07-dne', directoriesOnManyMdts],
 ];
 
