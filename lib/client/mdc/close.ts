@@ -5,7 +5,7 @@ import { RQF_MDS_CLOSE, RQF_MDS_CLOSE_INTENT } from '../../wire/formats.ts';
 import { OpBias, Reint, SetattrValid } from '../../wire/mds-constants.ts';
 import type { CloseData, MdtBody } from '../../wire/mds-structs.ts';
 import type { StructInput } from '../../wire/struct.ts';
-import { type Credentials, capabilities, NO_GROUP } from './credentials.ts';
+import { type Credentials, capabilities } from './credentials.ts';
 import { MDS_READPAGE_PORTAL, type MetadataTarget, type RequestOptions } from './target.ts';
 
 const {
@@ -51,7 +51,6 @@ export function closeRequest(close: Close, who: Credentials): RequestInputs<type
       sa_cap: capabilities(who),
       sa_fsuid: who.uid,
       sa_fsgid: who.gid,
-      sa_suppgid: NO_GROUP,
       sa_fid: close.fid,
       sa_valid: MDS_ATTR_MODE | times | lazy,
       sa_size: close.size?.bytes ?? 0n,
