@@ -147,7 +147,7 @@ describe('OST connect', () => {
     const { client, mdt } = await prepared(cluster);
     expect(client.granted).toMatchObject({
       ocd_connect_flags: 0xa0025af2e3440038n,
-      ocd_connect_flags2: 0x140200n,
+      ocd_connect_flags2: 0x140202n,
       ocd_brw_size: 16 << 20,
       ocd_cksum_types: 7,
       ocd_grant_blkbits: 12,
