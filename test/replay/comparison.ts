@@ -1,6 +1,7 @@
 /** Two requests for the same purpose, field by field: ours and the kernel client's. */
 import { fieldsOf } from '../../lib/cli/decode/values.ts';
-import { MEANT, NOT_ASKED } from './differences.ts';
+import { allows, MEANT } from './differences.ts';
+import { NOT_ASKED } from './omissions.ts';
 import { purposeText } from './recording.ts';
 import { handlesOf, type Match, type ReplayPeer } from './replay-peer.ts';
 
@@ -67,18 +68,28 @@ function sameTime(field: string, a: string, b: string): boolean {
   return x! > 0n && y! > 0n && away < CLOCK && away > -CLOCK;
 }
 
-/** Fields in which our requests differ from the kernel's without a row in the table that says why. */
-export function unexplainedDifferences(peer: ReplayPeer): string[] {
-  return peer.matches
-    .flatMap(differencesOf)
-    .filter(({ operation, field }) => !MEANT.some((m) => m.operation.test(operation) && m.field.test(field)))
-    .map(({ purpose, field, ours, theirs }) => `${purpose}: ${field} is ${ours}, the kernel's ${theirs}`);
+/** What the tables have to explain in a replay, and which of their rows did. */
+export interface Explained {
+  /** Fields in which our requests differ from the kernel's without a row that says why. */
+  readonly differences: string[];
+  /** Requests of the kernel client that ours does without, without a row that says why. */
+  readonly omissions: string[];
+  readonly rows: ReadonlySet<unknown>;
 }
 
-/** Requests of the kernel client that ours does without, without a row in the table that says why. */
-export function unexplainedOmissions(peer: ReplayPeer): string[] {
-  return peer
-    .unused()
-    .map(({ frame, purpose }) => `${purposeText(purpose)} (frame ${frame})`)
-    .filter((text) => !NOT_ASKED.some(({ purpose }) => purpose.test(text)));
+export function explain(peer: ReplayPeer): Explained {
+  const [differences, omissions, rows] = [[] as string[], [] as string[], new Set<unknown>()];
+  for (const difference of peer.matches.flatMap(differencesOf)) {
+    const row = MEANT.find((meant) => allows(meant, difference));
+    const { purpose, field, ours, theirs } = difference;
+    if (row === undefined) differences.push(`${purpose}: ${field} is ${ours}, the kernel's ${theirs}`);
+    else rows.add(row);
+  }
+  for (const { frame, purpose } of peer.unused()) {
+    const text = `${purposeText(purpose)} (frame ${frame})`;
+    const row = NOT_ASKED.find((notAsked) => notAsked.purpose.test(text));
+    if (row === undefined) omissions.push(text);
+    else rows.add(row);
+  }
+  return { differences, omissions, rows };
 }

@@ -1,226 +1,413 @@
-/** Where our client differs from a 2.17 kernel client on purpose, and why: what is not in these tables fails the test. */
+/** Where requests of ours differ from a 2.17 kernel client's on purpose, and why: what is not in this table fails the test, and so does a row that nothing needs. */
+
+import type { Difference } from './comparison.ts';
 
 /** Fields of requests that both send. */
 export interface Meant {
   readonly operation: RegExp;
   readonly field: RegExp;
+  /** Which values: ours and the kernel's as `ours | theirs`, or a rule for both. */
+  readonly values: RegExp | ((ours: string, theirs: string) => boolean);
   readonly why: string;
 }
 
-/** Requests that only the kernel client sends. */
-export interface NotAsked {
-  readonly purpose: RegExp;
-  readonly why: string;
-}
+/** Values are printed as `12 (0xc)`, `0xc`, `12`. */
+const number = (text: string): bigint => BigInt((/^(0x[\da-f]+|\d+)/.exec(text) ?? ['0'])[0]);
+
+/** Ours asks for nothing that the kernel does not ask for, but for `besides`. */
+const fewer =
+  (besides = 0n) =>
+  (ours: string, theirs: string): boolean =>
+    (number(ours) & ~number(theirs) & ~besides) === 0n;
+
+/** OBD_CONNECT_XATTR. */
+const XATTR = 0x100n;
+
+/** A request's buffers of which only those at the given places have other lengths. */
+const buffersBut =
+  (...places: number[]) =>
+  (ours: string, theirs: string): boolean => {
+    const [a, b] = [ours.split(' '), theirs.split(' ')];
+    return a.length === b.length && a.every((length, i) => places.includes(i) || length === b[i]);
+  };
+
+const sameSequence = (ours: string, theirs: string): boolean => {
+  const [a, b] = [ours, theirs].map((fid) => /^\[0x([\da-f]+):0x([\da-f]+):0x0\]$/.exec(fid));
+  if (a == null || b == null || a[1] !== b[1]) return false;
+  return Math.abs(Number.parseInt(a[2]!, 16) - Number.parseInt(b[2]!, 16)) === 1;
+};
+
+/** Access mode, O_EXCL and O_TRUNC, and of Lustre's own: delayed creation, owner override, lock, EA. */
+const OPEN_FLAGS = 0x63800283n;
+const openFlags = (ours: string, theirs: string): boolean =>
+  ((number(ours) ^ number(theirs)) & ~OPEN_FLAGS) === 0n;
+
+/** OBD_MD_FLCKSUM, OBD_MD_FLGRANT or OBD_MD_FLHANDLE and the like: what is said of checksums, grants and locks. */
+const checksumsAside = (ours: string, theirs: string): boolean =>
+  ((number(ours) ^ number(theirs)) & ~0x180002n) === 0n;
+
+const PAGE = 4096n;
+const wholePages = (ours: string, theirs: string): boolean => {
+  const [a, b] = [number(ours), number(theirs)];
+  return b % PAGE === 0n && b >= a && b - a < PAGE;
+};
+
+export const allows = (
+  row: Meant,
+  { operation, field, ours, theirs }: Omit<Difference, 'purpose'>,
+): boolean =>
+  row.operation.test(operation) &&
+  row.field.test(field) &&
+  (row.values instanceof RegExp ? row.values.test(`${ours} | ${theirs}`) : row.values(ours, theirs));
 
 export const MEANT: readonly Meant[] = [
   {
     operation: /./,
-    field: /^ptlrpc_body\.pb_(status|flags)$/,
-    why: "a kernel puts the asking process's id into pb_status and says with a flag that uid and gid are filled in; servers use them for job statistics only",
+    field: /^ptlrpc_body\.pb_status$/,
+    values: /^0 \| [1-9]\d*( \(0x[\da-f]+\))?$/,
+    why: 'a kernel puts the asking process’s id there; servers use it for job statistics only',
+  },
+  {
+    operation: /./,
+    field: /^ptlrpc_body\.pb_flags$/,
+    values: /^0 \| (512|521|1536)$/,
+    why: 'a kernel says with a flag that uid and gid are filled in, for job statistics',
   },
   {
     operation: /./,
     field: /^lm_repsize$/,
+    values: /^[1-9]\d*( \(0x[\da-f]+\))? \| \d+( \(0x[\da-f]+\))?$/,
     why: 'room for replies is each client’s own choice; a reply that is longer is asked for again',
   },
   {
-    operation: /_CONNECT$/,
-    field: /^connect_data\./,
-    why: 'we ask for the features that we have: lib/client/connect-flags.ts names the others; a kernel asks an OST with what is left in the structure from the MDT',
+    operation: /^(MGS|MDS|OST)_CONNECT$/,
+    field: /^connect_data\.ocd_(connect_flags2?|cksum_types)$/,
+    values: fewer(XATTR),
+    why: 'we ask for the features that we have: lib/client/connect-flags.ts names the others; a kernel asks for user attributes where the mount has user_xattr',
   },
   {
-    operation: /^LLOG_ORIGIN_HANDLE_CREATE/,
+    operation: /^(MGS|MDS|OST)_CONNECT$/,
+    field: /^connect_data\.(?!ocd_(connect_flags2?|cksum_types)$)/,
+    values: /^0 \| [1-9]/,
+    why: 'a kernel asks with what is left in the structure from another target, or for features that we do not have',
+  },
+  {
+    operation: /^LLOG_ORIGIN_HANDLE_CREATE$/,
     field: /^mdt_body\.mbo_(capability|suppgid)$/,
+    values: /^0 \| 4294967295 \(0xffffffff\)$/,
     why: 'whose capabilities these are is of no interest to the MGS: it reads the log’s name',
   },
   {
-    operation: /^LDLM_ENQUEUE (getattr|lookup|open)|^MDS_GETATTR|^MDS_REINT setx?attr|^MDS_CLOSE/,
-    field: /(mbo|cr|sa|sx)_suppgid[12]?$/,
-    why: 'a kernel names group 0 for root without asking whether it helps; root needs none',
+    operation: /^LDLM_ENQUEUE (getattr|open)|^MDS_REINT setx?attr$/,
+    field: /\.(mbo|cr|sa|sx)_suppgid[12]?$/,
+    values: /^4294967295 \(0xffffffff\) \| 0$/,
+    why: 'a kernel names the file’s group where the caller is in it, here root’s own; root needs none',
   },
   {
-    operation: /^MDS_REINT create/,
-    field: /^(buffers|eadata|rec_reint\.cr_(bias|flags_[lh]))$/,
+    operation: /^MDS_REINT create$/,
+    field: /^eadata$/,
+    values: /^(absent|d00cd30c.*) \| d00cd30c/,
     why: 'that directories inherit a default layout is left to the server; where ours puts one it says so as `lfs mkdir` does',
   },
   {
-    operation: /creat|create/,
+    operation: /^MDS_REINT create$/,
+    field: /^buffers$/,
+    values: buffersBut(4),
+    why: 'as above: the length of that layout',
+  },
+  {
+    operation: /^MDS_REINT create$/,
+    field: /^rec_reint\.cr_bias$/,
+    values: /^(0|2097152 \(0x200000\)) \| 16777216 \(0x1000000\)$/,
+    why: 'as above: a kernel says that the layout is a default one',
+  },
+  {
+    operation: /^MDS_REINT create$/,
+    field: /^rec_reint\.cr_flags_[lh]$/,
+    values: /^(0 \| 576|64 \| (0|576))$/,
+    why: 'as above: with flags of an open',
+  },
+  {
+    operation: /^(LDLM_ENQUEUE open\|creat|MDS_REINT create)$/,
     field: /^rec_reint\.cr_fid2$/,
+    values: sameSequence,
     why: 'FIDs are each client’s own: ours has used one more or less of its sequence',
   },
   {
-    operation: /^(MDS_REINT|LDLM_ENQUEUE open)/,
-    field: /^(handles|buffers|dlm_req\.lock_count)$/,
+    operation: /^(MDS_REINT|LDLM_ENQUEUE open\|creat)/,
+    field: /^(handles|dlm_req\.lock_count)$/,
+    values: /^[012] \| [0-4]$/,
     why: 'which locks a request conflicts with depends on what was cached before it',
   },
   {
-    operation: /^MDS_REINT rename/,
-    field: /^portal$/,
-    why: 'portal 13 is for clients that were granted data on MDT (guide 09 §1.1), which we do not ask for',
+    operation: /^MDS_REINT (rename|unlink)$/,
+    field: /^buffers$/,
+    values: buffersBut(4, 6),
+    why: 'as above: the locks are in the request',
   },
   {
-    operation: /^LDLM_ENQUEUE (getattr|lookup|open)/,
-    field:
-      /^(ldlm_intent\.opc|name|buffers|mdt_body\.mbo_fid2|rec_reint\.cr_(fid2|flags_[lh]|mode)|dlm_req\.lock_desc\.l_policy_data\..*)$/,
-    why: 'stand-ins: a kernel opens by FID what it has cached, and asks for attributes where ours only passes through',
+    operation: /^LDLM_ENQUEUE open/,
+    field: /^buffers$/,
+    values: buffersBut(6, 7),
+    why: 'a kernel opens what it has cached by FID, without the name; how much room a layout gets is each client’s own choice',
+  },
+  { operation: /^LDLM_ENQUEUE open/, field: /^name$/, values: /^".+" \| ""$/, why: 'as above' },
+  {
+    operation: /^LDLM_ENQUEUE open$/,
+    field: /^rec_reint\.cr_fid2$/,
+    values: /^\[0x0:0x0:0x0\] \| \[/,
+    why: 'as above: the FID',
   },
   {
-    operation: /^LDLM_ENQUEUE (getattr|open)/,
-    field:
-      /^(mdt_body\.mbo_(fid1|eadatasize)|eadata|rec_reint\.cr_fid1|dlm_req\.lock_desc\.l_resource\.lr_name\.name)$/,
-    why: 'by FID a kernel names the directory that it came through, too, ours the object alone, as a kernel does at the root; how much room a layout gets is each client’s own choice',
+    operation: /^LDLM_ENQUEUE open/,
+    field: /^rec_reint\.cr_flags_h$/,
+    values: /^512 \| 514$/,
+    why: 'as above: MDS_OPEN_BY_FID',
   },
   {
-    operation: /^LDLM_ENQUEUE (lookup|getxattr)/,
+    operation: /^LDLM_ENQUEUE open/,
+    field: /^rec_reint\.cr_flags_l$/,
+    values: openFlags,
+    why: 'as above: flags of the open that only a shell, `lfs` or a kernel with a lock of the open sets',
+  },
+  {
+    operation: /^LDLM_ENQUEUE open\|creat$/,
+    field: /^rec_reint\.cr_mode$/,
+    values: /^(33188 \| 33206|33206 \| 32768)$/,
+    why: 'whether the umask is taken off by the client; an open by FID has no mode',
+  },
+  {
+    operation: /^LDLM_ENQUEUE open/,
+    field: /^eadata$/,
+    values: /^(0+… \(128 bytes\) \| 0+… \((72|392) bytes\)|d00bd10b[\da-f]+ \| absent)$/,
+    why: 'room for a layout is each client’s own choice; `lfs setstripe` sets the layout with an ioctl behind the open',
+  },
+  {
+    operation: /^LDLM_ENQUEUE open$/,
+    field: /^(rec_reint\.cr_fid1|dlm_req\.lock_desc\.l_resource\.lr_name\.name)$/,
+    values: /^\[0x2400\w+[: ].* \| \[0x200000007[: ]/,
+    why: 'by FID a kernel names the directory that it came through, too, ours the object alone',
+  },
+  {
+    operation: /^LDLM_ENQUEUE getattr$/,
+    field: /^(mdt_body\.mbo_fid1|dlm_req\.lock_desc\.l_resource\.lr_name\.name)$/,
+    values: / \| \[0x200000007[: ]/,
+    why: 'as above',
+  },
+  {
+    operation: /^LDLM_ENQUEUE getattr$/,
+    field: /^mdt_body\.mbo_fid2$/,
+    values: /^\[.* \| \[0x0:0x0:0x0\]$/,
+    why: 'by name a kernel does not say the FID',
+  },
+  {
+    operation: /^LDLM_ENQUEUE getattr$/,
+    field: /^(name|buffers)$/,
+    values: /^("" \| "sd"|184 104 8 216 0 1 \| 184 104 8 216 0 3)$/,
+    why: 'as above: `sd` was looked up by its name',
+  },
+  {
+    operation: /^LDLM_ENQUEUE getattr$/,
+    field: /^dlm_req\.lock_desc\.l_policy_data\.l_(extent\.start|flock\.lfw_start|inodebits\.bits)$/,
+    values: /^2 \| 1$/,
+    why: 'stand-ins: the kernel passed through what ours wants the attributes of',
+  },
+  {
+    operation: /^LDLM_ENQUEUE getattr$/,
+    field: /^ldlm_intent\.opc$/,
+    values: /^8 \| 16$/,
+    why: 'as above: IT_GETATTR for IT_LOOKUP',
+  },
+  {
+    operation: /^LDLM_ENQUEUE lookup$/,
+    field: /^dlm_req\.lock_desc\.l_policy_data\.l_(extent\.start|flock\.lfw_start|inodebits\.bits)$/,
+    values: /^1 \| 2$/,
+    why: 'stand-ins: a kernel asks for attributes where ours only passes through',
+  },
+  {
+    operation: /^LDLM_ENQUEUE lookup$/,
+    field: /^ldlm_intent\.opc$/,
+    values: /^16 \| 8$/,
+    why: 'as above: IT_LOOKUP for IT_GETATTR',
+  },
+  {
+    operation: /^LDLM_ENQUEUE (getattr|lookup)$/,
     field: /^mdt_body\.mbo_eadatasize$/,
-    why: 'how much room a layout or attributes get is each client’s own choice',
+    values: /^128 \| (72|392)$/,
+    why: 'how much room a layout gets is each client’s own choice',
   },
   {
-    operation: /^MDS_REINT setattr/,
+    operation: /^LDLM_ENQUEUE getxattr$/,
+    field: /^mdt_body\.mbo_eadatasize$/,
+    values: /^8192 \| 2500$/,
+    why: 'how much room attributes get is each client’s own choice',
+  },
+  {
+    operation: /^MDS_REINT setattr$/,
     field: /^rec_reint\.sa_(valid|blocks)$/,
+    values: /^(10310 \| 43078|0 \| 8)$/,
     why: 'with times a kernel tells the blocks that it knows, which the MDT does not take from a setattr',
   },
   {
-    operation: /^(MDS|OST)_QUOTACTL/,
+    operation: /^(MDS|OST)_QUOTACTL$/,
     field: /^obd_quotactl\.qc_dqblk\.dqb_(valid|curinodes)$/,
+    values: /^0 \| (1|15)$/,
     why: '`lfs` asks each target with the answer of the one before',
   },
   {
-    operation: /^MDS_GETATTR$/,
-    field: /^(portal|buffers|name|ptlrpc_body\.pb_opc|mdt_body\.mbo_(fid1|eadatasize))$/,
-    why: 'a layout is asked of the file by FID; `lfs getstripe` opens the directory and asks by name',
+    operation: /^LDLM_ENQUEUE$/,
+    field: /^dlm_req\.lock_flags$/,
+    values: /^0 \| 4096$/,
+    why: 'ours locks the bytes that it reads, for the server to extend; a kernel asks with an intent (LDLM_FL_HAS_INTENT)',
   },
   {
     operation: /^LDLM_ENQUEUE$/,
-    field: /^dlm_req\.(lock_flags|lock_desc\.l_policy_data\..*)$/,
-    why: 'ours locks the bytes that it reads, for the server to extend; a kernel asks for all with NO_EXPANSION unset after a glimpse',
+    field: /^dlm_req\.lock_desc\.l_policy_data\.l_(extent\.end|flock\.lfw_end|inodebits\.(cancel|try)_bits)$/,
+    values: / \| 0xffffffffffffffff$|^0xfffff \| 8191$/,
+    why: 'as above: a kernel asks for all; of a file that was read ahead ours asks for the bytes of the call',
   },
   {
-    operation: /^OST_(READ|WRITE)/,
-    field: /^ost_body\.oa\.o_(valid|mode|flags|nlink|blocks|grant|data_version|[amc]time)$/,
-    why: 'no checksums here, as the servers of the recordings took T10 for the default; dirty, granted and used (o_data_version) bytes are a cache’s own; OSTs take the times of a read from o_atime alone, those of a write from the others',
-  },
-  {
-    operation: /^OST_(READ|WRITE)/,
-    field: /^(niobuf_remote\..*|buffers|short_io|bulk)$/,
-    why: 'kernels read and write whole pages of their cache, ours the bytes that were asked for',
-  },
-  {
-    operation: /^OST_(READ|WRITE)/,
-    field: /^ost_body\.oa\.o_handle$/,
-    why: 'ours names the lock that covers the bytes, for the server to prolong; a kernel leaves it out with O_DIRECT and where pages of several locks go together',
-  },
-  {
-    operation: /^OST_SYNC/,
-    field: /^ost_body\.oa\.o_(blocks|stripe_idx)$/,
-    why: 'ours names the whole object; a kernel counts how far a file of the greatest length would reach into each',
+    operation: /^LDLM_ENQUEUE$/,
+    field: /^dlm_req\.lock_desc\.l_policy_data\.l_(extent\.start|flock\.lfw_start|inodebits\.bits)$/,
+    values: /^0x20000 \| 0$/,
+    why: 'as above',
   },
   {
     operation: /^LDLM_ENQUEUE$/,
     field: /^dlm_req\.lock_desc\.l_req_mode$/,
+    values: /^2 \| 4$/,
     why: 'a stand-in: with O_DIRECT a kernel leaves the locks to the OST, ours locks what it writes',
   },
   {
-    operation: /^FLD_QUERY/,
+    operation: /^OST_(READ|WRITE)$/,
+    field: /^ost_body\.oa\.o_mode$/,
+    values: /^67108864 \(0x4000000\) \| 324132864 \(0x1351e000\)$/,
+    why: 'how much more a client could use (o_undirty) is a cache’s own',
+  },
+  {
+    operation: /^OST_(READ|WRITE)$/,
+    field: /^ost_body\.oa\.o_valid$/,
+    values: checksumsAside,
+    why: 'no checksums here, as the servers of the recordings took T10 for the default',
+  },
+  {
+    operation: /^OST_(READ|WRITE)$/,
+    field: /^ost_body\.oa\.o_flags$/,
+    values: /^(0 \| (8192|20480|24576)|4194304 \(0x400000\) \| (4202496 \(0x402000\)|4218880 \(0x406000\)))$/,
+    why: 'as above: the type of the checksum',
+  },
+  {
+    operation: /^OST_WRITE$/,
+    field: /^ost_body\.oa\.o_nlink$/,
+    values: /^0 \| [1-9]\d*( \(0x[\da-f]+\))?$/,
+    why: 'as above: the checksum',
+  },
+  {
+    operation: /^OST_(READ|WRITE)$/,
+    field: /^ost_body\.oa\.o_(grant|blocks|data_version)$/,
+    values: /^(0x[\da-f]+|\d+) \| 0x[\da-f]+$/,
+    why: 'dirty, granted and used (o_data_version) bytes are a cache’s own',
+  },
+  {
+    operation: /^OST_READ$/,
+    field: /^ost_body\.oa\.o_[mc]time$/,
+    values: /^0 \| 0x6b02[\da-f]{4}$/,
+    why: 'OSTs take the times of a read from o_atime alone',
+  },
+  {
+    operation: /^OST_WRITE$/,
+    field: /^ost_body\.oa\.o_atime$/,
+    values: /^0 \| 0x6b02[\da-f]{4}$/,
+    why: 'OSTs take the times of a write from o_mtime and o_ctime',
+  },
+  {
+    operation: /^OST_READ$/,
+    field: /^niobuf_remote\.\d+\.rnb_flags$/,
+    values: /^262153 \(0x40009\) \| (9|262793 \(0x40289\))$/,
+    why: 'kernels read and write whole pages of their cache, ours the bytes that were asked for',
+  },
+  {
+    operation: /^OST_WRITE$/,
+    field: /^niobuf_remote\.\d+\.rnb_flags$/,
+    values: /^263200 \(0x40420\) \| 262826 \(0x402aa\)$/,
+    why: 'kernels read and write whole pages of their cache, ours the bytes that were asked for',
+  },
+  {
+    operation: /^OST_READ$/,
+    field: /^niobuf_remote\.\d+\.rnb_len$/,
+    values: wholePages,
+    why: 'kernels read and write whole pages of their cache, ours the bytes that were asked for',
+  },
+  {
+    operation: /^OST_(READ|WRITE)$/,
+    field: /^ost_body\.oa\.o_handle$/,
+    values: /^0x[\da-f]+ \| 0$/,
+    why: 'ours names the lock that covers the bytes, for the server to prolong; a kernel leaves it out with O_DIRECT and where pages of several locks go together',
+  },
+  {
+    operation: /^OST_SYNC$/,
+    field: /^ost_body\.oa\.o_blocks$/,
+    values: /^0xf{16} \| 0x(3f{15}|40{15}|7f{15})$/,
+    why: 'ours names the whole object; a kernel counts how far a file of the greatest length would reach into each',
+  },
+  {
+    operation: /^OST_SYNC$/,
+    field: /^ost_body\.oa\.o_stripe_idx$/,
+    values: /^1 \| 0$/,
+    why: 'ours names the whole object; a kernel counts how far a file of the greatest length would reach into each',
+  },
+  {
+    operation: /^FLD_QUERY sequence 0x200001b70$/,
     field: /^fld_mdfld\.lsr_end$/,
+    values: /^0 \| 0x200000008$/,
     why: 'a kernel leaves the end of the range that it last knew; what is asked is the start',
   },
   {
-    operation: /^MDS_READPAGE/,
+    operation: /^MDS_READPAGE$/,
     field: /^mdt_body\.mbo_nlink$/,
+    values: /^65536 \(0x10000\) \| 1048576 \(0x100000\)$/,
     why: 'ours asks for little first: most directories are short',
   },
   {
-    operation: /^MDS_CLOSE/,
-    field: /^(rec_reint\.sa_(valid|size|blocks|bias|atime)|mdt_epoch\.mio_open_handle)$/,
+    operation: /^MDS_CLOSE$/,
+    field: /^rec_reint\.sa_suppgid$/,
+    values: /^0 \| 4294967295 \(0xffffffff\)$/,
+    why: 'a kernel names no group where the caller is not in the file’s (root closes what is bob’s); ours says 0 in each close',
+  },
+  {
+    operation: /^MDS_CLOSE$/,
+    field: /^rec_reint\.sa_valid$/,
+    values: /^8689 \| 0x621f1$/,
     why: 'sizes at close are a hint (LSOM): each tells what it knows; a directory has none to tell',
   },
-];
-
-export const NOT_ASKED: readonly NotAsked[] = [
   {
-    purpose: /QUOTACTL|\[0x24000040[34]:|0x2[8c]0000400:0x1b|SEQ_QUERY super| proj /,
-    why: 'capture 05: of its quotas the user’s is replayed; the project’s, which needs a tree on MDT1, is not',
+    operation: /^MDS_CLOSE$/,
+    field: /^rec_reint\.sa_bias$/,
+    values: /^512 \| 0$/,
+    why: 'sizes at close are a hint (LSOM): each tells what it knows; a directory has none to tell',
   },
   {
-    purpose: /^MGS {2}(LDLM_ENQUEUE {2}config (lab|params)|LLOG_ORIGIN_HANDLE)/,
-    why: 'capture 05: parameters are changed on the MGS in the middle of a step; callbacks for its locks are not replayed',
+    operation: /^MDS_CLOSE$/,
+    field: /^rec_reint\.sa_size$/,
+    values: /^0 \| (0x[\da-f]+|\d+)$/,
+    why: 'sizes at close are a hint (LSOM): each tells what it knows; a directory has none to tell',
   },
   {
-    purpose: /LDLM_ENQUEUE layout {2}\[0x200000404:/,
-    why: '`lfs setstripe` took the layout away that its open had brought; ours has the one that came with the next open',
+    operation: /^MDS_CLOSE$/,
+    field: /^rec_reint\.sa_blocks$/,
+    values: /^(\d+ \| [018]|0 \| (16|5128)|10240 \| 8192)$/,
+    why: 'sizes at close are a hint (LSOM): each tells what it knows; a directory has none to tell',
   },
   {
-    purpose: /MDS_REINT unlink .* (fifo|null|sym) \(/,
-    why: 'a kernel learned the kinds of what it listed in a batch; ours would look before it removes, and no answer to that is recorded',
+    operation: /^MDS_CLOSE$/,
+    field: /^rec_reint\.sa_atime$/,
+    values: /^0x6b02[\da-f]{4} \| 0x6b02[\da-f]{4}$/,
+    why: 'what was read between is another moment’s',
   },
   {
-    purpose: /config lab 2 |MGS_CONFIG_READ/,
-    why: 'the imperative recovery table is not followed',
-  },
-  {
-    purpose: /MDS_STATFS/,
-    why: 'a kernel looks at the MDTs’ space when it mounts, for the placement of directories',
-  },
-  {
-    purpose: /MDS_GETATTR {2}\[/,
-    why: 'attributes are asked when somebody wants them, with a lock; a directory’s layout comes with them, which `lfs getdirstripe` asks by itself; a symlink’s target is remembered',
-  },
-  {
-    purpose: /FLD_QUERY/,
-    why: 'which MDT gave a FID’s name is known; ours asks when an object is elsewhere',
-  },
-  {
-    purpose: /LDLM_ENQUEUE (getattr|lookup|open)/,
-    why: 'a path’s directories are passed through without their attributes',
-  },
-  {
-    purpose: /LDLM_ENQUEUE {2}\[.*PR 0-end/,
-    why: 'a kernel asks for the size before it writes; ours only where the size matters',
-  },
-  {
-    purpose: /OST_SYNC/,
-    why: 'what was written when the file was closed is on its way to the disk: `sync` was not called here',
-  },
-  {
-    purpose: /LDLM_ENQUEUE getxattr/,
-    why: 'a kernel asks for security.capability before writing, ours for attributes that programs want',
-  },
-  {
-    purpose: /OST_(READ|WRITE)/,
-    why: 'a page that is written in part is read first, and leaves the cache as one: ours writes the bytes through',
-  },
-  {
-    purpose: /LDLM_ENQUEUE open|MDS_CLOSE/,
-    why: '`lfs` and the shell open files and directories that ours has no need to open',
-  },
-  {
-    purpose: /MDS_GETATTR_NAME/,
-    why: 'a layout that a lock of ours protects is known; `lfs getstripe` always asks',
-  },
-  {
-    purpose: /MDS_READPAGE {2}\[(0x200001b70|0x2400013a2):/,
-    why: 'the shell reads the directory for `n*`; ours has it from before',
-  },
-  {
-    purpose: /MDS_REINT rename .* (n1 renamed1|n2 n2) /,
-    why: 'names that the kernel had looked up in a batch',
-  },
-  {
-    purpose: /MDS_REINT unlink .* (fifo|null|sym)( |$)/,
-    why: 'ours looks what a name is before it removes it; the kernel had looked these up in a batch, so no answer to that is recorded',
-  },
-  {
-    purpose: /MDS_BATCH/,
-    why: 'a kernel reads ahead the attributes of a directory’s entries',
-  },
-  {
-    purpose: /\[0x240000402:0x1:0x0\]| d50$| d50 /,
-    why: 'the fifty files of d50 are not removed again here: the kernel looked them up in batches',
-  },
-  {
-    purpose: /OST_GETATTR|OST_SETATTR/,
-    why: 'sizes and times go with locks',
+    operation: /^MDS_CLOSE$/,
+    field: /^mdt_epoch\.mio_open_handle$/,
+    values: /^0x[\da-f]{16} \| 0x[\da-f]{16}$/,
+    why: 'which of several opens of a file is closed',
   },
 ];
