@@ -203,6 +203,11 @@ export class CacheMemory {
     this.#clean.add(block);
   }
 
+  /** It is not to be forgotten until `settle`. */
+  keep(block: Block): void {
+    this.#clean.delete(block);
+  }
+
   forget(block: Block): void {
     this.#clean.delete(block);
     this.#dirty.delete(block);

@@ -249,6 +249,8 @@ export class CachedObject implements BlockOwner {
     if (old.writing === 0 && old.memory.bytes.length >= end) return;
     const { memory } = this.#context;
     const size = blockCapacity(Math.max(end, old.memory.bytes.length));
+    // What is forgotten to make room may be anything but the block itself.
+    memory.keep(block);
     memory.takeAnyway(size);
     block.room = { memory: memory.allocate(size), writing: 0 };
     block.bytes.set(old.memory.bytes);
