@@ -7,17 +7,21 @@ import { capture } from '../cli/captures.ts';
 import { explain } from './comparison.ts';
 import { MEANT } from './differences.ts';
 import { NOT_ASKED } from './omissions.ts';
-import { type Replay, replay } from './replay.ts';
+import { type Replay, type ReplayOptions, replay } from './replay.ts';
 import { mountAndSpace } from './scripts/01-mount.ts';
 import { namespace } from './scripts/02-namespace.ts';
 import { stripeIo } from './scripts/03-stripe-io.ts';
+import { checksummed } from './scripts/03b-checksums.ts';
 import { attributes } from './scripts/05-attributes.ts';
 import { directoriesOnManyMdts } from './scripts/07-dne.ts';
 
-const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>])[] = [
+const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>, ReplayOptions?])[] = [
   ['01-mount-df-umount', mountAndSpace],
   ['02-namespace', namespace],
   ['03-stripe-io', stripeIo],
+  ['03b-checksums', checksummed('crc32'), { checksums: 'crc32' }],
+  ['03b-checksums', checksummed('crc32c'), { checksums: 'crc32c' }],
+  ['03b-checksums', checksummed('adler32'), { checksums: 'adler32' }],
   ['05-attrs', attributes],
   ['07-dne', directoriesOnManyMdts],
 ];
@@ -57,13 +61,13 @@ describe('a target that is down', () => {
 
 describe('replayed captures', () => {
   const needed = new Set<unknown>();
-  const replayed = new Set<string>();
-  for (const [name, script] of scripts) {
-    it.skipIf(capture(name) === '')(name, async () => {
-      const peer = await replay(capture(name), script);
+  const replayed = new Set<unknown>();
+  for (const [name, script, options] of scripts) {
+    it.skipIf(capture(name) === '')([name, options?.checksums].join(' '), async () => {
+      const peer = await replay(capture(name), script, options);
       const { differences, omissions, rows } = explain(peer);
       for (const row of rows) needed.add(row);
-      replayed.add(name);
+      replayed.add(script);
       expect(differences).toEqual([]);
       expect(omissions).toEqual([]);
       expect(peer.callbackStatus.filter(({ status }) => status !== 0)).toEqual([]);

@@ -4,6 +4,7 @@ import { connectSession } from '../../lib/client/connect.ts';
 import { Filesystem } from '../../lib/client/filesystem.ts';
 import { InlineEngine } from '../../lib/client/inline-engine.ts';
 import type { Session } from '../../lib/client/session.ts';
+import type { ChecksumName } from '../../lib/lnet/network.ts';
 import { createSimulation } from '../../lib/sim/simulation.ts';
 import { type Recording, readRecording, type Step } from './recording.ts';
 
@@ -25,6 +26,8 @@ export interface Replay {
 export interface ReplayOptions {
   readonly damage?: (bytes: Uint8Array) => Uint8Array;
   readonly down?: string;
+  /** The type of checksums; none unless given. */
+  readonly checksums?: ChecksumName;
   /** Mount options. */
   readonly options?: string;
 }
@@ -33,7 +36,7 @@ export interface ReplayOptions {
 export async function replay(
   path: string,
   work: (replay: Replay) => Promise<void>,
-  { damage, down, options }: ReplayOptions = {},
+  { damage, down, options, checksums }: ReplayOptions = {},
 ): Promise<ReplayPeer> {
   const recording = await readRecording(path);
   const sim = createSimulation({ seed: 1 });
@@ -66,7 +69,7 @@ export async function replay(
       runtime: clocked,
       network: sim.network,
       nid: recording.client,
-      checksums: false,
+      checksums: checksums ?? false,
       ...(options !== undefined && { options }),
     });
     const filesystem = new Filesystem(new InlineEngine(session), 'replayed');
