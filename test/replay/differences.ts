@@ -42,7 +42,7 @@ const OPEN_FLAGS = 0x63800283n;
 const openFlags = (ours: string, theirs: string): boolean =>
   ((number(ours) ^ number(theirs)) & ~OPEN_FLAGS) === 0n;
 
-/** OBD_MD_FLCKSUM, OBD_MD_FLGRANT or OBD_MD_FLHANDLE and the like: what is said of checksums, grants and locks. */
+/** What differs is no more than OBD_MD_FLATIME (0x2), OBD_MD_FLHANDLE (0x80000) and OBD_MD_FLCKSUM (0x100000). */
 const checksumsAside = (ours: string, theirs: string): boolean =>
   ((number(ours) ^ number(theirs)) & ~0x180002n) === 0n;
 
