@@ -7,6 +7,7 @@ import type { Attributes } from './engine.ts';
 import { fileObjects } from './file-objects.ts';
 import type { Inode } from './inodes.ts';
 import { close } from './mdc/close.ts';
+import { supplementaryGroup } from './mdc/credentials.ts';
 import type { MdtHandle } from './open-handles.ts';
 import type { Session } from './session.ts';
 
@@ -25,6 +26,7 @@ export async function closeHandle(
     fid: inode.fid,
     openHandle: handle.cookie,
     mode: body.mbo_mode,
+    group: supplementaryGroup(session.who, body.mbo_gid),
     atime: handle.readAt > inode.atimeChosen ? later(body.mbo_atime, handle.readAt) : body.mbo_atime,
     mtime: later(body.mbo_mtime, (merged?.mtimeMs ?? 0) / 1000),
     ctime: later(body.mbo_ctime, (merged?.ctimeMs ?? 0) / 1000),

@@ -12,6 +12,7 @@ import type { StructInput } from '../wire/struct.ts';
 import type { Attributes } from './engine.ts';
 import { holds, type Inode } from './inodes.ts';
 import { close, closeWithIntent } from './mdc/close.ts';
+import { supplementaryGroup } from './mdc/credentials.ts';
 import { open } from './mdc/intent-open.ts';
 import { options, type WalkContext } from './path-walk.ts';
 import type { Session } from './session.ts';
@@ -49,7 +50,8 @@ export async function openLease(
   if (lock !== undefined) mdt.locks.release(lock);
   const { body } = inode;
   const times = { atime: body.mbo_atime, mtime: body.mbo_mtime, ctime: body.mbo_ctime };
-  const closing = { fid, openHandle, mode: body.mbo_mode, ...times, modified: false };
+  const group = supplementaryGroup(session.who, body.mbo_gid);
+  const closing = { fid, openHandle, mode: body.mbo_mode, group, ...times, modified: false };
   await close(mdt, closing, session.who, options(context));
   if (!leased) throw errnoError(Errno.EOPNOTSUPP, { ...options(context).context, target: mdt.name });
   throw new ProtocolError('EPROTO', 'a lease came without its lock', { target: mdt.name });
@@ -69,6 +71,7 @@ export async function closeLease(
     fid,
     openHandle,
     mode: attributes.mode,
+    group: supplementaryGroup(session.who, attributes.gid),
     atime: seconds(attributes.atimeMs),
     mtime: seconds(attributes.mtimeMs),
     ctime: seconds(attributes.ctimeMs),

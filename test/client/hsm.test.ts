@@ -51,6 +51,7 @@ describe.skipIf(!haveCaptures)('requests equal those of a kernel client', () => 
       fid: parseFid('[0x200000405:0x5:0x0]'),
       openHandle: 0n,
       mode: 0o100644,
+      group: 0,
       atime: 0x6b02b64dn,
       mtime: 0x6b02b64en,
       ctime: 0x6b02b650n,

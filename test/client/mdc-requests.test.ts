@@ -89,6 +89,7 @@ describe.skipIf(!haveCaptures)('requests to an MDT equal those of a kernel clien
       fid: F1,
       openHandle: 0x12a02812f77cadb8n,
       mode: 0o100644,
+      group: GROUP,
       ...times,
       atime: 0x6b02b54cn,
       size: { bytes: 13n, blocks: 0n },

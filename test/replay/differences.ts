@@ -376,12 +376,6 @@ export const MEANT: readonly Meant[] = [
   },
   {
     operation: /^MDS_CLOSE$/,
-    field: /^rec_reint\.sa_suppgid$/,
-    values: /^0 \| 4294967295 \(0xffffffff\)$/,
-    why: 'a kernel names no group where the caller is not in the file’s (root closes what is bob’s); ours says 0 in each close',
-  },
-  {
-    operation: /^MDS_CLOSE$/,
     field: /^rec_reint\.sa_valid$/,
     values: /^8689 \| 0x621f1$/,
     why: 'sizes at close are a hint (LSOM): each tells what it knows; a directory has none to tell',

@@ -29,6 +29,8 @@ export interface Close {
   readonly atime: bigint;
   readonly mtime: bigint;
   readonly ctime: bigint;
+  /** Of the file, when the caller is in it. */
+  readonly group: number;
   /** Size and blocks of a regular file, kept by the MDT as its lazy size. */
   readonly size?: { readonly bytes: bigint; readonly blocks: bigint };
   /** Data were written through this handle. */
@@ -51,6 +53,7 @@ export function closeRequest(close: Close, who: Credentials): RequestInputs<type
       sa_cap: capabilities(who),
       sa_fsuid: who.uid,
       sa_fsgid: who.gid,
+      sa_suppgid: close.group,
       sa_fid: close.fid,
       sa_valid: MDS_ATTR_MODE | times | lazy,
       sa_size: close.size?.bytes ?? 0n,
