@@ -6,11 +6,12 @@ import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { childObdo } from './obdo.ts';
 import { EOF, type ObjectTarget, type StripeObject } from './target.ts';
 
-/** `willread`: the server may read it ahead; `dontneed`: it may forget it. */
-export type ServerAdvice = 'willread' | 'dontneed';
+/** What servers are told. */
+export type ServerAdvice = Exclude<Advice, 'lockread' | 'lockwrite'>;
 
-/** Or a lock ahead of reads or writes (guide 08 §3.3): of just these bytes, and only if nobody has to give one back for it. */
-export type Advice = ServerAdvice | 'lockread' | 'lockwrite';
+/** `willread`: the server may read it ahead; `dontneed`: it may forget it; `lockread`, `lockwrite`: a lock ahead of reads or
+ * writes (guide 08 §3.3), of just these bytes, and only if nobody has to give one back for it. */
+export type Advice = 'willread' | 'dontneed' | 'lockread' | 'lockwrite';
 
 const ADVICE = { willread: Ladvise.LU_LADVISE_WILLREAD, dontneed: Ladvise.LU_LADVISE_DONTNEED } as const;
 
