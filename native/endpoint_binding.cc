@@ -260,10 +260,17 @@ void NativeEndpoint::wakeInJs(napi_env env, napi_value callback, void* self, voi
 void NativeEndpoint::readSockets() {
   if (!endpoint_->ownerTurn()) poll_->stop();
   if (!endpoint_->hasEvents()) return;
-  const Napi::Env env = Env();
+  // The plain calls: in a thread that is being terminated they fail, and an error of node-addon-api about
+  // that would end the process.
+  const napi_env env = Env();
   const Napi::HandleScope scope(env);
-  drain_.MakeCallback(env.Global(), {});
-  if (env.IsExceptionPending()) napi_fatal_exception(env, env.GetAndClearPendingException().Value());
+  napi_value global = nullptr;
+  napi_value drain = nullptr;
+  napi_get_global(env, &global);
+  if (napi_get_reference_value(env, drain_, &drain) != napi_ok) return;
+  if (napi_make_callback(env, nullptr, global, drain, 0, nullptr, nullptr) != napi_pending_exception) return;
+  napi_value error = nullptr;
+  if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
 }
 
 // The environment ends with the endpoint open.
@@ -373,7 +380,14 @@ Napi::Value NativeEndpoint::allocate(const Napi::CallbackInfo& info) {
     throwWithCode(info.Env(), -ENOMEM, "cannot map " + std::to_string(bytes) + " bytes");
     return info.Env().Undefined();
   }
-  return expose(info.Env(), mapping, bytes);
+  Napi::ArrayBuffer buffer = expose(info.Env(), mapping, bytes);
+  // An environment that ends frees such buffers by hooks, the newest first: ours, after which nobody writes
+  // to them any more, must be newer.
+  if (hooked_) {
+    napi_remove_env_cleanup_hook(info.Env(), atExit, this);
+    napi_add_env_cleanup_hook(info.Env(), atExit, this);
+  }
+  return buffer;
 }
 
 // The segments come in the scratch area; the result is -1 for segments outside live memory.
