@@ -9,6 +9,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -130,6 +131,9 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint> {
   bool hooked_ = false;
   // By MemoryId: what keeps the JavaScript buffer alive.
   std::vector<Napi::Reference<Napi::ArrayBuffer>> pins_;
+  // The same of memory that we mapped: an environment that ends lets go of buffers before our thread is gone.
+  std::vector<std::shared_ptr<Mapping>> pinned_;
+  std::unordered_map<void*, std::weak_ptr<Mapping>> mappings_;
 };
 
 Napi::Function NativeEndpoint::define(Napi::Env env) {
@@ -365,6 +369,10 @@ Napi::Value NativeEndpoint::pin(const Napi::CallbackInfo& info) {
   const MemoryId id = endpoint_->addMemory(bytes.Data(), bytes.ByteLength());
   if (id >= pins_.size()) pins_.resize(id + 1);
   pins_[id] = Napi::Reference<Napi::ArrayBuffer>::New(bytes.ArrayBuffer(), 1);
+  if (id >= pinned_.size()) pinned_.resize(id + 1);
+  if (const auto found = mappings_.find(bytes.ArrayBuffer().Data()); found != mappings_.end()) {
+    pinned_[id] = found->second.lock();
+  }
   return Napi::Number::New(info.Env(), id);
 }
 
@@ -380,14 +388,9 @@ Napi::Value NativeEndpoint::allocate(const Napi::CallbackInfo& info) {
     throwWithCode(info.Env(), -ENOMEM, "cannot map " + std::to_string(bytes) + " bytes");
     return info.Env().Undefined();
   }
-  Napi::ArrayBuffer buffer = expose(info.Env(), mapping, bytes);
-  // An environment that ends frees such buffers by hooks, the newest first: ours, after which nobody writes
-  // to them any more, must be newer.
-  if (hooked_) {
-    napi_remove_env_cleanup_hook(info.Env(), atExit, this);
-    napi_add_env_cleanup_hook(info.Env(), atExit, this);
-  }
-  return buffer;
+  std::erase_if(mappings_, [](const auto& entry) { return entry.second.expired(); });
+  mappings_.emplace(mapping->at(), mapping);
+  return expose(info.Env(), mapping, bytes);
 }
 
 // The segments come in the scratch area; the result is -1 for segments outside live memory.
@@ -410,6 +413,7 @@ Napi::Value NativeEndpoint::attend(const Napi::CallbackInfo& info) {
   std::uint32_t index = 0;
   for (const MemoryId id : endpoint_->attend()) {
     pins_[id].Reset();
+    pinned_[id].reset();
     numbers.Set(index++, Napi::Number::New(env, id));
   }
   return numbers;
@@ -468,6 +472,7 @@ void NativeEndpoint::beginClose(const Napi::CallbackInfo&) {
 void NativeEndpoint::finish(const Napi::CallbackInfo&) {
   stop();
   pins_.clear();
+  pinned_.clear();
 }
 
 }  // namespace

@@ -191,6 +191,14 @@ describe('processes', () => {
     expect(await Promise.all(programs.map(({ code }) => code))).toEqual([0, 0, 7]);
   }, 60_000);
 
+  it('exit in the middle of calls, with their code', async () => {
+    const programs = Array.from({ length: 4 }, () =>
+      start('mounted.ts', cluster.spec, `${cluster.port}`, 'busy'),
+    );
+    for (const program of programs) await program.line();
+    expect(await Promise.all(programs.map(({ code }) => code))).toEqual([7, 7, 7, 7]);
+  }, 60_000);
+
   it('move bulk data without a copy of it', async () => {
     const program = start('bulk-memory.ts', cluster.spec, `${cluster.port}`);
     const { same, mib, growthMiB } = await program.line();
