@@ -50,6 +50,7 @@ struct Scratch {
 };
 static_assert(sizeof(SegmentRef) == 12 && offsetof(Scratch, segments) == 80);
 
+constexpr std::size_t kMappingsMin = 64;
 constexpr std::uint32_t kFlagAutoUnlink = 1;
 constexpr std::uint32_t kFlagBefore = 2;
 constexpr std::uint32_t kFlagAck = 4;
@@ -134,6 +135,7 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint> {
   // The same of memory that we mapped: an environment that ends lets go of buffers before our thread is gone.
   std::vector<std::shared_ptr<Mapping>> pinned_;
   std::unordered_map<void*, std::weak_ptr<Mapping>> mappings_;
+  std::size_t mappingsMax_ = kMappingsMin;  // so many, and those that are gone are looked for
 };
 
 Napi::Function NativeEndpoint::define(Napi::Env env) {
@@ -293,6 +295,7 @@ void NativeEndpoint::stop() {
   hooked_ = false;
   if (wake_ != nullptr) napi_release_threadsafe_function(wake_, napi_tsfn_abort);
   wake_ = nullptr;
+  drain_.Reset();
 }
 
 // Collected without having been closed.
@@ -388,8 +391,11 @@ Napi::Value NativeEndpoint::allocate(const Napi::CallbackInfo& info) {
     throwWithCode(info.Env(), -ENOMEM, "cannot map " + std::to_string(bytes) + " bytes");
     return info.Env().Undefined();
   }
-  std::erase_if(mappings_, [](const auto& entry) { return entry.second.expired(); });
-  mappings_.emplace(mapping->at(), mapping);
+  if (mappings_.size() >= mappingsMax_) {
+    std::erase_if(mappings_, [](const auto& entry) { return entry.second.expired(); });
+    mappingsMax_ = 2 * mappings_.size() + kMappingsMin;
+  }
+  mappings_.insert_or_assign(mapping->at(), mapping);
   return expose(info.Env(), mapping, bytes);
 }
 
