@@ -2,6 +2,7 @@
  * What a file system should do, as plainly as it can be said: names, inodes and bytes in memory, with the error codes that
  * Linux gives. Symbolic links point at names beside them that are no links.
  */
+import { fail } from '../server/mds/namespace-model.ts';
 
 export interface Inode {
   readonly kind: 'file' | 'directory' | 'symlink';
@@ -16,19 +17,6 @@ export interface Inode {
   /** What the file system called it when it was first seen. */
   ino: number | undefined;
 }
-
-/** Errors of the model have only a code. */
-export class ModelError extends Error {
-  readonly code: string;
-  constructor(code: string) {
-    super(code);
-    this.code = code;
-  }
-}
-
-const fail = (code: string): never => {
-  throw new ModelError(code);
-};
 
 interface Place {
   readonly parent: Inode;

@@ -9,6 +9,7 @@ export interface Node {
   parent: Node | undefined;
 }
 
+/** Errors of a model have only a code. */
 export class ModelError extends Error {
   readonly code: string;
   constructor(code: string) {
@@ -17,7 +18,7 @@ export class ModelError extends Error {
   }
 }
 
-const fail = (code: string): never => {
+export const fail = (code: string): never => {
   throw new ModelError(code);
 };
 
