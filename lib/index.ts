@@ -43,6 +43,7 @@ export type {
 } from './client/engine.ts';
 export {
   type Data,
+  type EncodingOptions,
   FileHandle,
   type FlockOptions,
   type LockRangeOptions,

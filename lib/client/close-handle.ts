@@ -17,8 +17,8 @@ export async function closeHandle(
   handle: MdtHandle,
   how: { modified?: boolean; context?: { syscall: string; path: string } } = {},
 ): Promise<void> {
-  if (handle.cookie === 0n) return;
   const { inode } = handle;
+  if (handle.cookie === 0n || handle.generation !== inode.mdt.generation) return;
   const { body } = inode;
   const merged = knownAttributes(session, inode);
   const later = (a: bigint, b: number): bigint => (BigInt(b) > a ? BigInt(b) : a);

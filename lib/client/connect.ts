@@ -281,6 +281,9 @@ class Connector {
       data,
       fids,
       runtime: this.#runtime,
+      get generation() {
+        return imp.generation;
+      },
       get granted() {
         return imp.granted;
       },

@@ -155,12 +155,21 @@ export class EngineBase {
   protected file(handle: number, syscall: string): OpenFile {
     const file = this.openFiles.get(handle);
     if (file === undefined) throw errnoError(Errno.EBADF, { syscall });
+    const { mdt } = file.inode;
+    if (file.handle.generation !== mdt.generation)
+      throw errnoError(Errno.ESTALE, {
+        syscall,
+        path: file.path,
+        target: mdt.name,
+        hint: 'The server has evicted this client and forgotten its open files and file locks; open the file again',
+      });
     return file;
   }
 
   protected async closeOpen(handle: number): Promise<void> {
     const directory = this.openDirectories.get(handle);
-    const file = directory?.file ?? this.file(handle, 'close');
+    const file = directory?.file ?? this.openFiles.get(handle);
+    if (file === undefined) throw errnoError(Errno.EBADF, { syscall: 'close' });
     this.openDirectories.delete(handle);
     this.openFiles.delete(handle);
     try {

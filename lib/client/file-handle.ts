@@ -33,6 +33,10 @@ export interface ReadOptions<B> extends SignalOption {
   readonly position?: number | bigint | null;
 }
 
+export interface EncodingOptions extends SignalOption {
+  readonly encoding?: BufferEncoding | null;
+}
+
 export interface FlockOptions extends SignalOption {
   /** False: reject with EAGAIN at once when somebody else holds it. Default true: wait. */
   readonly wait?: boolean;
@@ -200,12 +204,11 @@ export class FileHandle {
     return this.#operations.run(options, (op) => this.#engine.write(this.fd, buffers, from, op));
   }
 
-  readFile(options: { encoding: BufferEncoding } & SignalOption): Promise<string>;
-  readFile(options?: { encoding?: null } & SignalOption): Promise<Buffer>;
+  readFile(options: ({ encoding: BufferEncoding } & SignalOption) | BufferEncoding): Promise<string>;
+  readFile(options?: ({ encoding?: null } & SignalOption) | null): Promise<Buffer>;
   /** All bytes from the position on. */
-  async readFile(
-    options: { encoding?: BufferEncoding | null } & SignalOption = {},
-  ): Promise<Buffer | string> {
+  async readFile(wish?: EncodingOptions | BufferEncoding | null): Promise<Buffer | string> {
+    const options = encodingOptions(wish);
     const { size } = await this.stat();
     const chunks: Uint8Array[] = [];
     // The file may grow meanwhile: on until a read comes back short.
@@ -220,10 +223,8 @@ export class FileHandle {
   }
 
   /** Writes text, bytes, or all that an iterable yields, from the position on. */
-  async writeFile(
-    data: Data,
-    options: { encoding?: BufferEncoding | null } & SignalOption = {},
-  ): Promise<void> {
+  async writeFile(data: Data, wish?: EncodingOptions | BufferEncoding | null): Promise<void> {
+    const options = encodingOptions(wish);
     const encoding = options.encoding ?? 'utf8';
     if (typeof data === 'string' || ArrayBuffer.isView(data)) {
       await this.#writeAll(toBytes(data, encoding), options);
@@ -238,7 +239,7 @@ export class FileHandle {
   }
 
   /** Appends; the file must be open for that. */
-  appendFile(data: Data, options: { encoding?: BufferEncoding | null } & SignalOption = {}): Promise<void> {
+  appendFile(data: Data, options?: EncodingOptions | BufferEncoding | null): Promise<void> {
     return this.writeFile(data, options);
   }
 
@@ -425,6 +426,11 @@ export function joinChunks(chunks: readonly Uint8Array[]): Buffer {
   if (chunks.length === 1 && only !== undefined)
     return Buffer.from(only.buffer, only.byteOffset, only.length);
   return Buffer.concat(chunks);
+}
+
+/** An encoding alone stands for its option, as in node:fs. */
+function encodingOptions(wish: EncodingOptions | BufferEncoding | null | undefined): EncodingOptions {
+  return typeof wish === 'string' ? { encoding: wish } : (wish ?? {});
 }
 
 function slice(view: ArrayBufferView, offset: number, length: number | undefined): Uint8Array {

@@ -220,7 +220,7 @@ export class Files {
     const root = await this.#walker.root(context);
     // The root cannot go away: a kernel client reads it without opening it. Others than root need the server's permission.
     if (this.#session.who.uid === 0 && readsOnly(flags)) {
-      const handle = { inode: root, cookie: 0n, lock: undefined, users: 1, readAt: 0 };
+      const handle = this.#handles.add(root, 0n, undefined);
       return this.#opened(root, flags, handle, false, context);
     }
     return this.openInode(root, flags, context);

@@ -13,6 +13,8 @@ export interface MdtHandle {
   readonly inode: Inode;
   /** 0n where the MDT gave none. */
   readonly cookie: bigint;
+  /** The MDT's at the open: the handle is void once it has evicted this client. */
+  readonly generation: number;
   readonly lock: ClientLock | undefined;
   users: number;
   /** Seconds of the last read through it; 0 when there was none. */
@@ -43,7 +45,8 @@ export class OpenHandles implements LockHook {
   /** A handle that an open gave, with its first user. It is kept if `lock` says that it may be. */
   add(inode: Inode, cookie: bigint, lock: ClientLock | undefined): MdtHandle {
     const mayKeep = cookie !== 0n && holds(lock, InodeBit.MDS_INODELOCK_OPEN) && !this.#kept.has(inode.key);
-    const handle = { inode, cookie, lock: mayKeep ? lock : undefined, users: 1, readAt: 0 };
+    const { generation } = inode.mdt;
+    const handle = { inode, cookie, generation, lock: mayKeep ? lock : undefined, users: 1, readAt: 0 };
     if (handle.lock !== undefined) {
       this.#kept.set(inode.key, handle);
       this.#byLock.set(handle.lock, handle);

@@ -166,7 +166,7 @@ describe('data', () => {
       await file.write(Buffer.from('one'));
       await fs.unlink('/f');
       await file.write(Buffer.from('two'));
-      expect(await file.readFile({ encoding: 'utf8' })).toBe('');
+      expect(await file.readFile('utf8')).toBe('');
       const all = Buffer.alloc(10);
       expect((await file.read(all, 0, 10, 0)).bytesRead).toBe(6);
       expect((await file.stat()).nlink).toBe(0);

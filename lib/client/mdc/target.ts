@@ -18,6 +18,8 @@ export interface MetadataTarget {
   readonly data: ObjectTarget;
   readonly fids: SequenceClient;
   readonly runtime: Runtime;
+  /** Grows with every eviction: handles and locks of an earlier one are void. */
+  readonly generation: number;
   /** What the server granted at the last connect. */
   readonly granted: ObdConnectData;
 }
