@@ -1,33 +1,28 @@
 /** Requests out of the captures: the message with a given opcode in a given frame. */
-import { existsSync, readFileSync } from 'node:fs';
 import { decodePtlrpcBody, encodeBuffers, type Format, type RequestInputs } from '../../lib/wire/format.ts';
 import { decodeMessage, type Message } from '../../lib/wire/message.ts';
-
-const folder = new URL('../../../shared/captures/', import.meta.url);
-
-export const haveCaptures = existsSync(folder);
-if (!haveCaptures) console.info('skipped: ../shared/captures is not there to compare with');
+import { capture, captureBytes } from '../cli/captures.ts';
 
 const frames = new Map<string, Buffer[]>();
 
-function framesOf(capture: string): Buffer[] {
-  let list = frames.get(capture);
+function framesOf(name: string): Buffer[] {
+  let list = frames.get(name);
   if (list === undefined) {
     list = [];
-    const pcap = readFileSync(new URL(`${capture}.pcap`, folder));
+    const pcap = Buffer.from(captureBytes(capture(name)).buffer);
     for (let at = 24; at < pcap.length; ) {
       const length = pcap.readUInt32LE(at + 8);
       list.push(pcap.subarray(at + 16, at + 16 + length));
       at += 16 + length;
     }
-    frames.set(capture, list);
+    frames.set(name, list);
   }
   return list;
 }
 
 /** The `nth` message with `opcode` in frame `number` (from 1). */
-export function capturedMessage(capture: string, number: number, opcode: number, nth = 0): Message {
-  const frame = framesOf(capture)[number - 1]!;
+export function capturedMessage(name: string, number: number, opcode: number, nth = 0): Message {
+  const frame = framesOf(name)[number - 1]!;
   const found: Message[] = [];
   const magic = Buffer.from([0xd3, 0x0b, 0xd0, 0x0b]);
   for (let at = frame.indexOf(magic); at !== -1; at = frame.indexOf(magic, at + 4)) {
@@ -35,8 +30,7 @@ export function capturedMessage(capture: string, number: number, opcode: number,
     if (decodePtlrpcBody(message.buffers[0]!, true).pb_opc === opcode) found.push(message);
   }
   const message = found[nth];
-  if (message === undefined)
-    throw new Error(`${capture} frame ${number} has no message with opcode ${opcode}`);
+  if (message === undefined) throw new Error(`${name} frame ${number} has no message with opcode ${opcode}`);
   return message;
 }
 

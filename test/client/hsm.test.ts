@@ -16,12 +16,12 @@ import { HsmAction, HsmState } from '../../lib/wire/hsm-constants.ts';
 import { LdlmReply } from '../../lib/wire/ldlm-structs.ts';
 import { MdValid, OpBias, OpenFlag } from '../../lib/wire/mds-constants.ts';
 import { MdtBody } from '../../lib/wire/mds-structs.ts';
-import { buffersOf, capturedMessage, encoded, haveCaptures } from './captured.ts';
+import { buffersOf, capturedMessage, encoded } from './captured.ts';
 import { withCluster } from './sim-cluster.ts';
 
 const root = { uid: 0, gid: 0, groups: [], umask: 0o022 };
 
-describe.skipIf(!haveCaptures)('requests equal those of a kernel client', () => {
+describe('requests equal those of a kernel client', () => {
   it('state of a file (04 pkt 4303)', () => {
     const fid = parseFid('[0x200000405:0xb:0x0]');
     const request = hsmStateSetRequest(fid, { set: HsmState.HS_DIRTY, clear: 0 }, root, 0);

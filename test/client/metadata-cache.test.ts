@@ -4,7 +4,7 @@ import { xattrBuffers } from '../../lib/client/mdc/intent-getxattr.ts';
 import { permits, R_OK, W_OK, X_OK } from '../../lib/client/permission.ts';
 import { parseFid } from '../../lib/fid/fid.ts';
 import { RQF_LDLM_INTENT_GETXATTR } from '../../lib/wire/formats.ts';
-import { buffersOf, capturedMessage, encoded, haveCaptures } from './captured.ts';
+import { buffersOf, capturedMessage, encoded } from './captured.ts';
 import { rpcsOf } from './rpc-count.ts';
 import { withCluster } from './sim-cluster.ts';
 
@@ -172,7 +172,7 @@ describe('requests', () => {
     }));
 });
 
-describe.skipIf(!haveCaptures)('requests for extended attributes equal those of a kernel client', () => {
+describe('requests for extended attributes equal those of a kernel client', () => {
   it('all at once, with a lock (02 pkt 174)', () => {
     const root = { uid: 0, gid: 0, groups: [], umask: 0o022 };
     const ours = encoded(RQF_LDLM_INTENT_GETXATTR, {

@@ -12,7 +12,7 @@ import { errnoError } from '../../lib/runtime/errors.ts';
 import { decodeBuffers } from '../../lib/wire/format.ts';
 import * as formats from '../../lib/wire/formats.ts';
 import { QuotaCommand as Q } from '../../lib/wire/quota-constants.ts';
-import { buffersOf, capturedMessage, encoded, haveCaptures } from './captured.ts';
+import { buffersOf, capturedMessage, encoded } from './captured.ts';
 import { pattern, withCluster } from './sim-cluster.ts';
 
 const MDS = 48;
@@ -20,7 +20,7 @@ const OST = 19;
 const ALICE = 1000;
 const root = { uid: 0, gid: 0, groups: [], umask: 0o022 };
 
-describe.skipIf(!haveCaptures)('requests equal those of a kernel client', () => {
+describe('requests equal those of a kernel client', () => {
   it('project of a directory, and the look before it (05 pkt 714, 718)', () => {
     const fid = parseFid('[0x240000403:0x1:0x0]');
     const what = { fid, project: { id: 1234, flags: 0x2000_0000 }, group: 0, cancels: [0x12a02812f77cf3aan] };
@@ -84,7 +84,7 @@ function capturedTargets(uid = 0): { session: Session; sent: [string, number, bi
   return { session: { mdts: byIndex(mdts), osts: byIndex(osts), who } as object as Session, sent };
 }
 
-describe.skipIf(!haveCaptures)('a quota', () => {
+describe('a quota', () => {
   it('is limits of the master and use of all targets, as lfs quota -v showed it', async () => {
     const { session } = capturedTargets();
     const quota = await getQuota(session, 'user', ALICE, {});

@@ -2,10 +2,10 @@
 import fc from 'fast-check';
 import type { Unit } from '../../lib/cli/decode/conversation.ts';
 import { decodeCapture } from '../../lib/cli/decode/decode-capture.ts';
-import { type CapturedFrame, readCapture } from '../../lib/cli/decode/pcap.ts';
+import type { CapturedFrame } from '../../lib/cli/decode/pcap.ts';
 import { encodeBuffers } from '../../lib/wire/format.ts';
 import { RQF_LDLM_INTENT_OPEN, RQF_OST_BRW_WRITE } from '../../lib/wire/formats.ts';
-import { capture } from '../cli/captures.ts';
+import { capture, captureFrames } from '../cli/captures.ts';
 
 /** Numbers that lengths, counts and offsets go wrong with. */
 const spoilers = [0, 1, 7, 8, 0x7f, 0x80, 0xff, 0xffff, 0x7fffffff, 0x80000000, 0xfffffff8, 0xffffffff];
@@ -56,7 +56,7 @@ export async function realFrames(prefix: string, most: number): Promise<Captured
   const frames: CapturedFrame[] = [];
   const path = capture(prefix);
   if (path === '') return frames;
-  for await (const frame of readCapture(path)) {
+  for await (const frame of captureFrames(path)) {
     frames.push({ ...frame, data: frame.data.slice() });
     if (frames.length === most) break;
   }
@@ -69,7 +69,7 @@ export async function realUnits(): Promise<Unit[]> {
   for (const prefix of ['01', '02', '04', '05', '07', '09', '10']) {
     const path = capture(prefix);
     if (path === '') continue;
-    await decodeCapture(readCapture(path), (unit) => {
+    await decodeCapture(captureFrames(path), (unit) => {
       const key = `${unit.kind} ${unit.rpc?.variant?.format.name ?? unit.request?.opcode ?? ''} ${unit.security ?? ''}`;
       if (!units.has(key) && unit.bytes.length < 20_000)
         units.set(key, { ...unit, bytes: unit.bytes.slice() });

@@ -5,7 +5,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Unit } from '../../lib/cli/decode/conversation.ts';
 import { decodeCapture } from '../../lib/cli/decode/decode-capture.ts';
-import { readCapture } from '../../lib/cli/decode/pcap.ts';
 import { ClientFlocks } from '../../lib/ldlm/client-flocks.ts';
 import type { EnqueueResult } from '../../lib/ldlm/client-namespace.ts';
 import type { Endpoint, Network, PutOptions } from '../../lib/lnet/network.ts';
@@ -18,7 +17,7 @@ import { decodeMessage } from '../../lib/wire/message.ts';
 import { Opcode } from '../../lib/wire/opcodes.ts';
 import { MsgType } from '../../lib/wire/ptlrpc-constants.ts';
 import type { StructValue } from '../../lib/wire/struct.ts';
-import { capture } from '../cli/captures.ts';
+import { capture, captureFrames } from '../cli/captures.ts';
 import { EOF, extent, inSimulation, type LockClient, lockClient, lockServer } from './lock-cluster.ts';
 
 const { LCK_PR, LCK_PW, LCK_NL } = LockMode;
@@ -105,7 +104,7 @@ class Transcript {
 
 async function ofKernel(name: string, type: number, from: number, to: number): Promise<string[]> {
   const transcript = new Transcript(type);
-  await decodeCapture(readCapture(capture(name)), (unit: Unit) => {
+  await decodeCapture(captureFrames(capture(name)), (unit: Unit) => {
     const { rpc, header, frame } = unit;
     if (rpc === undefined || header === undefined || frame < from || frame > to) return;
     const values = rpc.values as Pick<Said, 'dlm_req' | 'dlm_rep'>;

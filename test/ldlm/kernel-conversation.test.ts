@@ -5,7 +5,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Unit } from '../../lib/cli/decode/conversation.ts';
 import { decodeCapture } from '../../lib/cli/decode/decode-capture.ts';
-import { readCapture } from '../../lib/cli/decode/pcap.ts';
 import type { Call, Export } from '../../lib/connection/target.ts';
 import type { ResourceId } from '../../lib/ldlm/lock.ts';
 import { ServerNamespace } from '../../lib/ldlm/server-namespace.ts';
@@ -16,7 +15,7 @@ import { LockType } from '../../lib/wire/ldlm-constants.ts';
 import { LdlmLockDesc, LdlmReply, OstLvb } from '../../lib/wire/ldlm-structs.ts';
 import { Opcode } from '../../lib/wire/opcodes.ts';
 import type { StructValue } from '../../lib/wire/struct.ts';
-import { capture } from '../cli/captures.ts';
+import { capture, captureFrames } from '../cli/captures.ts';
 
 type Desc = StructValue<typeof LdlmLockDesc>;
 type Rep = StructValue<typeof LdlmReply>;
@@ -49,7 +48,7 @@ const reencode = (desc: object): Desc => LdlmLockDesc.decode(LdlmLockDesc.encode
 async function lockUnits(path: string): Promise<Unit[]> {
   const units: Unit[] = [];
   const opcodes: number[] = [LDLM_ENQUEUE, LDLM_CANCEL, ...AST_NAMES.keys(), Opcode.OST_DISCONNECT];
-  await decodeCapture(readCapture(path), (unit) => {
+  await decodeCapture(captureFrames(path), (unit) => {
     if (unit.rpc !== undefined && opcodes.includes(unit.rpc.body.pb_opc)) units.push(unit);
   });
   return units;

@@ -2,7 +2,7 @@
  * Takes out of a capture every bulk or short transfer with the checksum that a kernel sent beside it. Reads only what
  * that needs, with offsets of its own (guides 01 §2, 02 §3, 04 §2, 12 §2), so that it shares nothing with the codecs.
  */
-import { readFileSync } from 'node:fs';
+import { captureBytes } from '../cli/captures.ts';
 
 export interface CapturedTransfer {
   readonly what: 'bulk write' | 'bulk read' | 'short write' | 'short read';
@@ -132,7 +132,7 @@ function transfer(what: CapturedTransfer['what'], body: Buffer, payload: Buffer[
 }
 
 export function capturedTransfers(file: string): CapturedTransfer[] {
-  const all = tcpStreams(readFileSync(file)).flatMap(messages);
+  const all = tcpStreams(Buffer.from(captureBytes(file).buffer)).flatMap(messages);
   const replies = new Map(all.filter((m) => m.type === REPLY).map((m) => [m.handle, m.payload]));
   const pulled = new Map<bigint, Buffer | undefined>();
   const pushed = new Map<bigint, Buffer>();

@@ -1,9 +1,8 @@
-/** Checksums against the guide's vectors, against what kernels sent, and piecewise against whole. */
-import { existsSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checksumTs } from '../../lib/lnet/checksum.ts';
 import type { ChecksumName } from '../../lib/lnet/network.ts';
+import { capture } from '../cli/captures.ts';
 import { capturedTransfers } from './capture-bulk.ts';
 
 const bytes = (length: number, at: (i: number) => number) =>
@@ -38,17 +37,16 @@ describe('checksumTs', () => {
   });
 });
 
-const captures = '../shared/captures';
 const nameOfFlags = new Map<number, ChecksumName>([
   [0x1000, 'crc32'],
   [0x2000, 'adler32'],
   [0x4000, 'crc32c'],
 ]);
 
-describe.skipIf(!existsSync(captures))('what kernels sent (skipped without ../shared/captures)', () => {
+describe('what kernels sent', () => {
   it('has the same checksums in 03b-checksums', () => {
     const seen = new Map<string, number>();
-    for (const { what, type, checksum, payload } of capturedTransfers(`${captures}/03b-checksums.pcap`)) {
+    for (const { what, type, checksum, payload } of capturedTransfers(capture('03b'))) {
       const name = nameOfFlags.get(type);
       if (name === undefined) continue;
       expect(checksumTs(name, payload), `${what} ${name}`).toBe(checksum);
@@ -62,7 +60,7 @@ describe.skipIf(!existsSync(captures))('what kernels sent (skipped without ../sh
 
   // Another run of the kernel's; the rest of its sums, and the other captures', are of T10 types.
   it('has the same Adler-32 sums in 03-stripe-io', () => {
-    const adler = capturedTransfers(`${captures}/03-stripe-io.pcap`).filter(({ type }) => type === 0x2000);
+    const adler = capturedTransfers(capture('03-')).filter(({ type }) => type === 0x2000);
     expect(adler).toHaveLength(5);
     for (const { payload, checksum } of adler) expect(checksumTs('adler32', payload)).toBe(checksum);
   });

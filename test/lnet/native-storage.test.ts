@@ -1,5 +1,4 @@
 /** Native checksums and file I/O, held against the TypeScript twin and against node:fs. */
-import { existsSync } from 'node:fs';
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checksumTs } from '../../lib/lnet/checksum.ts';
 import { type NativeStorage, type OpenFile, openNativeStorage } from '../../lib/lnet/native-storage.ts';
 import type { ChecksumName } from '../../lib/lnet/network.ts';
+import { capture } from '../cli/captures.ts';
 import { capturedTransfers } from './capture-bulk.ts';
 
 const names: readonly ChecksumName[] = ['crc32', 'adler32', 'crc32c'];
@@ -54,23 +54,18 @@ describe('checksums', () => {
     }
   });
 
-  it.skipIf(!existsSync('../shared/captures'))(
-    'are those that kernels sent (skipped without ../shared/captures)',
-    () => {
-      const types = new Map<number, ChecksumName>([
-        [0x1000, 'crc32'],
-        [0x2000, 'adler32'],
-        [0x4000, 'crc32c'],
-      ]);
-      const known = capturedTransfers('../shared/captures/03b-checksums.pcap').filter(({ type }) =>
-        types.has(type),
-      );
-      expect(known).toHaveLength(15);
-      for (const { type, payload, checksum } of known) {
-        expect(storage.checksumSync(types.get(type)!, payload)).toBe(checksum);
-      }
-    },
-  );
+  it('are those that kernels sent', () => {
+    const types = new Map<number, ChecksumName>([
+      [0x1000, 'crc32'],
+      [0x2000, 'adler32'],
+      [0x4000, 'crc32c'],
+    ]);
+    const known = capturedTransfers(capture('03b')).filter(({ type }) => types.has(type));
+    expect(known).toHaveLength(15);
+    for (const { type, payload, checksum } of known) {
+      expect(storage.checksumSync(types.get(type)!, payload)).toBe(checksum);
+    }
+  });
 });
 
 describe('readv and writev', () => {

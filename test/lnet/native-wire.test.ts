@@ -1,6 +1,5 @@
 /** The native endpoint as a kernel's socket sees it (guide 02): bytes on plain sockets, both roles. */
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { NativeLnetEndpoint } from '../../lib/lnet/native-endpoint.ts';
@@ -8,6 +7,7 @@ import { openNativeEndpoint } from '../../lib/lnet/native-network.ts';
 import type { EndpointOptions, LnetEvent } from '../../lib/lnet/network.ts';
 import { nidToBits } from '../../lib/lnet/nid.ts';
 import { nodeRuntime } from '../../lib/runtime/runtime.ts';
+import { capture, captureBytes } from '../cli/captures.ts';
 import { ByteReader } from './byte-reader.ts';
 
 const runtime = nodeRuntime();
@@ -277,52 +277,47 @@ describe('the error says what to do', () => {
   });
 });
 
-const capture = new URL('../../../shared/captures/01-mount-df-umount.pcap', import.meta.url);
-
-describe.skipIf(!existsSync(capture))(
-  'a kernel’s own bytes (captures/01; skipped where ../shared is absent)',
-  () => {
-    /** Payload bytes of the first TCP packet from port `from` to port `to` that has any, in order. */
-    function packets(from: number, to: number, count: number): Buffer[] {
-      const bytes = readFileSync(capture);
-      const found: Buffer[] = [];
-      for (let at = 24; at + 16 <= bytes.length && found.length < count; ) {
-        const length = bytes.readUInt32LE(at + 8);
-        const ip = bytes.subarray(at + 16 + 14, at + 16 + length);
-        at += 16 + length;
-        const tcp = ip.subarray((ip[0]! & 15) * 4);
-        if (ip[9] !== 6 || tcp.readUInt16BE(0) !== from || tcp.readUInt16BE(2) !== to) continue;
-        const payload = tcp.subarray((tcp[12]! >> 4) * 4, ip.readUInt16BE(2) - (ip[0]! & 15) * 4);
-        if (payload.length > 0) found.push(Buffer.from(payload));
-      }
-      return found;
+describe('a kernel’s own bytes (captures/01)', () => {
+  /** Payload bytes of the first TCP packet from port `from` to port `to` that has any, in order. */
+  function packets(from: number, to: number, count: number): Buffer[] {
+    const bytes = Buffer.from(captureBytes(capture('01')).buffer);
+    const found: Buffer[] = [];
+    for (let at = 24; at + 16 <= bytes.length && found.length < count; ) {
+      const length = bytes.readUInt32LE(at + 8);
+      const ip = bytes.subarray(at + 16 + 14, at + 16 + length);
+      at += 16 + length;
+      const tcp = ip.subarray((ip[0]! & 15) * 4);
+      if (ip[9] !== 6 || tcp.readUInt16BE(0) !== from || tcp.readUInt16BE(2) !== to) continue;
+      const payload = tcp.subarray((tcp[12]! >> 4) * 4, ip.readUInt16BE(2) - (ip[0]! & 15) * 4);
+      if (payload.length > 0) found.push(Buffer.from(payload));
     }
+    return found;
+  }
 
-    test('its request, HELLO, ping and push are answered as its own server did', async () => {
-      const [request, theirHello, ping, push] = packets(1023, 988, 4);
-      const [helloAnswer, pingAnswer] = packets(988, 1023, 2);
-      expect([request?.length, theirHello?.length, ping?.length]).toEqual([16, 56, 96]);
-      const endpoint = await open({ nid: '10.0.2.15@tcp', listen: '127.0.0.1:0' });
-      const socket = connect(endpoint.port, '127.0.0.1');
-      cleanups.push(() => socket.destroy());
-      const reader = new ByteReader(socket);
-      socket.write(Buffer.concat([request!, theirHello!]));
-      const answer = await reader.read(56);
-      answer.set(helloAnswer!.subarray(32, 40), 32); // incarnation
-      expect(answer.toString('hex')).toBe(helloAnswer!.toString('hex'));
-      socket.write(ping!);
-      const pong = await reader.read(96 + 48);
-      expect(pong.subarray(0, 96).toString('hex')).toBe(pingAnswer!.subarray(0, 96).toString('hex'));
-      // The same block but for the features (0x0e, no discovery, for the kernel's 0x1e) and its second interface's fields.
-      const block = pong.subarray(96);
-      expect(block.readUInt32LE(0)).toBe(0x70696e67);
-      expect(block.readUInt32LE(4)).toBe(0x0e);
-      expect(block.subarray(8).toString('hex')).toBe(pingAnswer!.subarray(96 + 8, 96 + 48).toString('hex'));
-      socket.write(push!);
-      const ack = await reader.read(96);
-      expect(ack.readUInt32LE(24 + 24)).toBe(0);
-      expect(ack.subarray(24 + 32, 24 + 48)).toEqual(push!.subarray(24 + 32, 24 + 48));
-      expect(ack.readUInt32LE(24 + 32 + 24)).toBe(48);
-    });
-  },
-);
+  test('its request, HELLO, ping and push are answered as its own server did', async () => {
+    const [request, theirHello, ping, push] = packets(1023, 988, 4);
+    const [helloAnswer, pingAnswer] = packets(988, 1023, 2);
+    expect([request?.length, theirHello?.length, ping?.length]).toEqual([16, 56, 96]);
+    const endpoint = await open({ nid: '10.0.2.15@tcp', listen: '127.0.0.1:0' });
+    const socket = connect(endpoint.port, '127.0.0.1');
+    cleanups.push(() => socket.destroy());
+    const reader = new ByteReader(socket);
+    socket.write(Buffer.concat([request!, theirHello!]));
+    const answer = await reader.read(56);
+    answer.set(helloAnswer!.subarray(32, 40), 32); // incarnation
+    expect(answer.toString('hex')).toBe(helloAnswer!.toString('hex'));
+    socket.write(ping!);
+    const pong = await reader.read(96 + 48);
+    expect(pong.subarray(0, 96).toString('hex')).toBe(pingAnswer!.subarray(0, 96).toString('hex'));
+    // The same block but for the features (0x0e, no discovery, for the kernel's 0x1e) and its second interface's fields.
+    const block = pong.subarray(96);
+    expect(block.readUInt32LE(0)).toBe(0x70696e67);
+    expect(block.readUInt32LE(4)).toBe(0x0e);
+    expect(block.subarray(8).toString('hex')).toBe(pingAnswer!.subarray(96 + 8, 96 + 48).toString('hex'));
+    socket.write(push!);
+    const ack = await reader.read(96);
+    expect(ack.readUInt32LE(24 + 24)).toBe(0);
+    expect(ack.subarray(24 + 32, 24 + 48)).toEqual(push!.subarray(24 + 32, 24 + 48));
+    expect(ack.readUInt32LE(24 + 32 + 24)).toBe(48);
+  });
+});

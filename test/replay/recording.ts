@@ -3,13 +3,12 @@
  * servers sent for it, and the callbacks that they sent in between. Truth: ../shared/captures.
  */
 import { readFileSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
 import type { Unit } from '../../lib/cli/decode/conversation.ts';
 import { decodeCapture } from '../../lib/cli/decode/decode-capture.ts';
 import type { LnetHeader } from '../../lib/cli/decode/lnet-messages.ts';
-import { readCaptureBytes } from '../../lib/cli/decode/pcap.ts';
 import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
 import { summarize } from '../../lib/cli/decode/summary.ts';
+import { captureFrames } from '../cli/captures.ts';
 
 /** What a request is for, in order of how much it tells; `request-of-ours.ts` makes the same of ours. */
 export interface Purpose {
@@ -96,10 +95,7 @@ export function readRecording(path: string): Promise<Recording> {
 
 async function read(path: string): Promise<Recording> {
   const units: Unit[] = [];
-  const bytes = readFileSync(path);
-  // No Buffer: slices of those are not copies.
-  const pcap = new Uint8Array(path.endsWith('.gz') ? gunzipSync(bytes) : bytes);
-  await decodeCapture(readCaptureBytes(path, pcap), (unit) => void units.push(unit));
+  await decodeCapture(captureFrames(path), (unit) => void units.push(unit));
   const first = units.find((unit) => unit.kind === 'request');
   if (first?.header === undefined) throw new Error(`${path} has no request`);
   const { source: client, destination: server } = first.header;
@@ -142,7 +138,7 @@ async function read(path: string): Promise<Recording> {
       if (get !== undefined) get.bytes = sent.payload;
     }
   });
-  const name = path.replace(/^.*\/|\.pcap(\.gz)?$/g, '');
+  const name = path.replace(/^.*\/|\.pcap(\.br)?$/g, '');
   const day = new Date(exchanges[0]!.time).toISOString().slice(0, 10);
   return { name, server, client, exchanges, callbacks, steps: readSteps(path, day) };
 }
@@ -150,7 +146,7 @@ async function read(path: string): Promise<Recording> {
 /** The commands of the notes that the client was given: `[09:26:31.714 CLI]# mkdir /mnt/lustre/d1`. Those of the server
  * are of another clock. */
 function readSteps(path: string, day: string): Step[] {
-  const notes = readFileSync(path.replace(/\.pcap(\.gz)?$/, '.md'), 'utf8');
+  const notes = readFileSync(path.replace(/\.pcap(\.br)?$/, '.md'), 'utf8');
   const found = [...notes.matchAll(/^\[(\d\d:\d\d:\d\d\.\d{3}) CLI\]# (.*)$/gm)].map((match) => ({
     command: match[2] ?? '',
     time: Date.parse(`${day}T${match[1]}Z`),

@@ -1,22 +1,15 @@
 /** Our first messages beside those of a 2.17 kernel client (captures 01): the same but for cookies, times and flags. */
-import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { decodeBuffers, decodePtlrpcBody } from '../../lib/wire/format.ts';
 import { RQF_CONNECT, RQF_OBD_PING } from '../../lib/wire/formats.ts';
 import { decodeMessage, type Message } from '../../lib/wire/message.ts';
 import { Opcode } from '../../lib/wire/opcodes.ts';
+import { capture, captureBytes } from '../cli/captures.ts';
 import { Cluster, serverNid, testTarget } from '../connection/cluster.ts';
 import { bodyOnly, RawPeer } from './raw-peer.ts';
 
-const capture = '../shared/captures/01-mount-df-umount.pcap';
-
-function captured(): Message[] | undefined {
-  let pcap: Buffer;
-  try {
-    pcap = readFileSync(capture);
-  } catch {
-    return undefined;
-  }
+function captured(): Message[] {
+  const pcap = Buffer.from(captureBytes(capture('01')).buffer);
   const messages: Message[] = [];
   for (let at = pcap.indexOf('d30bd00b', 0, 'hex'); at !== -1; at = pcap.indexOf('d30bd00b', at + 1, 'hex')) {
     try {
@@ -44,10 +37,6 @@ function shape(message: Message) {
 
 test('a node answers the messages of a kernel client', async () => {
   const messages = captured();
-  if (messages === undefined) {
-    console.log('skipped: ../shared/captures is not there');
-    return;
-  }
   const cluster = new Cluster();
   await cluster.sim.run(
     (async () => {
@@ -107,10 +96,6 @@ test.each([
   ['MDT disconnect', 'mdt', Opcode.MDS_DISCONNECT],
 ] as const)('%s', async (_, kind, opcode) => {
   const messages = captured();
-  if (messages === undefined) {
-    console.log('skipped: ../shared/captures is not there');
-    return;
-  }
   const theirs = messages.find((message) => {
     const body = decodePtlrpcBody(message.buffers[0]!, true);
     const ofKind = opcode !== Opcode.OBD_PING || message.secflvr === 0x03000000;

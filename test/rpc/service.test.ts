@@ -1,6 +1,5 @@
 /** Services and their clients: slowness, long replies, floods and rubbish (guide 04 §4, §5, §8). */
 import { channel } from 'node:diagnostics_channel';
-import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Operation } from '../../lib/connection/target.ts';
@@ -11,6 +10,7 @@ import { earlyReplyChecksum } from '../../lib/rpc/transmission.ts';
 import { RQF_MDS_GETXATTR, RQF_MDS_STATFS, RQF_OBD_PING } from '../../lib/wire/formats.ts';
 import { decodeMessage } from '../../lib/wire/message.ts';
 import { Opcode } from '../../lib/wire/opcodes.ts';
+import { capture, captureBytes } from '../cli/captures.ts';
 import { Cluster, clientNid, serverNid, testTarget } from '../connection/cluster.ts';
 import { bodyOnly, RawPeer } from './raw-peer.ts';
 
@@ -118,15 +118,8 @@ describe('early replies', () => {
       }
     }));
 
-  const capture = '../shared/captures/08-recovery.pcap';
-  test('the checksum is that of a captured early reply', ({ skip }) => {
-    let bytes: Buffer;
-    try {
-      bytes = readFileSync(capture);
-    } catch {
-      skip('../shared/captures is not there');
-      return;
-    }
+  test('the checksum is that of a captured early reply', () => {
+    const bytes = Buffer.from(captureBytes(capture('08')).buffer);
     const at = bytes.indexOf(Buffer.from([0xf7, 0x7d, 0xdb, 0x4d]));
     const message = decodeMessage(bytes.subarray(at - 16, at - 16 + 224));
     expect(message.cksum).toBe(0x4ddb7df7);
