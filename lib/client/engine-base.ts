@@ -9,6 +9,7 @@ import type { Counters, LockReport, ReportOptions } from './engine.ts';
 import { untilAborted } from './file-io.ts';
 import { FileLocks } from './file-locks.ts';
 import { Files } from './files.ts';
+import { GroupLocks } from './group-locks.ts';
 import { NamespaceOperations } from './namespace-operations.ts';
 import type { OpenFile } from './open-file.ts';
 import { Slots } from './osc/slots.ts';
@@ -45,6 +46,7 @@ export class EngineBase {
   protected readonly walker: PathWalker;
   protected readonly files: Files;
   protected readonly fileLocks: FileLocks;
+  protected readonly groupLocks: GroupLocks;
   protected readonly reader: DirectoryReader;
   protected readonly statAhead: StatAhead;
   protected readonly xattrs: XattrCache;
@@ -65,6 +67,7 @@ export class EngineBase {
     this.walker = new PathWalker(session);
     this.files = new Files(session, this.walker);
     this.fileLocks = new FileLocks(session);
+    this.groupLocks = new GroupLocks(this.files);
     const pages = new DirectoryPageCache();
     this.reader = { session, walker: this.walker, pages, slots: new Slots(STATS_AHEAD) };
     this.statAhead = new StatAhead(pages, this.walker, this.files);
@@ -173,6 +176,7 @@ export class EngineBase {
     this.openDirectories.delete(handle);
     this.openFiles.delete(handle);
     try {
+      await this.groupLocks.close(file);
       await this.fileLocks.close(file);
     } finally {
       await this.files.close(file);

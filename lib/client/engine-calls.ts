@@ -39,6 +39,8 @@ export const engineCalls: { readonly [call in EngineCall]: 'values' | 'memory' }
   handleSync: 'values',
   handleLock: 'values',
   handleTestLock: 'values',
+  handleGroupLock: 'values',
+  handleGroupUnlock: 'values',
   handleSeek: 'values',
   handleFallocate: 'values',
   handleExtents: 'values',

@@ -310,6 +310,11 @@ export interface Engine {
   /** Who is in the way of such a lock; undefined when nobody is. */
   handleTestLock(handle: number, lock: FileLock, operation?: number): Promise<FileLockHolder | undefined>;
 
+  /** Rejects with EINVAL when the handle has a group lock already, with EAGAIN when it may not wait and would have to. */
+  handleGroupLock(handle: number, gid: number, wait: boolean, operation?: number): Promise<void>;
+  /** Resolves when the servers have it back. Rejects with EINVAL when the handle has none of this group. */
+  handleGroupUnlock(handle: number, gid: number, operation?: number): Promise<void>;
+
   /** The first data or hole at or after `offset`; the end of the file is a hole. Undefined where there is none. */
   handleSeek(handle: number, offset: number, what: SeekWhat, operation?: number): Promise<number | undefined>;
   /** Bytes `[start, end)`. Rejects with EOPNOTSUPP where a server's disk cannot. */

@@ -12,7 +12,7 @@ import { EOF } from './osc/target.ts';
 import { type RequestOptions, requestOptions } from './request-options.ts';
 
 const PAGE = 4096;
-const { LCK_PR, LCK_PW } = LockMode;
+const { LCK_PR, LCK_PW, LCK_GROUP } = LockMode;
 const WHOLE_OBJECT = { type: LockType.LDLM_EXTENT, policy: { extent: { start: 0n, end: EOF } } } as const;
 const WHOLE_ON_MDT = {
   type: LockType.LDLM_IBITS,
@@ -25,6 +25,18 @@ const NOTHING: ObjectAttributes = { size: 0, mtime: 0, atime: 0, ctime: 0, block
 export interface HeldLock {
   readonly stripe: Stripe;
   readonly lock: ClientLock;
+}
+
+/** Locks of a group on a file's objects, where its members have them. */
+export interface LockGroup {
+  lock(stripe: Stripe, options: RequestOptions): Promise<HeldLock>;
+}
+
+export interface LockOptions extends RequestOptions {
+  /** What others have not written yet need not be. */
+  readonly discard?: boolean;
+  /** The caller's handle has a group lock: it works under that. */
+  readonly group?: LockGroup | undefined;
 }
 
 /** A lock on bytes `[start, end)` of an object on an OST that is here already, for reading. */
@@ -49,8 +61,9 @@ export async function lockExtent(
   mode: 'read' | 'write',
   start: number,
   end: number,
-  options: RequestOptions & { discard?: boolean } = {},
+  options: LockOptions = {},
 ): Promise<HeldLock> {
+  if (options.group !== undefined) return options.group.lock(stripe, options);
   const { ost, key, resource, onMdt } = stripe;
   const extent = pages(start, end);
   const { type, policy } = onMdt ? WHOLE_ON_MDT : { type: LockType.LDLM_EXTENT, policy: { extent } };
@@ -80,6 +93,38 @@ export async function lockExtent(
   }
   return { stripe, lock };
 }
+
+/** A lock on the whole object beside others of the same group (guide 08 §3.3). With `wait` false rejects with EAGAIN where
+ * another group has it. */
+export async function lockGroup(
+  stripe: Stripe,
+  gid: bigint,
+  wait: boolean,
+  options: RequestOptions = {},
+): Promise<HeldLock> {
+  const { ost, key, resource, onMdt } = stripe;
+  const whole = onMdt
+    ? { type: WHOLE_ON_MDT.type, policy: { ...WHOLE_ON_MDT.policy, gid } }
+    : { type: WHOLE_OBJECT.type, policy: { extent: { ...WHOLE_OBJECT.policy.extent, gid } } };
+  const { lock, lvb, status } = await ost.locks.enqueue({
+    resource,
+    mode: LCK_GROUP,
+    ...whole,
+    flags: wait ? 0 : LockFlag.LDLM_FL_BLOCK_NOWAIT,
+    ...requestOptions(options),
+  });
+  if (lock === undefined)
+    throw errnoError(status < 0 ? status : -Errno.EIO, { ...options.context, target: ost.name });
+  try {
+    ost.known.learn(key, decodeLvb(lvb), lock);
+  } catch (error) {
+    ost.locks.release(lock);
+    throw error;
+  }
+  return { stripe, lock };
+}
+
+export const isGroup = ({ lock }: HeldLock): boolean => lock.mode === LCK_GROUP;
 
 /**
  * A lock on just these bytes before they are read or written, kept for whoever needs it (guide 08 §3.3, Lockahead). False
@@ -128,7 +173,7 @@ export function unlock(held: readonly HeldLock[]): void {
 export async function lockAll(
   stripes: readonly Stripe[],
   mode: 'read' | 'write',
-  options: RequestOptions & { discard?: boolean } = {},
+  options: LockOptions = {},
 ): Promise<HeldLock[]> {
   const held: HeldLock[] = [];
   try {
@@ -171,7 +216,7 @@ export async function glimpse(stripe: Stripe, options: RequestOptions = {}): Pro
 
 /** Attributes of all objects of a file, as they are now. */
 export function objectAttributes(
-  { stripes }: FileObjects,
+  { stripes }: Pick<FileObjects, 'stripes'>,
   options: RequestOptions = {},
 ): Promise<ObjectAttributes[]> {
   return Promise.all(stripes.map((stripe) => glimpse(stripe, options)));

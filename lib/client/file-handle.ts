@@ -306,6 +306,24 @@ export class FileHandle {
     return this.#operations.run(options, (op) => this.#engine.handleTestLock(this.fd, lock, op));
   }
 
+  /**
+   * A group lock (llapi_group_lock): all handles that have one of the same `gid`, on any client, read and write the file
+   * side by side, each for itself; everybody else waits until all have unlocked or closed. What the group's members write
+   * goes to the servers at once and what they read comes from there: nothing is cached, and nobody is asked. Objects that a
+   * composite layout has not yet are made first. `gid`: 1 to 2^53 - 1, a number that the members agree on. Rejects with
+   * EAGAIN (`wait: false`) while another group has the file, EINVAL when the handle has a group lock already, or an
+   * AbortError. Where the server evicts the client or forgets its locks, reads and writes fail with EIO until it is unlocked.
+   */
+  groupLock(gid: number, options: FlockOptions = {}): Promise<void> {
+    const wait = options.wait ?? true;
+    return this.#operations.run(options, (op) => this.#engine.handleGroupLock(this.fd, gid, wait, op));
+  }
+
+  /** Gives the group lock back; resolves when the servers have it. Rejects with EINVAL when the handle has none of `gid`. */
+  groupUnlock(gid: number, options: SignalOption = {}): Promise<void> {
+    return this.#operations.run(options, (op) => this.#engine.handleGroupUnlock(this.fd, gid, op));
+  }
+
   /** The first byte at or after `offset` that may be other than zero, lseek(2) SEEK_DATA; undefined where none follows. */
   seekData(offset: number, options: SignalOption = {}): Promise<number | undefined> {
     return this.#operations.run(options, (op) => this.#engine.handleSeek(this.fd, offset, 'data', op));

@@ -10,7 +10,14 @@ import type { CachedObject } from './data-cache/cached-object.ts';
 import { type DataCache, rangeOf } from './data-cache/data-cache.ts';
 import type { Ahead } from './data-cache/read-ahead.ts';
 import { readDirectly, settle, writeDirectly } from './direct-io.ts';
-import { type HeldLock, lockAll, lockIfHeld, unlock } from './extent-locks.ts';
+import {
+  type HeldLock,
+  type LockOptions,
+  lockAll,
+  lockIfHeld,
+  objectAttributes,
+  unlock,
+} from './extent-locks.ts';
 import type { LayoutInUse } from './file-layouts.ts';
 import type { Stripe } from './file-objects.ts';
 import type { OpenFile } from './open-file.ts';
@@ -68,7 +75,7 @@ export class FileIo {
     let runs = objects.map.runs(position, length);
     const held: HeldLock[] = [];
     try {
-      const locks = await lockRuns(held, objects, runs, 'read', options);
+      const locks = await lockRuns(held, objects, runs, 'read', { ...options, group: file.group });
       objects.check();
       const count = await bytesAt(objects, held, runs, position, length, options);
       if (count === 0) return 0;
@@ -225,7 +232,7 @@ export class FileIo {
       if (bytesOf(runs) < length) throw errnoError(Errno.ENODATA, options.context);
       const locks =
         locked === undefined
-          ? await lockRuns(held, objects, runs, 'write', options)
+          ? await lockRuns(held, objects, runs, 'write', { ...options, group: file.group })
           : new Map(runs.map((run) => [runKey(run), locked[run.stripe]!]));
       objects.check();
       const direct = file.direct || length >= DIRECT_MIN;
@@ -241,10 +248,18 @@ export class FileIo {
   /** The end of the file, with all of its objects locked until `unlock`: where an append begins. */
   async lockEnd(
     { map, stripes }: LayoutInUse,
-    options: RequestOptions = {},
+    options: LockOptions = {},
   ): Promise<{ readonly size: number; readonly locks: readonly HeldLock[]; unlock(): void }> {
     const locks = await lockAll(stripes, 'write', options);
-    return { size: map.fileSize(stripes.map(sizeOf)), locks, unlock: () => unlock(locks) };
+    try {
+      // Others of a group may have written since.
+      const asked = options.group === undefined ? undefined : await objectAttributes({ stripes }, options);
+      const sizes = stripes.map((stripe, i) => asked?.[i]?.size ?? sizeOf(stripe));
+      return { size: map.fileSize(sizes), locks, unlock: () => unlock(locks) };
+    } catch (error) {
+      unlock(locks);
+      throw error;
+    }
   }
 
   async #writeDirectly(
@@ -347,7 +362,7 @@ export class FileIo {
     fileKey: string,
     objects: LayoutInUse,
     size: number,
-    options: RequestOptions = {},
+    options: LockOptions = {},
   ): Promise<void> {
     const cuts = objects.map
       .cuts(size)
@@ -390,7 +405,7 @@ export class FileIo {
     fileKey: string,
     objects: LayoutInUse,
     times: ObjectTimes,
-    options: RequestOptions = {},
+    options: LockOptions = {},
   ): Promise<void> {
     // Data on the MDT have the file's own times.
     const stripes = objects.stripes.filter(({ onMdt, lost }) => !onMdt && !lost);

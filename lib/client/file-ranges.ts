@@ -68,7 +68,7 @@ export class FileRanges {
       const size = objects.map.fileSize(sizes);
       if (offset >= size) return undefined;
       const ranges = objects.map.ranges(offset, size);
-      const found = await this.#underLocks(ranges, objects, 'read', context, async (stripe, range) => {
+      const found = await this.#underLocks(file, ranges, objects, 'read', context, async (stripe, range) => {
         const at = await seek(
           stripe.ost,
           stripe.object,
@@ -95,22 +95,29 @@ export class FileRanges {
     const need = { kind: 'write', ...range } as const;
     await this.#files.layouts.usingToWrite(file.inode, need, context, async (objects) => {
       const ranges = objects.map.ranges(range.start, range.end);
-      await this.#underLocks(ranges, objects, 'write', context, async (stripe, { start, end }, lock) => {
-        const seconds = Math.floor(this.#session.runtime.wallTime() / 1000);
-        const what = { mode, start, end };
-        const request = stripe.onMdt
-          ? fallocateOnMdtRequest(stripe.object, what, BigInt(seconds), lock.lock.serverHandle)
-          : fallocateRequest(stripe.object, what, this.#session.owner);
-        const cached = this.#files.cache.hold(stripe, file.inode.key);
-        try {
-          await cached.around(start, end, async () => {
-            const { o_size, o_blocks } = await fallocate(stripe.ost, request, options(context));
-            stripe.ost.known.reserved(stripe.key, Number(o_size), seconds, Number(o_blocks));
-          });
-        } finally {
-          this.#files.cache.letGo(cached);
-        }
-      });
+      await this.#underLocks(
+        file,
+        ranges,
+        objects,
+        'write',
+        context,
+        async (stripe, { start, end }, lock) => {
+          const seconds = Math.floor(this.#session.runtime.wallTime() / 1000);
+          const what = { mode, start, end };
+          const request = stripe.onMdt
+            ? fallocateOnMdtRequest(stripe.object, what, BigInt(seconds), lock.lock.serverHandle)
+            : fallocateRequest(stripe.object, what, this.#session.owner);
+          const cached = this.#files.cache.hold(stripe, file.inode.key);
+          try {
+            await cached.around(start, end, async () => {
+              const { o_size, o_blocks } = await fallocate(stripe.ost, request, options(context));
+              stripe.ost.known.reserved(stripe.key, Number(o_size), seconds, Number(o_blocks));
+            });
+          } finally {
+            this.#files.cache.letGo(cached);
+          }
+        },
+      );
     });
     file.inode.expire();
   }
@@ -129,7 +136,7 @@ export class FileRanges {
           const stripe = objects.stripes[index]!;
           const there = { start, end: Math.min(end, sizes[index]!) };
           if (there.start >= there.end) return [];
-          const extents = await this.#objectExtents(stripe, there, fileSize, context);
+          const extents = await this.#objectExtents(file, stripe, there, fileSize, context);
           return extents.map((extent) => describe(objects, index, extent));
         }),
       );
@@ -138,6 +145,7 @@ export class FileRanges {
   }
 
   async #objectExtents(
+    { group }: OpenFile,
     stripe: Stripe,
     { start, end }: Range,
     fileSize: number,
@@ -148,7 +156,7 @@ export class FileRanges {
       return [{ offset: start, length: end - start, physical: 0, flags: Fiemap.FIEMAP_EXTENT_UNKNOWN }];
     const held = lockIfHeld(stripe, start, end);
     try {
-      const what = { start, end, fileSize, locked: held !== undefined };
+      const what = { start, end, fileSize, locked: held !== undefined || group !== undefined };
       return await fiemap(stripe.ost, stripe.object, what, options(context));
     } finally {
       if (held !== undefined) unlock([held]);
@@ -207,6 +215,7 @@ export class FileRanges {
 
   /** Runs `work` on each range while all of them are locked, in stripe order. */
   async #underLocks<T>(
+    { group }: OpenFile,
     ranges: readonly (Range & { readonly index: number })[],
     objects: LayoutInUse,
     mode: 'read' | 'write',
@@ -216,7 +225,9 @@ export class FileRanges {
     const held: HeldLock[] = [];
     try {
       for (const { index, start, end } of ranges)
-        held.push(await lockExtent(objects.stripes[index]!, mode, start, end, options(context)));
+        held.push(
+          await lockExtent(objects.stripes[index]!, mode, start, end, { ...options(context), group }),
+        );
       objects.check();
       const results = await Promise.allSettled(
         ranges.map((range, i) => work(held[i]!.stripe, range, held[i]!)),

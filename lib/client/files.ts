@@ -19,6 +19,7 @@ import { FileIo } from './file-io.ts';
 import { FileLayouts } from './file-layouts.ts';
 import type { Stripe } from './file-objects.ts';
 import { creates, isSync, noFollow, openFlags, readsOnly, truncates, wantsDirectory } from './flags.ts';
+import type { GroupContext } from './group-locks.ts';
 import type { Inode } from './inodes.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
 import { type OpenResult, open } from './mdc/intent-open.ts';
@@ -386,14 +387,13 @@ export class Files {
     context: WalkContext,
   ): Promise<void> {
     const order = (layout: FileLayout): readonly number[] => mirrorOrder(layout, 'write');
-    const { inode } = file;
     for (;;) {
       const missing = await this.layouts.using(
-        inode,
+        file.inode,
         context,
         async (objects) => {
           if (objects === undefined) return 0;
-          const end = await this.#io.lockEnd(objects, options(context));
+          const end = await this.#io.lockEnd(objects, { ...options(context), group: file.group });
           try {
             objects.check();
             if (objects.map.writeNeed(end.size, end.size + length) !== 'nothing') return end.size;
@@ -407,7 +407,11 @@ export class Files {
         order,
       );
       if (missing === undefined) return;
-      await this.layouts.prepare(inode, { kind: 'write', start: missing, end: missing + length }, context);
+      await this.layouts.prepare(
+        file.inode,
+        { kind: 'write', start: missing, end: missing + length },
+        context,
+      );
     }
   }
 
@@ -422,7 +426,7 @@ export class Files {
   async truncate(
     inode: Inode,
     size: number,
-    context: WalkContext,
+    context: GroupContext,
     how: { fromOpen?: boolean; override?: boolean } = {},
   ): Promise<void> {
     if (!Number.isSafeInteger(size) || size < 0) throw errnoError(Errno.EINVAL, options(context).context);
@@ -436,11 +440,11 @@ export class Files {
     const layout = await this.layouts.current(inode, context);
     if (layout === undefined && size === 0) return;
     await this.layouts.usingToWrite(inode, { kind: 'truncate', size }, context, (objects) =>
-      this.#io.truncate(inode.key, objects, size, options(context)),
+      this.#io.truncate(inode.key, objects, size, { ...options(context), group: context.group }),
     );
   }
 
-  async setattr(inode: Inode, changes: AttributeChanges, context: WalkContext): Promise<void> {
+  async setattr(inode: Inode, changes: AttributeChanges, context: GroupContext): Promise<void> {
     const { mode, uid, gid, atimeMs, mtimeMs } = changes;
     const wire = (ms: number): bigint => BigInt(Math.floor(ms / 1000));
     const chosen = {
@@ -464,7 +468,8 @@ export class Files {
     const times = { ...chosen, ctime: wire(this.#session.runtime.wallTime()) };
     inode.choose(chosen, Number(times.ctime));
     await this.layouts.using(inode, context, async (objects) => {
-      if (objects !== undefined) await this.#io.setTimes(inode.key, objects, times, options(context));
+      if (objects === undefined) return;
+      await this.#io.setTimes(inode.key, objects, times, { ...options(context), group: context.group });
     });
   }
 

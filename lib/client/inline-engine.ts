@@ -191,7 +191,7 @@ export class InlineEngine extends AdministrationCalls implements Engine {
     const file = this.file(handle, 'fsetattr');
     const syscall = `f${syscallOf(changes, true)}`;
     return this.run(syscall, file.path, operation, (context) =>
-      file.using(() => this.files.setattr(file.inode, changes, context)),
+      file.using(() => this.files.setattr(file.inode, changes, { ...context, group: file.group })),
     );
   }
 
@@ -200,7 +200,7 @@ export class InlineEngine extends AdministrationCalls implements Engine {
     return this.run('ftruncate', file.path, operation, (context) =>
       file.using(async () => {
         if (!file.writable) throw errnoError(Errno.EINVAL, options(context).context);
-        await this.files.truncate(file.inode, size, context, { override: true });
+        await this.files.truncate(file.inode, size, { ...context, group: file.group }, { override: true });
         file.modified = true;
       }),
     );
@@ -229,6 +229,20 @@ export class InlineEngine extends AdministrationCalls implements Engine {
     const file = this.file(handle, 'fcntl');
     return this.run('fcntl', file.path, operation, (context) =>
       file.using(() => this.fileLocks.test(file, lock, context)),
+    );
+  }
+
+  async handleGroupLock(handle: number, gid: number, wait: boolean, operation?: number): Promise<void> {
+    const file = this.file(handle, 'groupLock');
+    return this.run('groupLock', file.path, operation, (context) =>
+      file.using(() => this.groupLocks.lock(file, gid, wait, context)),
+    );
+  }
+
+  async handleGroupUnlock(handle: number, gid: number, operation?: number): Promise<void> {
+    const file = this.file(handle, 'groupUnlock');
+    return this.run('groupUnlock', file.path, operation, (context) =>
+      file.using(() => this.groupLocks.unlock(file, gid, context)),
     );
   }
 

@@ -3,6 +3,7 @@
 import type { DataCache } from './data-cache/data-cache.ts';
 import { ReadAhead } from './data-cache/read-ahead.ts';
 import { appends, canRead, canWrite, isDirect } from './flags.ts';
+import type { GroupLock } from './group-locks.ts';
 import type { Inode } from './inodes.ts';
 import type { MdtHandle } from './open-handles.ts';
 
@@ -30,6 +31,8 @@ export class OpenFile {
   modified = false;
   /** Seconds of the last read; 0 when there was none. */
   readAt = 0;
+  /** The group lock that it works under. */
+  group: GroupLock | undefined;
   /** Appends through this client go one after the other, so that each sees where the one before ended. */
   readonly appending: Turns;
   /** Failed writes of the file that this handle has been told of, or that were before it. */
@@ -55,9 +58,9 @@ export class OpenFile {
     return appends(this.flags);
   }
 
-  /** Data go round the cache. */
+  /** Data go round the cache: nobody would say when another of the group has changed them. */
   get direct(): boolean {
-    return isDirect(this.flags);
+    return isDirect(this.flags) || this.group !== undefined;
   }
 
   /** Where its reads are going. A quarter of the mount's memory may be ahead of one file. */

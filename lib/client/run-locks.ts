@@ -1,7 +1,7 @@
 /** Locks and sizes for the runs of objects that a read or write touches. */
 import type { ObjectRun } from '../layout/raid0.ts';
 import { Errno, errnoError } from '../runtime/errors.ts';
-import { glimpse, type HeldLock, lockExtent } from './extent-locks.ts';
+import { glimpse, type HeldLock, isGroup, type LockOptions, lockExtent } from './extent-locks.ts';
 import type { FileObjects, Stripe } from './file-objects.ts';
 import type { RequestOptions } from './request-options.ts';
 
@@ -31,7 +31,11 @@ export async function bytesAt(
   const objects = await Promise.all(stripes.map((stripe) => glimpse(stripe, options)));
   const sizes = objects.map((object, i) => {
     const stripe = stripes[i]!;
-    return Math.max(object.size, held.some((h) => h.stripe === stripe) ? sizeOf(stripe) : 0);
+    const mine = held.find((h) => h.stripe === stripe);
+    if (mine === undefined) return object.size;
+    // Others of the group may have made it longer or shorter.
+    if (isGroup(mine)) return stripe.ost.known.learn(stripe.key, object, mine.lock).size;
+    return Math.max(object.size, sizeOf(stripe));
   });
   return Math.min(Math.max(map.fileSize(sizes) - position, 0), length);
 }
@@ -52,7 +56,7 @@ export async function lockRuns(
   { stripes }: FileObjects,
   runs: readonly ObjectRun[],
   mode: 'read' | 'write',
-  options: RequestOptions,
+  options: LockOptions,
 ): Promise<RunLocks> {
   const locks = new Map<string, HeldLock>();
   const ordered = runs.length === 1 ? runs : [...runs].sort((a, b) => a.stripe - b.stripe);

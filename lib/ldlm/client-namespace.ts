@@ -7,7 +7,7 @@ import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors
 import { cookieSource, type Runtime, withLog } from '../runtime/runtime.ts';
 import type { Format, LdlmRequestInput, RequestInputs } from '../wire/format.ts';
 import { RQF_LDLM_ENQUEUE } from '../wire/formats.ts';
-import { LockFlag, LockType } from '../wire/ldlm-constants.ts';
+import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
 import type { LdlmReply } from '../wire/ldlm-structs.ts';
 import type { StructValue } from '../wire/struct.ts';
 import { CancelBatch } from './cancel-batch.ts';
@@ -215,6 +215,8 @@ export class ClientNamespace implements ClientLockActions {
     if (lock.accepts('idle')) this.#giveBack(lock);
     else if (lock.state !== 'GRANTED') return;
     else if (lock.type === LockType.LDLM_FLOCK) this.#forgetFlock(lock);
+    // Nobody is asked for a group lock, so nobody may keep one unused (guide 08 §3.3).
+    else if (lock.mode === LockMode.LCK_GROUP) this.#startCancel(lock);
     else this.#lru.add(lock);
   }
 
@@ -409,7 +411,7 @@ export class ClientNamespace implements ClientLockActions {
       this.#adopt(lock, rep.lock_desc, rep.lock_desc.l_req_mode, true);
     else this.#adopt(lock, rep.lock_desc, lock.mode, lock.type === LockType.LDLM_EXTENT);
     // Optional bits that were granted are in `inodeBits` now.
-    if (lock.policy.inodeBits !== undefined) lock.policy = { inodeBits: lock.policy.inodeBits };
+    if (lock.policy.tryBits !== undefined) lock.policy = { inodeBits: lock.policy.inodeBits ?? 0n };
     lock.lvb = (values.dlm_lvb ?? new Uint8Array(0)).slice();
     const waits = (flags & (LockFlag.LDLM_FL_BLOCK_GRANTED | LockFlag.LDLM_FL_BLOCK_WAIT)) !== 0;
     lock.dispatch(waits ? 'blocked' : 'granted');
@@ -438,7 +440,8 @@ export class ClientNamespace implements ClientLockActions {
    */
   #settle(lock: ClientLock): ClientLock {
     if (lock.isWantedBack && lock.accepts('blocking')) lock.dispatch('blocking');
-    if (lock.type !== LockType.LDLM_IBITS || !lock.isMatchable) return lock;
+    if (lock.type !== LockType.LDLM_IBITS || lock.mode === LockMode.LCK_GROUP || !lock.isMatchable)
+      return lock;
     const twin = this.#table.findTwin(lock);
     if (twin === undefined) return lock;
     this.addReference(twin);

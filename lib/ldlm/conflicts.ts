@@ -36,9 +36,11 @@ function groupsDiffer(held: Claim, wanted: Claim): boolean {
   return (
     held.mode === LockMode.LCK_GROUP &&
     wanted.mode === LockMode.LCK_GROUP &&
-    held.policy.extent?.gid !== wanted.policy.extent?.gid
+    groupOf(held.policy) !== groupOf(wanted.policy)
   );
 }
+
+const groupOf = ({ extent, gid }: Policy): bigint => extent?.gid ?? gid ?? 0n;
 
 /** Group locks of the same group id are granted past everything that waits. */
 export function isGroup(claim: Claim): boolean {

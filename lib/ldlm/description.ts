@@ -50,7 +50,13 @@ export function encodePolicy(type: LockTypeNumber, policy: Policy): WirePolicyIn
       return { l_extent: { start, end, gid: gid ?? 0n } };
     }
     case LockType.LDLM_IBITS:
-      return { l_inodebits: { bits: policy.inodeBits ?? 0n, try_bits: policy.tryBits ?? 0n } };
+      return {
+        l_inodebits: {
+          bits: policy.inodeBits ?? 0n,
+          try_bits: policy.tryBits ?? 0n,
+          li_gid: policy.gid ?? 0n,
+        },
+      };
     case LockType.LDLM_FLOCK: {
       const { start, end, owner, pid } = policy.flock ?? { start: 0n, end: 0n, owner: 0n, pid: 0 };
       return { l_flock: { lfw_start: start, lfw_end: end, lfw_owner: owner, lfw_pid: pid } };
@@ -67,8 +73,12 @@ export function decodePolicy(type: LockTypeNumber, wire: LdlmWirePolicyData): Po
       return { extent: gid === 0n ? { start, end } : { start, end, gid } };
     }
     case LockType.LDLM_IBITS: {
-      const { bits, try_bits } = wire.l_inodebits;
-      return try_bits === 0n ? { inodeBits: bits } : { inodeBits: bits, tryBits: try_bits };
+      const { bits, try_bits, li_gid } = wire.l_inodebits;
+      return {
+        inodeBits: bits,
+        ...(try_bits !== 0n && { tryBits: try_bits }),
+        ...(li_gid !== 0n && { gid: li_gid }),
+      };
     }
     case LockType.LDLM_FLOCK: {
       const { lfw_start, lfw_end, lfw_owner, lfw_pid } = wire.l_flock;

@@ -77,12 +77,13 @@ function nameText([word]: ResourceId): string {
 }
 
 export function describePolicy(policy: Policy): string {
-  const { extent, inodeBits, tryBits, flock } = policy;
+  const { extent, inodeBits, tryBits, gid, flock } = policy;
   if (flock !== undefined) return rangeText(flock, FLOCK_EOF);
   if (extent !== undefined)
     return rangeText(extent, EXTENT_EOF) + (extent.gid === undefined ? '' : ` gid ${extent.gid}`);
   if (inodeBits === undefined) return '';
-  return bitsText(inodeBits) + (tryBits === undefined ? '' : ` try ${bitsText(tryBits)}`);
+  const more = tryBits === undefined ? '' : ` try ${bitsText(tryBits)}`;
+  return bitsText(inodeBits) + more + (gid === undefined ? '' : ` gid ${gid}`);
 }
 
 function rangeText({ start, end }: Pick<Extent, 'start' | 'end'>, eof: bigint): string {

@@ -20,6 +20,8 @@ export interface Policy {
   readonly extent?: Extent;
   readonly inodeBits?: bigint;
   readonly tryBits?: bigint;
+  /** Of a group lock on inode bits; extents have their own. */
+  readonly gid?: bigint;
   readonly flock?: {
     readonly start: bigint;
     readonly end: bigint;

@@ -55,7 +55,8 @@ export function grantedPolicy(resource: ServerResource, lock: ServerLock): Polic
         yield* others(resource.waiting, lock);
       };
       const inodeBits = (lock.requestedPolicy.inodeBits ?? 0n) | grantableTryBits(lock, rivals());
-      return inodeBits === 0n ? undefined : { inodeBits };
+      const { gid } = lock.requestedPolicy;
+      return inodeBits === 0n ? undefined : { inodeBits, ...(gid !== undefined && { gid }) };
     }
     default:
       return lock.requestedPolicy;

@@ -73,6 +73,32 @@ describe('a mount with its engine in a thread', { timeout: 60_000 }, () => {
     expect(await lustre.readdir('/')).toEqual([]);
   });
 
+  it('locks for a group, beside another client and its own thread', async () => {
+    await using one = await cluster.mount();
+    await using two = await cluster.mount({ engine: 'inline' });
+    const bytes = pattern(2 * MIB);
+    await one.writeFile('/group', '', { stripeCount: 2, stripeSize: 65536 });
+    await using mine = await one.open('/group', 'r+');
+    await using theirs = await two.open('/group', 'r+');
+    await mine.groupLock(12);
+    const refused = theirs.groupLock(13, { wait: false });
+    await expect(refused).rejects.toMatchObject({ code: 'EAGAIN', syscall: 'groupLock', path: '/group' });
+    await theirs.groupLock(12);
+    const half = bytes.length / 2;
+    await Promise.all([mine.write(bytes, 0, half, 0), theirs.write(bytes, half, half, half)]);
+    for (const file of [mine, theirs]) {
+      const { buffer } = await file.read(Buffer.alloc(bytes.length), 0, bytes.length, 0);
+      expect(buffer.equals(bytes)).toBe(true);
+    }
+    const controller = new AbortController();
+    const other = (await one.open('/group', 'r')).groupLock(14, { signal: controller.signal });
+    controller.abort();
+    await expect(other).rejects.toMatchObject({ name: 'AbortError' });
+    await mine.groupUnlock(12);
+    await theirs.groupUnlock(12);
+    expect((await one.readFile('/group')).equals(bytes)).toBe(true);
+  });
+
   it('rejects with the errors of the engine, whole', async () => {
     await using lustre = await cluster.mount();
     const error = await lustre.stat('/none').catch((thrown: unknown) => thrown);

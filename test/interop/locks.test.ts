@@ -44,6 +44,37 @@ describe('file locks', { timeout: PATIENCE_MS }, () => {
     await theirs.close();
   });
 
+  it('lets the members of a group write side by side, and others when they have gone', async () => {
+    const { fs, dir } = cluster;
+    await using other = await cluster.mount();
+    const ours = await fs.open(`${dir}/group`, 'w+', 0o666, { stripeCount: 2, stripeSize: 65536 });
+    const theirs = await other.open(`${dir}/group`, 'r+');
+    await ours.groupLock(4711);
+    await expect(theirs.groupLock(4712, { wait: false })).rejects.toMatchObject({ code: 'EAGAIN' });
+    await theirs.groupLock(4711);
+    const bytes = Buffer.alloc(400_000, 'group');
+    for (let at = 0; at < bytes.length; at += 50_000)
+      await ((at / 50_000) % 2 === 0 ? ours : theirs).write(bytes, at, 50_000, at);
+    expect((await ours.read(Buffer.alloc(10), 0, 10, 60_000)).buffer.toString()).toBe('groupgroup');
+    const waiting = other.readFile(`${dir}/group`);
+    await theirs.groupUnlock(4711);
+    await ours.close();
+    expect((await waiting).equals(bytes)).toBe(true);
+    await theirs.close();
+  });
+
+  compare('keeps a kernel client out of the file of a group of ours', cluster, async (kernel) => {
+    const { fs, dir } = cluster;
+    const file = await fs.open(`${dir}/kept`, 'w+');
+    await file.groupLock(4711);
+    await file.write('group', 0);
+    const read = 'dd if=kept iflag=nonblock bs=4k count=1 2>/dev/null || echo busy';
+    expect(await kernel.sh(read)).toBe('busy\n');
+    await file.groupUnlock(4711);
+    expect(await kernel.sh(read)).toBe('group');
+    await file.close();
+  });
+
   compare('keeps a flock of ours and one of theirs apart', cluster, async (kernel) => {
     const { fs, dir } = cluster;
     const file = await fs.open(`${dir}/both`, 'w+');

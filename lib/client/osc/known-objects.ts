@@ -4,7 +4,7 @@
  */
 import type { ClientLock } from '../../ldlm/client-lock.ts';
 import { errnoError } from '../../runtime/errors.ts';
-import { InodeBit, LvbError } from '../../wire/ldlm-constants.ts';
+import { InodeBit, LockMode, LvbError } from '../../wire/ldlm-constants.ts';
 import { OstLvb, OstLvbV1 } from '../../wire/ldlm-structs.ts';
 import type { ObjectTimes } from './setattr.ts';
 import { EOF } from './target.ts';
@@ -30,9 +30,12 @@ interface Known {
   lock: ClientLock;
 }
 
-/** A lock on what an MDT keeps may be converted to one on other things. */
+/** Nobody else can change the object meanwhile. Beside a group lock others can, and the server has all that we wrote. A lock
+ * on what an MDT keeps may be converted to one on other things. */
 const isOurs = (lock: ClientLock): boolean =>
-  lock.isHeld && (lock.policy.inodeBits === undefined || (lock.policy.inodeBits & DATA_ON_MDT) !== 0n);
+  lock.isHeld &&
+  lock.mode !== LockMode.LCK_GROUP &&
+  (lock.policy.inodeBits === undefined || (lock.policy.inodeBits & DATA_ON_MDT) !== 0n);
 
 export class KnownObjects {
   readonly #objects = new Map<string, Known>();
@@ -51,7 +54,8 @@ export class KnownObjects {
   forGlimpse(key: string): ObjectAttributes | undefined {
     const known = this.#objects.get(key);
     if (known === undefined) return undefined;
-    const protects = isOurs(known.lock) || known.lock.isLeaving || this.#kept.has(key);
+    const leaving = known.lock.isLeaving && known.lock.mode !== LockMode.LCK_GROUP;
+    const protects = isOurs(known.lock) || leaving || this.#kept.has(key);
     return protects ? known.attributes : undefined;
   }
 
