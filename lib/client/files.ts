@@ -8,6 +8,7 @@ import type { ClientLock } from '../ldlm/client-lock.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
 import { MdValid, OpenFlag } from '../wire/mds-constants.ts';
+import { attributeRequest, chosenTimes, toSeconds } from './attribute-changes.ts';
 import { isDirectory, isRegular, isSymlink, mergeAttributes, sizeIsFromMdt } from './attributes.ts';
 import { closeHandle } from './close-handle.ts';
 import { DataCache } from './data-cache/data-cache.ts';
@@ -32,10 +33,6 @@ import { options, type PathWalker, type Place, type WalkContext } from './path-w
 import { mdtOf, type Session } from './session.ts';
 
 const MODE_SET_IDS = 0o6000;
-/** What a server takes back of everybody when attributes change (guide 09 §6). */
-const CHANGES_TIMES = InodeBit.MDS_INODELOCK_UPDATE;
-const CHANGES_PERMISSION =
-  InodeBit.MDS_INODELOCK_UPDATE | InodeBit.MDS_INODELOCK_LOOKUP | InodeBit.MDS_INODELOCK_PERM;
 
 export class Files {
   readonly #session: Session;
@@ -445,27 +442,12 @@ export class Files {
   }
 
   async setattr(inode: Inode, changes: AttributeChanges, context: GroupContext): Promise<void> {
-    const { mode, uid, gid, atimeMs, mtimeMs } = changes;
-    const wire = (ms: number): bigint => BigInt(Math.floor(ms / 1000));
-    const chosen = {
-      ...(atimeMs !== undefined && { atime: wire(atimeMs) }),
-      ...(mtimeMs !== undefined && { mtime: wire(mtimeMs) }),
-    };
-    const permission = mode !== undefined || uid !== undefined || gid !== undefined;
-    const what = {
-      fid: inode.fid,
-      ...(mode !== undefined && { mode: (inode.body.mbo_mode & ~0o7777) | (mode & 0o7777) }),
-      ...(uid !== undefined && { uid }),
-      ...(gid !== undefined && { gid }),
-      killIdBits: (uid !== undefined || gid !== undefined) && isRegular(inode.body.mbo_mode),
-      ...chosen,
-      group: supplementaryGroup(this.#session.who, gid ?? inode.body.mbo_gid),
-      cancels: await earlyCancels(inode.mdt, inode, permission ? CHANGES_PERMISSION : CHANGES_TIMES),
-    };
+    const chosen = chosenTimes(changes);
+    const what = await attributeRequest(inode, changes, this.#session.who);
     await setattr(inode.mdt, what, this.#session.who, options(context));
     inode.expire();
-    if ((atimeMs === undefined && mtimeMs === undefined) || !isRegular(inode.body.mbo_mode)) return;
-    const times = { ...chosen, ctime: wire(this.#session.runtime.wallTime()) };
+    if (Object.keys(chosen).length === 0 || !isRegular(inode.body.mbo_mode)) return;
+    const times = { ...chosen, ctime: toSeconds(this.#session.runtime.wallTime()) };
     inode.choose(chosen, Number(times.ctime));
     await this.layouts.using(inode, context, async (objects) => {
       if (objects === undefined) return;
