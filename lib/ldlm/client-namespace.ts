@@ -399,6 +399,11 @@ export class ClientNamespace implements ClientLockActions {
       lock.fail(error);
       throw error;
     }
+    // The completion AST came first, then an eviction: the request, sent again, got a lock that nobody here waits for.
+    if (lock.state === 'DESTROYED' && lock.serverHandle !== rep.lock_handle) {
+      void this.#cancels.add(rep.lock_handle);
+      return;
+    }
     const flags = rep.lock_flags >>> 0;
     lock.serverHandle = rep.lock_handle;
     if ((flags & LockFlag.LDLM_FL_AST_SENT) !== 0 && lock.accepts('blocking')) {

@@ -489,6 +489,8 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     for (const lock of resource.waiting) {
       for (const held of resource.granted.conflicting(lock)) this.#conflict(held, lock);
     }
-    if (resource.granted.size === 0 && resource.waiting.size === 0) this.#resources.delete(resource.key);
+    // A glimpse may end on a resource that was dropped meanwhile: another may bear its name by then.
+    const isUnused = resource.granted.size === 0 && resource.waiting.size === 0;
+    if (isUnused && this.#resources.get(resource.key) === resource) this.#resources.delete(resource.key);
   }
 }

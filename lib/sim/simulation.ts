@@ -43,6 +43,9 @@ export interface RunOptions {
   readonly limitMs?: number;
   /** The work uses files of the real disk too, which take no virtual time: the clock stands while a request for one is open. */
   readonly realFiles?: boolean;
+  /** The work waits for nothing outside of the simulation, no file, thread or real timer: no turns of the real event loop are
+   * spent on it. */
+  readonly allVirtual?: boolean;
 }
 
 export class Simulation {
@@ -127,7 +130,7 @@ export class Simulation {
     work.then(done, done);
     const limit = this.#time.now + (options.limitMs ?? DEFAULT_LIMIT_MS);
     for (;;) {
-      do await drainMicrotasks();
+      do await (options.allVirtual === true ? runTicks() : drainMicrotasks());
       while (options.realFiles === true && fileRequestsOpen());
       this.#throwFailure();
       if (settled) return work;
@@ -221,6 +224,11 @@ export function createSimulation(options: SimulationOptions): Simulation {
 
 function fileRequestsOpen(): boolean {
   return process.getActiveResourcesInfo().some((type) => /^(FSReq|FILEHANDLE)/.test(type));
+}
+
+/** Two rounds of ticks, before each of which all microtasks run: the second is for what other ticks have made ready. */
+function runTicks(): Promise<void> {
+  return new Promise((resolve) => process.nextTick(() => process.nextTick(resolve)));
 }
 
 /** A macrotask turn: every microtask that is ready, and those they make ready, run before it comes. */

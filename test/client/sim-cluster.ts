@@ -22,10 +22,16 @@ export interface SimCluster {
 /** Runs `test` against a fresh file system with `osts` OSTs, and stops everything afterwards. */
 export function withCluster(
   test: (cluster: SimCluster) => Promise<void>,
-  { osts = 2, seed = 1, wrap = (network) => network, realFiles = false }: ClusterSetup = {},
+  {
+    osts = 2,
+    seed = 1,
+    wrap = (network) => network,
+    realFiles = false,
+    allVirtual = false,
+  }: ClusterSetup = {},
 ): Promise<void> {
   const sim = createSimulation({ seed });
-  return sim.run(runCluster(sim, osts, wrap, test), { limitMs: 3_600_000, realFiles });
+  return sim.run(runCluster(sim, osts, wrap, test), { limitMs: 3_600_000, realFiles, allVirtual });
 }
 
 export interface ClusterSetup {
@@ -33,6 +39,8 @@ export interface ClusterSetup {
   readonly seed?: number;
   /** The test works on local files too. */
   readonly realFiles?: boolean;
+  /** The test waits for nothing real. */
+  readonly allVirtual?: boolean;
   /** Puts something between the servers and their network. */
   readonly wrap?: (network: Network) => Network;
 }

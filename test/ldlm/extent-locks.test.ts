@@ -225,4 +225,32 @@ describe('glimpses', () => {
       expect(namespace.counts).toEqual({ resources: 0, locks: 0 });
     }),
   );
+
+  test(
+    'that end when all locks they met are gone leave later ones alone',
+    inSimulation(async (sim) => {
+      let disk: Promise<void> = Promise.resolve();
+      const { namespace } = await lockServer(sim, { lvb: () => disk.then(() => lvb(5n)) });
+      const [a, b, c] = [await lockClient(sim), await lockClient(sim), await lockClient(sim)];
+      const first = await take(a, LCK_PW, extent(0, EOF));
+      let finish: () => void = () => undefined;
+      disk = new Promise((resolve) => {
+        finish = resolve;
+      });
+      const glimpse = take(b, LCK_PR, extent(0, EOF), GLIMPSE);
+      await sim.sleep(100);
+      disk = Promise.resolve();
+      a.locks.release(first.lock!);
+      await a.locks.cancel(first.lock!);
+      const { lock } = await take(c, LCK_PR, extent(0, EOF));
+      finish();
+      expect((await glimpse).status).toBe(301);
+      const writer = take(a, LCK_PW, extent(0, EOF));
+      await sim.sleep(100);
+      expect(lock?.state).toBe('CBPENDING');
+      expect(namespace.counts).toEqual({ resources: 1, locks: 2 });
+      c.locks.release(lock!);
+      expect((await writer).lock?.state).toBe('GRANTED');
+    }),
+  );
 });
