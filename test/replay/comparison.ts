@@ -2,8 +2,9 @@
 import { fieldsOf } from '../../lib/cli/decode/values.ts';
 import { allows, MEANT } from './differences.ts';
 import { NOT_ASKED } from './omissions.ts';
+import { handlesOf } from './recorded-bytes.ts';
 import { purposeText } from './recording.ts';
-import { handlesOf, type Match, type ReplayPeer } from './replay-peer.ts';
+import type { Match, ReplayPeer } from './replay-peer.ts';
 
 /** A field in which ours differs. */
 export interface Difference {

@@ -10,7 +10,7 @@ import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
 import { summarize } from '../../lib/cli/decode/summary.ts';
 import { captureFrames } from '../cli/captures.ts';
 
-/** What a request is for, in order of how much it tells; `request-of-ours.ts` makes the same of ours. */
+/** What a request is for, in order of how much it tells. */
 export interface Purpose {
   readonly target: string;
   /** `LDLM_ENQUEUE open|creat`. */
@@ -36,6 +36,8 @@ export interface Sent {
 
 export interface Exchange {
   readonly index: number;
+  /** Which of the client node's mounts asked. */
+  readonly mount: number;
   /** Milliseconds since the epoch. */
   readonly time: number;
   readonly frame: number;
@@ -51,6 +53,8 @@ export interface Exchange {
 
 export interface Callback {
   readonly index: number;
+  /** Which of the client node's mounts was called. */
+  readonly mount: number;
   readonly purpose: Purpose;
   readonly sent: Sent;
 }
@@ -84,6 +88,22 @@ export function purposeOf(unit: Unit, target = summarize(unit).target): Purpose 
   return { target, operation, objects, detail: `${detail}${summed}` };
 }
 
+/** The same of a message by itself. */
+export function purposeOfMessage(rpc: RpcMessage, target: string): Purpose {
+  const unit: Unit = {
+    kind: 'request',
+    time: 0n,
+    frame: 0,
+    source: '',
+    destination: '',
+    bytes: new Uint8Array(0),
+    parts: [],
+    problems: [],
+    rpc,
+  };
+  return purposeOf(unit, target);
+}
+
 const recordings = new Map<string, Promise<Recording>>();
 
 /** Reads a capture and the notes beside it, once. */
@@ -102,13 +122,16 @@ async function read(path: string): Promise<Recording> {
   const exchanges: Exchange[] = [];
   const callbacks: Callback[] = [];
   const byXid = new Map<bigint, Exchange>();
+  const mounts = new Mounts();
   units.forEach((unit, index) => {
     const { header, rpc, request } = unit;
     if (header === undefined) return;
     if (unit.kind === 'request' && rpc !== undefined) {
+      const mount = mounts.of(rpc);
       if (header.source === client) {
         const exchange = {
           index,
+          mount,
           time: Number(unit.time / 1_000_000n),
           frame: unit.frame,
           purpose: purposeOf(unit),
@@ -122,7 +145,7 @@ async function read(path: string): Promise<Recording> {
         byXid.set(header.matchBits, exchange);
       } else {
         const sent = { index, header, payload: payloadOf(unit), bitsBelow: 0n, rpc };
-        callbacks.push({ index, purpose: purposeOf(unit), sent });
+        callbacks.push({ index, mount, purpose: purposeOf(unit), sent });
       }
       return;
     }
@@ -130,8 +153,10 @@ async function read(path: string): Promise<Recording> {
     if (exchange === undefined || request === undefined) return;
     const bitsBelow = request.mbits - header.matchBits;
     const sent = { index, header, payload: payloadOf(unit), bitsBelow, rpc };
-    if (unit.kind === 'reply' && header.destination === client) exchange.reply = sent;
-    else if (unit.kind === 'bulk' && header.type === 'PUT') exchange.puts.push(sent);
+    if (unit.kind === 'reply' && header.destination === client) {
+      exchange.reply = sent;
+      if (rpc !== undefined) mounts.learn(rpc, exchange.mount);
+    } else if (unit.kind === 'bulk' && header.type === 'PUT') exchange.puts.push(sent);
     else if (unit.kind === 'get') exchange.gets.push({ sent, bytes: new Uint8Array(0) });
     else if (unit.kind === 'bulk' && header.type === 'REPLY') {
       const get = exchange.gets.find(({ bytes }) => bytes.length === 0);
@@ -141,6 +166,28 @@ async function read(path: string): Promise<Recording> {
   const name = path.replace(/^.*\/|\.pcap(\.br)?$/g, '');
   const day = new Date(exchanges[0]!.time).toISOString().slice(0, 10);
   return { name, server, client, exchanges, callbacks, steps: readSteps(path, day) };
+}
+
+/** Which mount of the client node a request is of: connects name it by its UUID, all others by the handles that those gave. */
+class Mounts {
+  readonly #uuids: string[] = [];
+  readonly #handles = new Map<bigint, number>();
+
+  of({ values, body }: RpcMessage): number {
+    if (values.cluuid === undefined) return this.#handles.get(body.pb_handle) ?? 0;
+    const uuid = String(values.cluuid);
+    // The MGS is connected to once a node, with a UUID of its own.
+    if (values.tgtuuid === 'MGS') return 0;
+    if (!this.#uuids.includes(uuid)) this.#uuids.push(uuid);
+    const mount = this.#uuids.indexOf(uuid);
+    // What servers put into callbacks.
+    this.#handles.set(values.conn as bigint, mount);
+    return mount;
+  }
+
+  learn({ body }: RpcMessage, mount: number): void {
+    if (body.pb_handle !== 0n) this.#handles.set(body.pb_handle, mount);
+  }
 }
 
 /** The commands of the notes that the client was given: `[09:26:31.714 CLI]# mkdir /mnt/lustre/d1`. Those of the server

@@ -70,9 +70,8 @@ describe('replayed captures', () => {
       replayed.add(script);
       expect(differences).toEqual([]);
       expect(omissions).toEqual([]);
-      expect(peer.callbackStatus.filter(({ status }) => status !== 0)).toEqual([]);
-      const kept = [...peer.granted].filter((handle) => !peer.cancelled.has(handle));
-      expect(kept).toEqual([]);
+      expect(peer.callbacks.answers.filter(({ status }) => status !== 0)).toEqual([]);
+      expect(peer.locks.kept).toEqual([]);
     });
   }
 

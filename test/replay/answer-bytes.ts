@@ -1,0 +1,52 @@
+/** Recorded replies cut to what our client asked for: a server grants no more. */
+import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
+import { ObdConnectData } from '../../lib/wire/connection-structs.ts';
+import { decodeMessage } from '../../lib/wire/message.ts';
+import { Opcode } from '../../lib/wire/opcodes.ts';
+import { LustreMsgV2 } from '../../lib/wire/ptlrpc-structs.ts';
+import { bufferOffset } from './recorded-bytes.ts';
+
+const CONNECTS: readonly number[] = [Opcode.MGS_CONNECT, Opcode.MDS_CONNECT, Opcode.OST_CONNECT];
+
+export const isConnect = ({ body }: RpcMessage): boolean => CONNECTS.includes(body.pb_opc);
+
+/** Of pb_status in ptlrpc_body. */
+const STATUS = 20;
+/** Of ocd_connect_flags2 in obd_connect_data. */
+const CONNECT_FLAGS2 = 80;
+
+/** A recorded reply as the answer to a request of ours that asked for less. */
+export function answerTo(request: RpcMessage, payload: Uint8Array): Uint8Array {
+  if (isConnect(request)) return grantWhatWasAsked(payload, request);
+  return request.body.pb_opc === Opcode.OST_READ ? cutToSize(payload, bytesAsked(request)) : payload;
+}
+
+export const bytesAsked = ({ values }: RpcMessage): number =>
+  (values.niobuf_remote as { rnb_len: number }[]).reduce((sum, { rnb_len }) => sum + rnb_len, 0);
+
+/** Kernel clients read whole pages. Who asks for less gets the beginning: the status says how much, inline or by bulk. */
+function cutToSize(payload: Uint8Array, asked: number): Uint8Array {
+  const { buffers } = decodeMessage(payload);
+  const bytes = new Uint8Array(payload);
+  const view = new DataView(bytes.buffer);
+  const body = bufferOffset(bytes, 0);
+  const sent = view.getInt32(body + STATUS, true);
+  if (sent <= asked) return bytes;
+  view.setInt32(body + STATUS, asked, true);
+  const last = buffers.length - 1;
+  if (buffers[last]?.length === sent) view.setUint32(LustreMsgV2.size + 4 * last, asked, true);
+  return bytes.subarray(0, decodeMessage(bytes).size);
+}
+
+/** Servers grant only what was asked (guide 05 §2): ours asks for less than the kernel. */
+function grantWhatWasAsked(payload: Uint8Array, { values }: RpcMessage): Uint8Array {
+  const asked = values.connect_data as ObdConnectData;
+  const bytes = new Uint8Array(payload);
+  const at = bufferOffset(bytes, 1);
+  const granted = ObdConnectData.decode(bytes, at);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(at, granted.ocd_connect_flags & asked.ocd_connect_flags, true);
+  const second = at + CONNECT_FLAGS2;
+  view.setBigUint64(second, granted.ocd_connect_flags2 & asked.ocd_connect_flags2, true);
+  return bytes;
+}

@@ -1,0 +1,75 @@
+/** The servers' callbacks of a recording: sent to our client where they were sent to the kernel's, for locks that both have. */
+import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
+import type { ProcessId } from '../../lib/lnet/network.ts';
+import { LdlmRequest } from '../../lib/wire/ldlm-structs.ts';
+import { Opcode, Portal } from '../../lib/wire/opcodes.ts';
+import type { LockLedger } from './lock-ledger.ts';
+import type { PeerWire } from './peer-wire.ts';
+import { bufferOffset, dissect, withBody } from './recorded-bytes.ts';
+import { type Callback, type Exchange, purposeText, type Recording } from './recording.ts';
+
+const ASIDE: readonly number[] = [Opcode.LDLM_CANCEL, Opcode.OBD_PING];
+
+export class CallbackPlayer {
+  /** What our client answered. */
+  readonly answers: { readonly purpose: string; readonly status: number }[] = [];
+  /** Changes what is sent. */
+  damage: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes;
+  readonly #recording: Recording;
+  readonly #wire: PeerWire;
+  readonly #locks: LockLedger;
+  readonly #sent = new Set<Callback>();
+  /** By mount and target: where our client is called. */
+  readonly #destinations = new Map<string, { readonly handle: bigint; readonly peer: ProcessId }>();
+  readonly #waiting = new Map<bigint, (status: number) => void>();
+  #nextXid = 0x7000_0000_0000_0000n;
+
+  constructor(recording: Recording, wire: PeerWire, locks: LockLedger) {
+    this.#recording = recording;
+    this.#wire = wire;
+    this.#locks = locks;
+    wire.listen(Portal.LDLM_CB_REPLY_PORTAL, (bytes, event) => {
+      const { pb_status } = dissect(bytes).body;
+      this.#waiting.get(event.matchBits)?.(pb_status);
+    });
+  }
+
+  /** Learns from a connect where callbacks go. */
+  connected(mount: number, target: string, request: RpcMessage, peer: ProcessId): void {
+    this.#destinations.set(`${mount} ${target}`, { handle: request.values.conn as bigint, peer });
+  }
+
+  /** What the servers sent between this request and the next that is no cancel or ping. */
+  after({ index, mount, purpose }: Exchange): Callback[] {
+    const next = this.#recording.exchanges.find(
+      (exchange) =>
+        exchange.index > index &&
+        exchange.purpose.target === purpose.target &&
+        exchange.mount === mount &&
+        !ASIDE.includes(exchange.request.body.pb_opc),
+    );
+    return this.#recording.callbacks.filter(
+      (callback) =>
+        callback.index > index &&
+        callback.index < (next?.index ?? Number.POSITIVE_INFINITY) &&
+        callback.purpose.target === purpose.target,
+    );
+  }
+
+  /** Sends a callback for a lock that ours has, too, and waits for its answer. */
+  async send(callback: Callback): Promise<void> {
+    if (this.#sent.has(callback)) return;
+    this.#sent.add(callback);
+    const { rpc, payload, header } = callback.sent;
+    const destination = this.#destinations.get(`${callback.mount} ${callback.purpose.target}`);
+    const ours = rpc === undefined ? undefined : this.#locks.heldByOurs(rpc);
+    if (destination === undefined || ours === undefined) return;
+    const bytes = withBody(payload, (view, at) => view.setBigUint64(at, destination.handle, true));
+    const dlmAt = bufferOffset(bytes, 1);
+    new DataView(bytes.buffer, bytes.byteOffset).setBigUint64(dlmAt + LdlmRequest.size, ours, true);
+    this.#nextXid += 128n;
+    const answered = new Promise<number>((resolve) => this.#waiting.set(this.#nextXid, resolve));
+    this.#wire.put(destination.peer, header.portal, this.#nextXid, header.offset, this.damage(bytes));
+    this.answers.push({ purpose: purposeText(callback.purpose), status: await answered });
+  }
+}
