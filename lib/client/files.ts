@@ -23,7 +23,7 @@ import { creates, isSync, noFollow, openFlags, readsOnly, truncates, wantsDirect
 import type { GroupContext } from './group-locks.ts';
 import type { Inode } from './inodes.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
-import { type OpenResult, open } from './mdc/intent-open.ts';
+import { type OpenResult, open, openOrMake } from './mdc/intent-open.ts';
 import { setattr } from './mdc/reint-setattr.ts';
 import { sync as syncMetadata } from './mdc/sync.ts';
 import type { MetadataTarget } from './mdc/target.ts';
@@ -151,7 +151,7 @@ export class Files {
       cancels: makes ? await earlyCancels(mdt, parent, InodeBit.MDS_INODELOCK_UPDATE) : [],
     };
     const begun = this.#walker.cache.begin();
-    const result = await open(mdt, request, this.#session.who, options(context));
+    const result = await openOrMake(mdt, request, this.#session.who, options(context));
     if ((result.body.mbo_valid & MdValid.OBD_MD_MDS) !== 0n)
       return this.#openRemote(place, flags, result, context);
     return this.#take(place, mdt, flags, { result, begun, named: result.lock }, context);

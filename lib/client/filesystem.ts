@@ -268,7 +268,8 @@ export class Filesystem extends Administration {
 
   // Files.
 
-  /** Opens a file. With flags that make it, the options say how it is laid out. */
+  /** Opens a file. The options say how it is laid out where this makes it: a file that has objects keeps its layout, as its
+   * mode. */
   async open(
     path: PathLike,
     flags: string | number = 'r',

@@ -56,6 +56,23 @@ describe('data', () => {
       await expect(fs.setLayout('/wide', { stripeSize: 1 })).rejects.toMatchObject({ code: 'EINVAL' });
     }));
 
+  it('keeps the layout of a file that is there, whatever an open asks for', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      const other = await mount();
+      await fs.writeFile('/f', 'laid out', { stripeCount: 2, stripeSize: 131072 });
+      for (const flag of ['r', 'r+', 'a', 'a+', 'w']) {
+        for (const client of [fs, other]) {
+          const file = await client.open('/f', flag, 0o666, { stripeCount: 1, stripeSize: 65536 });
+          await file.close();
+        }
+      }
+      await fs.writeFile('/f', 'anew', { stripeCount: 1 });
+      expect(await other.readFile('/f', 'utf8')).toBe('anew');
+      expect(await other.getLayout('/f')).toMatchObject({ stripeCount: 2, stripeSize: 131072 });
+      await expect(fs.open('/f', 'wx', 0o666, { stripeCount: 1 })).rejects.toMatchObject({ code: 'EEXIST' });
+    }));
+
   it('knows the size of what it writes after it has set times into the past', () =>
     withCluster(async ({ mount }) => {
       const fs = await mount();

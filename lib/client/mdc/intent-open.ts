@@ -3,7 +3,7 @@ import type { Fid } from '../../fid/fid.ts';
 import { ZERO_FID } from '../../fid/fid.ts';
 import { fidResource } from '../../fid/resource.ts';
 import type { ClientLock } from '../../ldlm/client-lock.ts';
-import { ProtocolError } from '../../runtime/errors.ts';
+import { type LustreError, ProtocolError } from '../../runtime/errors.ts';
 import { type RequestInputs, required } from '../../wire/format.ts';
 import { RQF_LDLM_INTENT_OPEN } from '../../wire/formats.ts';
 import { InodeBit, IntentOpcode, LockFlag, LockMode, LockType } from '../../wire/ldlm-constants.ts';
@@ -133,5 +133,29 @@ export async function open(
   } catch (error) {
     if (lock !== undefined) mdc.locks.release(lock);
     throw error;
+  }
+}
+
+/**
+ * The same for programs: the layout, as the mode, is for a file that is made by this. One that is there and has objects keeps
+ * its own, which an MDT tells by EEXIST (guide 09 §5.3). Without O_CREAT none is asked for but for a file that is written.
+ */
+export async function openOrMake(
+  mdc: MetadataTarget,
+  what: Open,
+  who: Credentials,
+  options: RequestOptions = {},
+): Promise<OpenResult> {
+  const { striping, ...plain } = what;
+  const asks =
+    striping !== undefined && (what.flags & (OpenFlag.MDS_OPEN_CREAT | OpenFlag.MDS_FMODE_WRITE)) !== 0n;
+  if (!asks) return open(mdc, plain, who, options);
+  try {
+    return await open(mdc, what, who, options);
+  } catch (error) {
+    const exclusive = (what.flags & OpenFlag.MDS_OPEN_EXCL) !== 0n;
+    if ((error as LustreError).code !== 'EEXIST' || exclusive) throw error;
+    // Locks that were given back with the first are gone.
+    return open(mdc, { ...plain, cancels: [] }, who, options);
   }
 }
