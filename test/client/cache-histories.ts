@@ -258,7 +258,7 @@ export async function check(seed: number): Promise<void> {
             .join('\n');
         throw new Error(
           `no order explains ${object}; after\n${show(failure.order)}\nnone of these fits:\n${show(failure.stuck)}\n` +
-            `replay: SIM_SEED=${seed} npx vitest run test/client/linearizability`,
+            `replay: SIM_SEED=${seed} npx vitest run test/client/linearizability${seed % 2 === 0 ? '-even' : ''}.test.ts`,
         );
       }
     },

@@ -69,6 +69,43 @@ describe('small writes', () => {
       expect((await b.readFile('/f')).length).toBe(0);
     }));
 
+  it('of bytes that are on their way wait until those have arrived', () =>
+    withCluster(
+      async ({ mount, sim }) => {
+        const [fs, other] = [await mount(), await mount()];
+        await using file = await fs.open('/f', 'w', 0o666, { stripeCount: 1 });
+        // Large enough that the server fetches it; the later one is small and goes with its request.
+        for (let at = 0; at < 4 * MIB; at += 64 * KIB) await file.write(Buffer.alloc(64 * KIB, 'a'));
+        const first = file.datasync();
+        await pass(sim, 0.5);
+        await file.write(Buffer.alloc(PAGE, 'b'), 0, PAGE, MIB);
+        await file.datasync();
+        await first;
+        const bytes = await other.readFile('/f');
+        expect(bytes.subarray(MIB, MIB + PAGE).equals(Buffer.alloc(PAGE, 'b'))).toBe(true);
+      },
+      { seed: 3 },
+    ));
+
+  it('that wait for others of the same bytes are lost with the lock', () =>
+    withCluster(async ({ mount, sim }) => {
+      const [fs, other, third] = [await mount(), await mount(), await mount()];
+      const file = await fs.open('/f', 'w', 0o666, { stripeCount: 1 });
+      await file.write(Buffer.alloc(PAGE, 'a'));
+      const first = file.datasync();
+      await pass(sim, 0.01);
+      sim.faults.partition(SERVER_NID, '127.0.1.1@tcp');
+      await file.write(Buffer.alloc(PAGE, 'b'), 0, PAGE, 0);
+      const second = file.datasync();
+      // The server evicts the first client for it.
+      await other.writeFile('/f', Buffer.alloc(PAGE, 'c'));
+      sim.faults.heal(SERVER_NID, '127.0.1.1@tcp');
+      const results = await Promise.allSettled([first, second]);
+      expect(results).toContainEqual(expect.objectContaining({ status: 'rejected' }));
+      expect((await third.readFile('/f')).equals(Buffer.alloc(PAGE, 'c'))).toBe(true);
+      await file.close().catch(() => undefined);
+    }));
+
   it('append without a request for each', () =>
     withCluster(async ({ mount }) => {
       const [a, b] = [await mount(), await mount()];
@@ -84,7 +121,7 @@ describe('small writes', () => {
       expect(await b.readFile('/log', 'utf8')).toBe(`first\n${lines.join('')}last\nafter\n`);
     }));
 
-  it('that were lost are told of by the next write, sync or close, once for each open file', () =>
+  it('that were lost are told of by close', () =>
     withCluster(async ({ mount, sim }) => {
       const [a, b] = [await mount(), await mount()];
       await a.writeFile('/f', 'old');
@@ -95,10 +132,11 @@ describe('small writes', () => {
       expect(await b.readFile('/f', 'utf8')).toBe('old');
       sim.faults.heal('127.0.1.1@tcp', SERVER_NID);
       await pass(sim, 60_000);
-      await expect(files[0].sync()).rejects.toMatchObject({ code: 'EIO' });
-      await expect(files[1].write(Buffer.from('x'))).rejects.toMatchObject({ code: 'EIO' });
-      for (const file of files)
-        await file.close().catch((error: { code: string }) => expect(error.code).toBe('EIO'));
+      // The MDT has evicted it too.
+      await expect(files[0].sync()).rejects.toMatchObject({ code: 'ESTALE' });
+      await expect(files[1].write(Buffer.from('x'))).rejects.toMatchObject({ code: 'ESTALE' });
+      await expect(files[0].close()).rejects.toMatchObject({ code: 'EIO' });
+      await files[1].close();
       expect(await a.readFile('/f', 'utf8')).toBe('old');
     }));
 });

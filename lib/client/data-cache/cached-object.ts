@@ -5,7 +5,7 @@
  *  - dirty bytes are valid, and have grant set aside;
  *  - a fill takes its own memory and never replaces what is valid; what was cut, dropped or written around it
  *    meanwhile makes it stale: it is used by nobody;
- *  - nothing is read from the server while a write of the same bytes is on its way there.
+ *  - nothing is read from the server while a write of the same bytes is on its way there, and nothing else is written.
  */
 import type { ClientLock } from '../../ldlm/client-lock.ts';
 import type { Memory, Segment } from '../../lnet/network.ts';
@@ -348,7 +348,7 @@ export class CachedObject implements BlockOwner {
       block.reserved = 0;
       this.#context.memory.settle(block);
     }
-    const done = this.#runWrite(start, pieces, reserved).finally(() => {
+    const done = this.#runWrite({ start, end }, pieces, reserved).finally(() => {
       this.stripe.ost.grant.unreserve(reserved.bytes);
       this.#writes.delete(activity);
       for (const { block, room } of onePerBlock(pieces)) this.#wrote(block, room);
@@ -365,9 +365,13 @@ export class CachedObject implements BlockOwner {
     else if (room.writing === 0) this.#context.memory.free(room.memory);
   }
 
-  async #runWrite(start: number, pieces: readonly DirtyPiece[], reserved: { bytes: number }): Promise<void> {
+  async #runWrite(range: Range, pieces: readonly DirtyPiece[], reserved: { bytes: number }): Promise<void> {
     const { ost, object, key } = this.stripe;
     const { owner } = this.#context;
+    // The lock that it is written under, not a later one: once that is lost to an eviction the server refuses the bytes.
+    const lockHandle = pieces[0]!.block.lock?.serverHandle ?? 0n;
+    // Older bytes for the same place that are on their way could be overtaken.
+    await Promise.allSettled(this.#writes.under(range.start, range.end));
     const segments = pieces.map(({ room, from, to }) => ({
       memory: room.memory,
       offset: from,
@@ -375,8 +379,7 @@ export class CachedObject implements BlockOwner {
     }));
     const seconds = this.#context.now();
     const results = await Promise.allSettled(
-      cutRun(start, segments, rpcSize(ost.granted)).map(async (part) => {
-        const lockHandle = pieces[0]!.block.lock?.serverHandle ?? 0n;
+      cutRun(range.start, segments, rpcSize(ost.granted)).map(async (part) => {
         const request = { object, part, lockHandle, owner, time: BigInt(seconds), reserved };
         const { oa, transno } = await write(ost, request);
         ost.known.wrote(key, part.offset + part.length, seconds, Number(oa.o_blocks));
@@ -390,7 +393,7 @@ export class CachedObject implements BlockOwner {
       for (const [gapFrom, gapTo] of [...block.dirty.gaps(from, to)]) block.valid.remove(gapFrom, gapTo);
     }
     ost.runtime.log.error(
-      { err: failed.reason, target: ost.name, start },
+      { err: failed.reason, target: ost.name, start: range.start },
       'writing cached data failed; the bytes are lost',
     );
     this.#context.failed(this.fileKey, failed.reason as Error);
