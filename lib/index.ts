@@ -63,6 +63,7 @@ export type {
   WriteFileOptions,
   XattrOptions,
 } from './client/filesystem-options.ts';
+export type { MirrorComparison, MirrorOptions, ResyncOptions } from './client/mirroring.ts';
 export type { SignalOption } from './client/operations.ts';
 export { BigIntStats, Dirent, type StatFs, Stats } from './client/stats.ts';
 export type { LustreReadStream, LustreWriteStream } from './client/streams.ts';

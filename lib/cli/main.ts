@@ -31,6 +31,8 @@ import { ladviseCommand } from './ladvise.ts';
 import { lnCommand } from './ln.ts';
 import { locksCommand } from './locks.ts';
 import { lsCommand } from './ls.ts';
+import { migrateCommand } from './migrate.ts';
+import { mirrorCommand } from './mirror.ts';
 import { mkdirCommand } from './mkdir.ts';
 import { mvCommand } from './mv.ts';
 import { ExitCode, exitCodeOf, printError } from './output.ts';
@@ -75,6 +77,8 @@ for (const command of [
   findCommand,
   getstripeCommand,
   setstripeCommand,
+  mirrorCommand,
+  migrateCommand,
   getdirstripeCommand,
   setdirstripeCommand,
   path2fidCommand,

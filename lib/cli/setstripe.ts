@@ -22,20 +22,29 @@ export function setstripeCommand(): Command {
         '  lustre setstripe -N2 -c 1 10.0.0.1@tcp:/lab/mirrored',
     )
     .action(async (texts: string[], options: ConnectionOptions, self: Command) => {
-      const layout = parsed(words, self);
-      const paths = texts.map(requireLustrePath);
-      await withMount(commonSpec(paths.map((p) => p.spec)), options, async (filesystem) => {
-        for (const { path } of paths) {
-          const directory = await filesystem.stat(path).then((s) => s.isDirectory(), isMissing);
-          if (directory) await filesystem.setLayout(path, layout);
-          else await (await filesystem.open(path, 'wx', 0o666, layout)).close();
-        }
-      });
-      if (options.json === true) printJson({ paths: paths.map((p) => p.path), layout });
+      await setLayouts(texts, parsed(words, self), options);
     });
 }
 
-function parsed(words: readonly string[], command: Command): StripingOptions {
+/** Makes files with a layout; of directories it becomes the default. */
+export async function setLayouts(
+  texts: readonly string[],
+  layout: StripingOptions,
+  options: ConnectionOptions,
+): Promise<void> {
+  const paths = texts.map(requireLustrePath);
+  await withMount(commonSpec(paths.map((p) => p.spec)), options, async (filesystem) => {
+    for (const { path } of paths) {
+      const directory = await filesystem.stat(path).then((s) => s.isDirectory(), isMissing);
+      if (directory) await filesystem.setLayout(path, layout);
+      else await (await filesystem.open(path, 'wx', 0o666, layout)).close();
+    }
+  });
+  if (options.json === true) printJson({ paths: paths.map((p) => p.path), layout });
+}
+
+/** What the options taken down say; wrong ones end the command. */
+export function parsed(words: readonly string[], command: Command): StripingOptions {
   try {
     return parseComponents(words);
   } catch (error) {

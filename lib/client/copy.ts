@@ -46,6 +46,28 @@ async function withBuffer(size: number, work: (buffer: Buffer) => Promise<void>)
 type ReadAt = (buffer: Buffer, position: number) => Promise<number>;
 type WriteAt = (buffer: Buffer, position: number) => Promise<void>;
 
+/** Copies `[start, end)` between open files. Holes are `left` where there is nothing yet, or `made` where something may be. */
+export async function copyRange(
+  from: FileHandle,
+  to: FileHandle,
+  { start, end }: { readonly start: number; readonly end: number },
+  options: CopyOptions & { readonly holes: 'left' | 'made' },
+): Promise<void> {
+  const { holes } = options;
+  for (let at = start; at < end; ) {
+    const data = Math.min((await from.seekData(at)) ?? end, end);
+    if (holes === 'made' && data > at) await to.punchHole(at, data - at);
+    if (data === end) return;
+    const hole = Math.min((await from.seekHole(data)) ?? end, end);
+    const read: ReadAt = async (buffer, position) => {
+      const room = Math.max(0, Math.min(buffer.length, hole - data - position));
+      return room === 0 ? 0 : readLustre(from)(buffer.subarray(0, room), data + position);
+    };
+    await pump(hole - data, read, (buffer, position) => writeLustre(to)(buffer, data + position), options);
+    at = hole;
+  }
+}
+
 /** Moves `size` bytes and whatever follows them, piece by piece. Resolves with the bytes moved. */
 async function pump(size: number, read: ReadAt, write: WriteAt, options: CopyOptions): Promise<number> {
   let next = 0;

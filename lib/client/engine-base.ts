@@ -35,6 +35,7 @@ const CHANGING: ReadonlySet<string> = new Set([
     'hsm_request',
     'hsm_release',
     'setLayout',
+    'changeLayout',
     'setDirectoryLayout',
   ],
 ]);

@@ -230,6 +230,22 @@ export interface DirectoryPlace {
   readonly default: DirectoryStriping | undefined;
 }
 
+/**
+ * What becomes of the layout of a file that is open under a lease, when that is given back. `with`: the handle of a file
+ * without a name; its layout is taken as a further mirror, or the two change places. `split`: a mirror goes, to a file
+ * without a layout, by its FID. `resynced`: these components are up to date now.
+ */
+export type LayoutChange =
+  | { readonly kind: 'merge'; readonly with: number }
+  | {
+      readonly kind: 'swap';
+      readonly with: number;
+      /** Data versions: of the file, of the other. */
+      readonly versions: readonly [bigint, bigint];
+    }
+  | { readonly kind: 'split'; readonly mirror: number; readonly into: string }
+  | { readonly kind: 'resynced'; readonly components: readonly number[] };
+
 /** An entry with its attributes. */
 export interface EntryAttributes extends EntryValue {
   readonly attributes: Attributes;
@@ -354,6 +370,19 @@ export interface Engine {
   setDirectoryLayout(path: string, striping: DirectoryStriping, operation?: number): Promise<void>;
   /** Sets a directory's default layout. */
   setLayout(path: string, striping: StripingOptions, operation?: number): Promise<void>;
+  /**
+   * Opens a file under a lease, which is lost as soon as anybody else opens it. `resync`: its stale mirrors are going to be
+   * written. Rejects with EBUSY when somebody has it open.
+   */
+  openLeased(path: string, flags: number, resync: boolean, operation?: number): Promise<number>;
+  /** One mirror of a leased file, up to date or not. */
+  openMirror(handle: number, mirror: number, operation?: number): Promise<number>;
+  /** A file without a name, beside a leased one and with its owner. It is gone when it is closed. Without `striping` it has
+   * no layout. */
+  openUnnamed(handle: number, striping: StripingOptions | undefined, operation?: number): Promise<number>;
+  /** Gives a lease back with a change of the layout, and closes the handle. Rejects with EBUSY when it was broken: nothing
+   * has changed then. */
+  changeLayout(handle: number, change: LayoutChange, operation?: number): Promise<void>;
   getxattr(path: string, name: string, follow: boolean, operation?: number): Promise<Uint8Array>;
   listxattr(path: string, follow: boolean, operation?: number): Promise<string[]>;
   /** `flags`: XATTR_CREATE 1, XATTR_REPLACE 2. `value` undefined removes it. */

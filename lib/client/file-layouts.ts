@@ -7,7 +7,7 @@ import { type FileLayout, isFileReleased, mirrorsOf, unusable } from '../layout/
 import { FileMap, mirrorOrder, type WriteNeed } from '../layout/file-map.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { HsmAction } from '../wire/hsm-constants.ts';
-import { type FileObjects, fileObjects } from './file-objects.ts';
+import { type FileObjects, fileObjects, mirrorObjects } from './file-objects.ts';
 import type { Inode } from './inodes.ts';
 import { getLayoutEa } from './mdc/getattr.ts';
 import { requestHsm } from './mdc/hsm.ts';
@@ -41,6 +41,18 @@ export interface LayoutInUse extends FileObjects {
   check(): void;
 }
 
+/** One mirror of a file, up to date or not, as long as the layout is that: what is synchronised or looked at. */
+export interface Mirror {
+  readonly id: number;
+  readonly generation: number;
+}
+
+/** Whose data are to be used: those that count, or those of one mirror. */
+export interface DataOf {
+  readonly inode: Inode;
+  readonly mirror?: Mirror;
+}
+
 export class FileLayouts {
   readonly #session: Session;
 
@@ -71,13 +83,34 @@ export class FileLayouts {
     }
   }
 
+  /** Runs `work` with the objects of one mirror, once. Rejects with ESTALE when the layout has changed since. */
+  async #usingMirror<T>(
+    inode: Inode,
+    { id, generation }: Mirror,
+    context: WalkContext,
+    work: (file: LayoutInUse) => Promise<T>,
+  ): Promise<T> {
+    const stale = (): Error =>
+      errnoError(Errno.ESTALE, { ...options(context).context, hint: 'The layout has changed meanwhile' });
+    const layout = await this.current(inode, context);
+    if (layout === undefined || layout.generation !== generation) throw stale();
+    const wrong = unusable(layout);
+    if (wrong !== undefined) throw wrong;
+    const check = (): void => {
+      if (!inode.layoutValid || inode.layout?.generation !== generation) throw stale();
+    };
+    const map = new FileMap(layout, [id], { stale: true });
+    return work({ ...mirrorObjects(this.#session, map, inode), check });
+  }
+
   /** The same for data: what is in an archive comes back first. */
   async usingData<T>(
-    inode: Inode,
+    { inode, mirror }: DataOf,
     context: WalkContext,
     work: (file: LayoutInUse | undefined) => Promise<T>,
     order?: (layout: FileLayout) => readonly number[],
   ): Promise<T> {
+    if (mirror !== undefined) return this.#usingMirror(inode, mirror, context, work);
     await this.#restored(inode, context);
     return this.using(
       inode,
@@ -98,10 +131,13 @@ export class FileLayouts {
    * can be read at once, the first is waited for.
    */
   async usingMirrors<T>(
-    inode: Inode,
+    data: DataOf,
     context: WalkContext,
     work: (file: LayoutInUse | undefined, options: RequestOptions) => Promise<T>,
   ): Promise<T> {
+    const { inode, mirror } = data;
+    if (mirror !== undefined)
+      return this.#usingMirror(inode, mirror, context, (file) => work(file, options(context)));
     const layout = await this.current(inode, context);
     const mirrors = layout === undefined || unusable(layout) !== undefined ? 1 : mirrorsOf(layout).size;
     for (let i = 0; mirrors > 1 && i < mirrors; i++) {
@@ -111,14 +147,14 @@ export class FileLayouts {
       };
       try {
         const quick = { ...options(context), failFast: true };
-        return await this.usingData(inode, context, (file) => work(file, quick), order);
+        return await this.usingData(data, context, (file) => work(file, quick), order);
       } catch (error) {
         if (!AWAY.has((error as LustreError).code)) throw error;
         const { log } = this.#session.runtime;
         log.warn({ fid: formatFid(inode.fid), err: error }, 'a mirror cannot be read now');
       }
     }
-    return this.usingData(inode, context, (file) => work(file, options(context)));
+    return this.usingData(data, context, (file) => work(file, options(context)));
   }
 
   /** The layout of a file whose data are here: else the MDT is asked to get them out of the archive, and keeps the layout
@@ -141,11 +177,12 @@ export class FileLayouts {
 
   /** The same for a write to `[start, end)`, or a truncation: first the MDS makes what is missing. */
   async usingToWrite<T>(
-    inode: Inode,
+    { inode, mirror }: DataOf,
     need: Exclude<LayoutNeed, { kind: 'access' }>,
     context: WalkContext,
     work: (file: LayoutInUse) => Promise<T>,
   ): Promise<T> {
+    if (mirror !== undefined) return this.#usingMirror(inode, mirror, context, work);
     for (let tries = 1; ; tries++) {
       const layout = await this.prepare(inode, need, context);
       try {

@@ -4,6 +4,7 @@ import { fidResource, ostResource, type ResourceName } from '../fid/resource.ts'
 import { mirrorState } from '../layout/file-layout.ts';
 import type { FileMap, MappedObject } from '../layout/file-map.ts';
 import { LustreError } from '../runtime/errors.ts';
+import { LayoutVersion } from '../wire/layout-constants.ts';
 import type { ObjectTarget, StripeObject } from './osc/target.ts';
 import { ostOf, type Session } from './session.ts';
 
@@ -29,7 +30,14 @@ export interface FileObjects {
 
 /** `mdt` is the file's own, for data that it keeps. Throws EIO for an OST that the configuration does not have. */
 export function fileObjects(session: Session, map: FileMap, file: FileOnMdt): FileObjects {
-  return { map, stripes: map.objects.map((mapped) => stripeOf(session, map, mapped, file)) };
+  const version = mirrorState(map.layout) === 0 ? undefined : map.layout.generation;
+  return { map, stripes: map.objects.map((mapped) => stripeOf(session, map, mapped, file, version)) };
+}
+
+/** The same for who synchronises mirrors: OSTs that were told of it take writes from nobody else (guide 17 §10). */
+export function mirrorObjects(session: Session, map: FileMap, file: FileOnMdt): FileObjects {
+  const version = (map.layout.generation | LayoutVersion.LU_LAYOUT_RESYNC) >>> 0;
+  return { map, stripes: map.objects.map((mapped) => stripeOf(session, map, mapped, file, version)) };
 }
 
 export interface FileOnMdt {
@@ -44,6 +52,7 @@ function stripeOf(
   map: FileMap,
   mapped: MappedObject,
   { fid, mdt, body }: FileOnMdt,
+  layoutVersion: number | undefined,
 ): Stripe {
   const { component, object, onMdt, stripe } = mapped;
   const common = {
@@ -53,7 +62,7 @@ function stripeOf(
     stripeCount: component.stripeCount,
     owner: { uid: body.mbo_uid, gid: body.mbo_gid, projid: body.mbo_projid },
     ...(map.layout.composite && { component }),
-    ...(mirrorState(map.layout) !== 0 && { layoutVersion: map.layout.generation }),
+    ...(layoutVersion !== undefined && { layoutVersion }),
   };
   if (onMdt) {
     const resource = fidResource(fid);

@@ -59,7 +59,7 @@ export class FileRanges {
     context: WalkContext,
   ): Promise<number | undefined> {
     this.#check(file, { start: offset, end: Number.POSITIVE_INFINITY }, context);
-    return this.#files.layouts.usingData(file.inode, context, async (objects) => {
+    return this.#files.layouts.usingData(file, context, async (objects) => {
       if (objects === undefined) return undefined;
       // Servers know only of what they have.
       await this.#files.cache.flushFile(file.inode.key);
@@ -93,7 +93,7 @@ export class FileRanges {
     await this.#files.dropSetIds(file.inode, context);
     file.modified = true;
     const need = { kind: 'write', ...range } as const;
-    await this.#files.layouts.usingToWrite(file.inode, need, context, async (objects) => {
+    await this.#files.layouts.usingToWrite(file, need, context, async (objects) => {
       const ranges = objects.map.ranges(range.start, range.end);
       await this.#underLocks(
         file,
@@ -125,7 +125,7 @@ export class FileRanges {
   /** Extents of all objects that have something of a range, object after object. */
   async extents(file: OpenFile, range: Range, context: WalkContext): Promise<Extent[]> {
     this.#check(file, range, context);
-    return this.#files.layouts.usingData(file.inode, context, async (objects) => {
+    return this.#files.layouts.usingData(file, context, async (objects) => {
       if (objects === undefined) return [];
       await this.#files.cache.flushFile(file.inode.key);
       const sizes = (await objectAttributes(objects, options(context))).map(({ size }) => size);
@@ -173,7 +173,7 @@ export class FileRanges {
   ): Promise<void> {
     this.#check(file, range, context);
     if (range.end <= range.start) throw errnoError(Errno.EINVAL, options(context).context);
-    await this.#files.layouts.usingData(file.inode, context, async (objects) => {
+    await this.#files.layouts.usingData(file, context, async (objects) => {
       if (objects === undefined) return;
       await settle(
         objects.map.ranges(range.start, range.end).map(({ index, start, end }) => {

@@ -1,6 +1,5 @@
 /** Opening, closing and changing files: MDT and OSTs in the order that the protocol wants (guide 11 §4, §6). */
 import { constants } from 'node:fs';
-import { ZERO_FID } from '../fid/fid.ts';
 import { type FileLayout, unusable } from '../layout/file-layout.ts';
 import { mirrorOrder } from '../layout/file-map.ts';
 import { encodeStriping, hasStriping, type StripingOptions } from '../layout/striping.ts';
@@ -8,24 +7,23 @@ import type { ClientLock } from '../ldlm/client-lock.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
 import { MdValid, OpenFlag } from '../wire/mds-constants.ts';
-import { attributeRequest, chosenTimes, toSeconds } from './attribute-changes.ts';
 import { isDirectory, isRegular, isSymlink, mergeAttributes, sizeIsFromMdt } from './attributes.ts';
 import { closeHandle } from './close-handle.ts';
 import { DataCache } from './data-cache/data-cache.ts';
 import { DirtyObjects } from './dirty-objects.ts';
 import { earlyCancels } from './early-cancels.ts';
-import type { AttributeChanges, Attributes } from './engine.ts';
+import type { Attributes } from './engine.ts';
 import { objectAttributes } from './extent-locks.ts';
 import { FileIo } from './file-io.ts';
-import { FileLayouts } from './file-layouts.ts';
+import { type DataOf, FileLayouts, type Mirror } from './file-layouts.ts';
 import type { Stripe } from './file-objects.ts';
+import { syncFile } from './file-sync.ts';
 import { creates, isSync, noFollow, openFlags, readsOnly, truncates, wantsDirectory } from './flags.ts';
 import type { GroupContext } from './group-locks.ts';
 import type { Inode } from './inodes.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
 import { type OpenResult, open, openOrMake } from './mdc/intent-open.ts';
 import { setattr } from './mdc/reint-setattr.ts';
-import { sync as syncMetadata } from './mdc/sync.ts';
 import type { MetadataTarget } from './mdc/target.ts';
 import { OpenFile, Turns } from './open-file.ts';
 import { type MdtHandle, OpenHandles } from './open-handles.ts';
@@ -41,7 +39,7 @@ export class Files {
   readonly #handles: OpenHandles;
   readonly layouts: FileLayouts;
   readonly cache: DataCache;
-  readonly #io: FileIo;
+  readonly io: FileIo;
   /** Turns of appends, by file, while it is open. */
   readonly #appending = new Map<string, { turns: Turns; users: number }>();
 
@@ -54,7 +52,7 @@ export class Files {
     this.layouts = new FileLayouts(session);
     const onWritten = (stripe: Stripe, transno: bigint): void => this.dirty.add(stripe, transno);
     this.cache = new DataCache(session, onWritten);
-    this.#io = new FileIo(session, this.cache, onWritten);
+    this.io = new FileIo(session, this.cache, onWritten);
     session.lockHooks.ost = this.cache;
   }
 
@@ -101,6 +99,9 @@ export class Files {
         },
       );
       if (file !== undefined) return this.#prepared(file, context);
+      // A kernel's MDT hands out a symlink without looking at O_EXCL: its clients look themselves.
+      if (creates(flags) && (flags & constants.O_EXCL) !== 0)
+        throw errnoError(Errno.EEXIST, options(context).context);
       if (noFollow(flags)) throw errnoError(Errno.ELOOP, options(context).context);
       place = await this.#walker.follow(place, inode, context, count);
       if (place.name === '') return this.#openRoot(flags, context);
@@ -218,8 +219,7 @@ export class Files {
     const root = await this.#walker.root(context);
     // The root cannot go away: a kernel client reads it without opening it. Others than root need the server's permission.
     if (this.#session.who.uid === 0 && readsOnly(flags)) {
-      const handle = this.#handles.add(root, 0n, undefined);
-      return this.#opened(root, flags, handle, false, context);
+      return this.openWithout(root, flags, context);
     }
     return this.openInode(root, flags, context);
   }
@@ -232,18 +232,40 @@ export class Files {
     const request = { parent: inode.fid, child: inode.fid, flags: openFlags(flags) | wish, mode: 0 };
     const begun = this.#walker.cache.begin();
     const result = await open(inode.mdt, request, this.#session.who, options(context));
-    let file: OpenFile;
-    try {
-      this.#walker.cache.learn(inode.mdt, result, begun);
-      const handle = this.#handles.add(inode, result.openHandle, result.lock);
-      file = this.#opened(inode, flags, handle, result.created, context);
-    } finally {
-      if (result.lock !== undefined) inode.mdt.locks.release(result.lock);
-    }
-    return this.#prepared(file, context);
+    return this.#prepared(this.openAs(inode.mdt, flags, result, begun, context), context);
   }
 
-  #opened(inode: Inode, flags: number, handle: MdtHandle, created: boolean, context: WalkContext): OpenFile {
+  /** A file that needs no handle of the MDT, or has one elsewhere. `mirror`: which of its mirrors is meant. */
+  openWithout(inode: Inode, flags: number, context: WalkContext, mirror?: Mirror): OpenFile {
+    const handle = this.#handles.add(inode, 0n, undefined);
+    return this.#opened(inode, flags, handle, false, context, mirror);
+  }
+
+  /** What an open that the caller did has brought, with its lock. */
+  openAs(
+    mdt: MetadataTarget,
+    flags: number,
+    result: OpenResult,
+    begun: number,
+    context: WalkContext,
+  ): OpenFile {
+    try {
+      const inode = this.#walker.cache.learn(mdt, result, begun);
+      const handle = this.#handles.add(inode, result.openHandle, result.lock);
+      return this.#opened(inode, flags, handle, result.created, context);
+    } finally {
+      if (result.lock !== undefined) mdt.locks.release(result.lock);
+    }
+  }
+
+  #opened(
+    inode: Inode,
+    flags: number,
+    handle: MdtHandle,
+    created: boolean,
+    context: WalkContext,
+    mirror?: Mirror,
+  ): OpenFile {
     let appending = this.#appending.get(inode.key);
     if (appending === undefined) {
       appending = { turns: new Turns(), users: 0 };
@@ -252,7 +274,7 @@ export class Files {
     appending.users++;
     this.#walker.cache.pin(inode);
     if (readsOnly(flags)) inode.readOpens++;
-    const file = new OpenFile(inode, flags, handle, context.path, appending.turns);
+    const file = new OpenFile(inode, flags, handle, context.path, { appending: appending.turns, mirror });
     file.failuresSeen = this.cache.failures(inode.key);
     file.created = created;
     return file;
@@ -262,7 +284,7 @@ export class Files {
   async #prepared(file: OpenFile, context: WalkContext): Promise<OpenFile> {
     if (!truncates(file.flags) || file.created || !isRegular(file.inode.body.mbo_mode)) return file;
     try {
-      await this.truncate(file.inode, 0, context, { fromOpen: true });
+      await this.truncate(file, 0, context, { fromOpen: true });
       file.modified = true;
       return file;
     } catch (error) {
@@ -303,7 +325,7 @@ export class Files {
       regular && sizes ? await this.layouts.current(current, context) : undefined;
     if (layout === undefined || sizeIsFromMdt(current.body, layout) || unusable(layout) !== undefined)
       return mergeAttributes(current.fid, current.body, undefined, undefined);
-    return this.layouts.usingMirrors(current, context, async (file, how) => {
+    return this.layouts.usingMirrors({ inode: current }, context, async (file, how) => {
       const objects = file === undefined ? undefined : await objectAttributes(file, how);
       return mergeAttributes(current.fid, current.body, file?.map, objects);
     });
@@ -322,9 +344,9 @@ export class Files {
     // The MDT is told at close, and tells nobody: meanwhile the time of access is what we say.
     if (BigInt(file.readAt) > inode.body.mbo_atime)
       inode.body = { ...inode.body, mbo_atime: BigInt(file.readAt) };
-    return this.layouts.usingMirrors(inode, context, async (objects, how) => {
+    return this.layouts.usingMirrors(file, context, async (objects, how) => {
       if (objects === undefined) return 0;
-      return this.#io.read(file, objects, buffers, position, how);
+      return this.io.read(file, objects, buffers, position, how);
     });
   }
 
@@ -343,7 +365,7 @@ export class Files {
     await (file.append
       ? file.appending.run(() => this.#append(file, buffers, length, context))
       : this.#write(file, buffers, position, length, context));
-    if (isSync(file.flags)) await this.sync(file, true, context);
+    if (isSync(file.flags)) await syncFile(this.#session, this, file, true, context);
     return length;
   }
 
@@ -370,8 +392,8 @@ export class Files {
     if (!Number.isSafeInteger(start + length)) throw errnoError(Errno.EFBIG, options(context).context);
     if (length === 0) return;
     const need = { kind: 'write', start, end: start + length } as const;
-    await this.layouts.usingToWrite(file.inode, need, context, (objects) =>
-      this.#io.write(file, objects, buffers, start, options(context)),
+    await this.layouts.usingToWrite(file, need, context, (objects) =>
+      this.io.write(file, objects, buffers, start, options(context)),
     );
   }
 
@@ -390,12 +412,12 @@ export class Files {
         context,
         async (objects) => {
           if (objects === undefined) return 0;
-          const end = await this.#io.lockEnd(objects, { ...options(context), group: file.group });
+          const end = await this.io.lockEnd(objects, { ...options(context), group: file.group });
           try {
             objects.check();
             if (objects.map.writeNeed(end.size, end.size + length) !== 'nothing') return end.size;
             const how = { ...options(context), locked: end.locks };
-            await this.#io.write(file, objects, buffers, end.size, how);
+            await this.io.write(file, objects, buffers, end.size, how);
             return undefined;
           } finally {
             end.unlock();
@@ -421,66 +443,33 @@ export class Files {
 
   /** The MDT first, for permission and times; then the objects. */
   async truncate(
-    inode: Inode,
+    data: DataOf,
     size: number,
     context: GroupContext,
     how: { fromOpen?: boolean; override?: boolean } = {},
   ): Promise<void> {
     if (!Number.isSafeInteger(size) || size < 0) throw errnoError(Errno.EINVAL, options(context).context);
+    const { inode, mirror } = data;
     if (isDirectory(inode.body.mbo_mode)) throw errnoError(Errno.EISDIR, options(context).context);
     if (!isRegular(inode.body.mbo_mode)) throw errnoError(Errno.EINVAL, options(context).context);
+    if (mirror === undefined) await this.#truncateOnMdt(inode, size, context, how);
+    const layout = await this.layouts.current(inode, context);
+    if (layout === undefined && size === 0) return;
+    await this.layouts.usingToWrite(data, { kind: 'truncate', size }, context, (objects) =>
+      this.io.truncate(inode.key, objects, size, { ...options(context), group: context.group }),
+    );
+  }
+
+  async #truncateOnMdt(
+    inode: Inode,
+    size: number,
+    context: WalkContext,
+    how: { fromOpen?: boolean; override?: boolean },
+  ): Promise<void> {
     const override = how.override === true || how.fromOpen === true;
     const cancels = await earlyCancels(inode.mdt, inode, InodeBit.MDS_INODELOCK_UPDATE);
     const what = { fid: inode.fid, size: BigInt(size), fromOpen: how.fromOpen === true, override, cancels };
     await setattr(inode.mdt, what, this.#session.who, options(context));
     inode.expire();
-    const layout = await this.layouts.current(inode, context);
-    if (layout === undefined && size === 0) return;
-    await this.layouts.usingToWrite(inode, { kind: 'truncate', size }, context, (objects) =>
-      this.#io.truncate(inode.key, objects, size, { ...options(context), group: context.group }),
-    );
-  }
-
-  async setattr(inode: Inode, changes: AttributeChanges, context: GroupContext): Promise<void> {
-    const chosen = chosenTimes(changes);
-    const what = await attributeRequest(inode, changes, this.#session.who);
-    await setattr(inode.mdt, what, this.#session.who, options(context));
-    inode.expire();
-    if (Object.keys(chosen).length === 0 || !isRegular(inode.body.mbo_mode)) return;
-    const times = { ...chosen, ctime: toSeconds(this.#session.runtime.wallTime()) };
-    inode.choose(chosen, Number(times.ctime));
-    await this.layouts.using(inode, context, async (objects) => {
-      if (objects === undefined) return;
-      await this.#io.setTimes(inode.key, objects, times, { ...options(context), group: context.group });
-    });
-  }
-
-  /** Durable: the data, and unless `dataOnly` the metadata. */
-  async sync(file: OpenFile, dataOnly: boolean, context: WalkContext): Promise<void> {
-    const { inode } = file;
-    if (!isRegular(inode.body.mbo_mode)) {
-      if (!dataOnly) await syncMetadata(inode.mdt, inode.fid, this.#session.who, options(context));
-      return;
-    }
-    await this.layouts.using(inode, context, async (objects) => {
-      const work: Promise<void>[] = [];
-      const onMdt = objects?.stripes.some((stripe) => stripe.onMdt) === true;
-      if (!dataOnly || onMdt)
-        work.push(syncMetadata(inode.mdt, inode.fid, this.#session.who, options(context)));
-      if (objects !== undefined) work.push(this.#io.sync(inode.key, objects, options(context)));
-      await Promise.all(work);
-    });
-    this.cache.check(file, options(context).context);
-  }
-
-  /** All that this client has written, and all metadata. */
-  async syncAll(context: WalkContext): Promise<void> {
-    await this.cache.flushAll();
-    await Promise.all([
-      this.dirty.sync(options(context)),
-      ...[...this.#session.mdts.values()].map((mdt) =>
-        syncMetadata(mdt, ZERO_FID, this.#session.who, options(context)),
-      ),
-    ]);
   }
 }

@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:fs';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
-import { Administration, text } from './administration.ts';
+import { text } from './administration.ts';
 import { type CopyOptions, copyIn, copyOut, copyWithin } from './copy.ts';
 import { Dir } from './dir.ts';
 import type {
@@ -33,6 +33,7 @@ import type {
 } from './filesystem-options.ts';
 import { parseFlags } from './flags.ts';
 import { onlyDirectoryStriping, onlyStriping } from './layout-wishes.ts';
+import { Mirroring } from './mirroring.ts';
 import { Operations, type SignalOption } from './operations.ts';
 import { removeTree } from './remove-tree.ts';
 import { BigIntStats, type Dirent, type StatFs, Stats } from './stats.ts';
@@ -40,7 +41,7 @@ import { type Time, toMilliseconds } from './times.ts';
 import { type WalkEntry, type WalkOptions, walkTree } from './walk.ts';
 
 /** A mounted Lustre file system. Paths are relative to the mounted root, with or without a leading slash. */
-export class Filesystem extends Administration {
+export class Filesystem extends Mirroring {
   readonly #engine: Engine;
   readonly #operations: Operations;
   readonly #onUnmount: (() => void | Promise<void>) | undefined;

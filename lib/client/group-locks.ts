@@ -107,7 +107,7 @@ export class GroupLocks {
     const layout = await layouts.current(file.inode, context);
     const end = Math.max(1, ...(layout?.components ?? []).map((component) => component.end));
     const need = { kind: 'write', start: 0, end: Math.min(end, Number.MAX_SAFE_INTEGER) } as const;
-    await layouts.usingToWrite(file.inode, need, context, async (objects) => {
+    await layouts.usingToWrite(file, need, context, async (objects) => {
       for (const stripe of objects.stripes) {
         if (!stripe.lost) unlock([await group.lock(stripe, { ...options(context), wait })]);
       }

@@ -123,7 +123,8 @@ export async function releaseFile(
     await closeLease(session, lease, attributes, undefined, context);
     throw error;
   }
-  const intent = { bias: OpBias.MDS_HSM_RELEASE, data: { cd_data_version: version } };
+  const data = { cd_data_version: version };
+  const intent = { bias: OpBias.MDS_HSM_RELEASE, data, exact: true };
   await closeLease(session, lease, attributes, intent, context);
   inode.expire();
 }

@@ -8,7 +8,6 @@ import { decodeLayout } from '../layout/layout-ea.ts';
 import { encodeStriping } from '../layout/striping.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
-import { AdministrationCalls } from './administration-calls.ts';
 import { isDirectory, isRegular } from './attributes.ts';
 import { openDirectory } from './directories.ts';
 import { placeOfDirectory } from './directory-place.ts';
@@ -28,7 +27,10 @@ import type {
   StripingOptions,
   TargetSpace,
 } from './engine.ts';
+import { setAttributes } from './file-setattr.ts';
+import { syncAll, syncFile } from './file-sync.ts';
 import { readsOnly } from './flags.ts';
+import { LayoutCalls } from './layout-calls.ts';
 import { fid2path } from './mdc/fid2path.ts';
 import { getLayoutEa } from './mdc/getattr.ts';
 import { setattr } from './mdc/reint-setattr.ts';
@@ -42,7 +44,7 @@ const S_IFDIR = 0o040000;
 /** What a server takes back of everybody when an extended attribute changes (guide 11 §9). */
 const XATTR_CHANGES = InodeBit.MDS_INODELOCK_UPDATE | InodeBit.MDS_INODELOCK_XATTR;
 
-export class InlineEngine extends AdministrationCalls implements Engine {
+export class InlineEngine extends LayoutCalls implements Engine {
   // Attributes and paths.
 
   stat(path: string, follow: boolean, operation?: number): Promise<Attributes> {
@@ -64,14 +66,14 @@ export class InlineEngine extends AdministrationCalls implements Engine {
   setattr(path: string, follow: boolean, changes: AttributeChanges, operation?: number): Promise<void> {
     return this.run(syscallOf(changes, follow), path, operation, async (context) => {
       const inode = await this.walker.resolve(path, follow, 'lookup', context);
-      await this.files.setattr(inode, changes, context);
+      await setAttributes(this.session, this.files, { inode }, changes, context);
     });
   }
 
   truncate(path: string, size: number, operation?: number): Promise<void> {
     return this.run('truncate', path, operation, async (context) => {
       const inode = await this.walker.resolve(path, true, 'lookup', context);
-      await this.files.truncate(inode, size, context);
+      await this.files.truncate({ inode }, size, context);
     });
   }
 
@@ -191,7 +193,9 @@ export class InlineEngine extends AdministrationCalls implements Engine {
     const file = this.file(handle, 'fsetattr');
     const syscall = `f${syscallOf(changes, true)}`;
     return this.run(syscall, file.path, operation, (context) =>
-      file.using(() => this.files.setattr(file.inode, changes, { ...context, group: file.group })),
+      file.using(() =>
+        setAttributes(this.session, this.files, file, changes, { ...context, group: file.group }),
+      ),
     );
   }
 
@@ -200,7 +204,7 @@ export class InlineEngine extends AdministrationCalls implements Engine {
     return this.run('ftruncate', file.path, operation, (context) =>
       file.using(async () => {
         if (!file.writable) throw errnoError(Errno.EINVAL, options(context).context);
-        await this.files.truncate(file.inode, size, { ...context, group: file.group }, { override: true });
+        await this.files.truncate(file, size, { ...context, group: file.group }, { override: true });
         file.modified = true;
       }),
     );
@@ -209,7 +213,7 @@ export class InlineEngine extends AdministrationCalls implements Engine {
   async handleSync(handle: number, dataOnly: boolean, operation?: number): Promise<void> {
     const file = this.file(handle, 'fsync');
     return this.run(dataOnly ? 'fdatasync' : 'fsync', file.path, operation, (context) =>
-      file.using(() => this.files.sync(file, dataOnly, context)),
+      file.using(() => syncFile(this.session, this.files, file, dataOnly, context)),
     );
   }
 
@@ -367,7 +371,7 @@ export class InlineEngine extends AdministrationCalls implements Engine {
   }
 
   sync(operation?: number): Promise<void> {
-    return this.run('sync', '/', operation, (context) => this.files.syncAll(context));
+    return this.run('sync', '/', operation, (context) => syncAll(this.session, this.files, context));
   }
 }
 

@@ -7,11 +7,9 @@ import type { ClientLock } from '../ldlm/client-lock.ts';
 import { Errno, errnoError, ProtocolError } from '../runtime/errors.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
 import { MdValid, OpenFlag } from '../wire/mds-constants.ts';
-import type { CloseData } from '../wire/mds-structs.ts';
-import type { StructInput } from '../wire/struct.ts';
 import type { Attributes } from './engine.ts';
 import { holds, type Inode } from './inodes.ts';
-import { close, closeWithIntent } from './mdc/close.ts';
+import { type CloseIntent, close, closeWithIntent } from './mdc/close.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
 import { open } from './mdc/intent-open.ts';
 import { options, type WalkContext } from './path-walk.ts';
@@ -21,13 +19,6 @@ export interface Lease {
   readonly inode: Inode;
   readonly openHandle: bigint;
   readonly lock: ClientLock;
-}
-
-/** What a close is to do besides. */
-export interface CloseIntent {
-  /** An intent of OpBias. */
-  readonly bias: number;
-  readonly data: StructInput<typeof CloseData>;
 }
 
 /** Rejects with EBUSY when somebody has the file open, EOPNOTSUPP where the server has no leases. */
@@ -88,13 +79,7 @@ export async function closeLease(
     throw busy(context);
   }
   const data = { ...intent.data, cd_handle: leaseHandle };
-  const body = await closeWithIntent(
-    mdt,
-    closing,
-    { bias: intent.bias, data },
-    session.who,
-    options(context),
-  );
+  const body = await closeWithIntent(mdt, closing, { ...intent, data }, session.who, options(context));
   if ((body.mbo_valid & MdValid.OBD_MD_CLOSE_INTENT_EXECED) === 0n) throw busy(context);
 }
 

@@ -2,6 +2,7 @@
 
 import type { DataCache } from './data-cache/data-cache.ts';
 import { ReadAhead } from './data-cache/read-ahead.ts';
+import type { Mirror } from './file-layouts.ts';
 import { appends, canRead, canWrite, isDirect } from './flags.ts';
 import type { GroupLock } from './group-locks.ts';
 import type { Inode } from './inodes.ts';
@@ -25,6 +26,8 @@ export class OpenFile {
   /** The MDT's handle, perhaps shared with other opens. */
   readonly handle: MdtHandle;
   readonly path: string;
+  /** Reads and writes are of this mirror; undefined: of the file. */
+  readonly mirror?: Mirror;
   /** This open made the file. */
   created = false;
   /** Bytes were written or cut through this handle. */
@@ -40,7 +43,14 @@ export class OpenFile {
   #readAhead: ReadAhead | undefined;
   readonly #pending = new Set<Promise<unknown>>();
 
-  constructor(inode: Inode, flags: number, handle: MdtHandle, path: string, appending: Turns) {
+  constructor(
+    inode: Inode,
+    flags: number,
+    handle: MdtHandle,
+    path: string,
+    { appending, mirror }: { readonly appending: Turns; readonly mirror: Mirror | undefined },
+  ) {
+    if (mirror !== undefined) this.mirror = mirror;
     this.inode = inode;
     this.flags = flags;
     this.handle = handle;

@@ -63,12 +63,17 @@ export class FileMap {
   readonly objects: readonly MappedObject[];
   readonly #segments: readonly Segment[];
 
-  /** `order`: mirrors, the one to use first; later ones only where the earlier are stale. */
-  constructor(layout: FileLayout, order: readonly number[] = mirrorOrder(layout)) {
+  /** `order`: mirrors, the one to use first; later ones only where the earlier are stale. With `stale` what is stale is
+   * used too: for a mirror that is to be synchronised or looked at. */
+  constructor(
+    layout: FileLayout,
+    order: readonly number[] = mirrorOrder(layout),
+    { stale = false }: { readonly stale?: boolean } = {},
+  ) {
     this.layout = layout;
     const objects: MappedObject[] = [];
     const firsts = new Map<LayoutComponent, number>();
-    this.#segments = chooseRanges(layout, order).map(({ start, end, component }) => {
+    this.#segments = chooseRanges(layout, order, stale).map(({ start, end, component }) => {
       let first = firsts.get(component);
       if (first === undefined) {
         first = objects.length;
@@ -187,12 +192,16 @@ export function readableMirrors(layout: FileLayout, start: number, end: number):
 }
 
 /** Fills the file's range from the mirrors in order, each with what is not stale in it. */
-function chooseRanges(layout: FileLayout, order: readonly number[]): Omit<Segment, 'first'>[] {
+function chooseRanges(
+  layout: FileLayout,
+  order: readonly number[],
+  stale: boolean,
+): Omit<Segment, 'first'>[] {
   const mirrors = mirrorsOf(layout);
   const chosen: Omit<Segment, 'first'>[] = [];
   for (const id of order) {
     for (const component of mirrors.get(id) ?? []) {
-      if (isStale(component)) continue;
+      if (!stale && isStale(component)) continue;
       let free = [{ start: component.start, end: component.end }];
       for (const taken of chosen) {
         free = free.flatMap((range) => [

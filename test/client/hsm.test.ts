@@ -62,7 +62,7 @@ describe('requests equal those of a kernel client', () => {
       cd_handle: 0x12a02812f77ce31fn,
       cd_resync: { resync_count: 1, resync_ids_inline: [0x20002] },
     };
-    const intent = { bias: OpBias.MDS_CLOSE_RESYNC_DONE, data };
+    const intent = { bias: OpBias.MDS_CLOSE_RESYNC_DONE, data, exact: true };
     const ours = encoded(formats.RQF_MDS_CLOSE_INTENT, closeIntentRequest(what, intent, root));
     const theirs = buffersOf(capturedMessage('04-layouts', 2529, 35));
     expect(ours.slice(1)).toEqual(theirs.slice(1));
@@ -142,10 +142,10 @@ describe('data that are in an archive', () => {
     // Looking at the file needs none of them.
     expect(await layouts.using(inode, context, async (file) => file?.stripes.length)).toBe(0);
     expect(asked).toEqual([]);
-    const found = await layouts.usingData(inode, context, async (file) => file?.stripes.length);
+    const found = await layouts.usingData({ inode }, context, async (file) => file?.stripes.length);
     expect(found).toBe(1);
     expect(asked).toEqual(['MDS_HSM_REQUEST 11 4', 'layout']);
-    await layouts.usingData(inode, context, async () => undefined);
+    await layouts.usingData({ inode }, context, async () => undefined);
     expect(asked).toHaveLength(2);
   });
 
@@ -153,7 +153,7 @@ describe('data that are in an archive', () => {
     const { inode, layouts } = archivedFile(() => {
       throw errnoError(95);
     });
-    const used = layouts.usingData(inode, context, async () => expect.unreachable());
+    const used = layouts.usingData({ inode }, context, async () => expect.unreachable());
     await expect(used).rejects.toMatchObject({ code: 'ENODATA', cause: { code: 'EOPNOTSUPP' } });
     const write = layouts.prepare(inode, { kind: 'write', start: 0, end: 1 }, context);
     await expect(write).rejects.toMatchObject({ code: 'ENODATA' });

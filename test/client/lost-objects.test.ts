@@ -2,6 +2,8 @@
 import { constants } from 'node:fs';
 import { expect, it } from 'vitest';
 import { connectSession } from '../../lib/client/connect.ts';
+import { setAttributes } from '../../lib/client/file-setattr.ts';
+import { syncFile } from '../../lib/client/file-sync.ts';
 import { Files } from '../../lib/client/files.ts';
 import { PathWalker } from '../../lib/client/path-walk.ts';
 import type { FileLayout } from '../../lib/layout/file-layout.ts';
@@ -20,7 +22,7 @@ it('is looked at, and read where its objects are; the rest is EIO', () =>
     const file = await files.open(constants.O_CREAT | constants.O_RDWR, 0o644, striping, context);
     const bytes = pattern(5 * KIB64);
     await files.write(file, [bytes], 0, context);
-    await files.sync(file, true, context);
+    await syncFile(session, files, file, true, context);
 
     const layout = (await files.layouts.current(file.inode, context))!;
     const [part] = layout.components;
@@ -38,10 +40,10 @@ it('is looked at, and read where its objects are; the rest is EIO', () =>
     const gone = { code: 'EIO', message: expect.stringContaining('object 1 of the file is lost') };
     await expect(files.read(file, [have], KIB64, context)).rejects.toMatchObject(gone);
     await expect(files.write(file, [have], KIB64, context)).rejects.toMatchObject(gone);
-    await expect(files.truncate(file.inode, 0, context)).rejects.toMatchObject(gone);
-    await files.setattr(file.inode, { mtimeMs: 5000 }, context);
+    await expect(files.truncate(file, 0, context)).rejects.toMatchObject(gone);
+    await setAttributes(session, files, file, { mtimeMs: 5000 }, context);
     file.inode.takeLayout(encodeLayout(lost), undefined);
-    await files.sync(file, false, context);
+    await syncFile(session, files, file, false, context);
 
     await files.close(file);
     await session.close();

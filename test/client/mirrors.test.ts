@@ -2,6 +2,7 @@
 import { constants } from 'node:fs';
 import { expect, it } from 'vitest';
 import { connectSession } from '../../lib/client/connect.ts';
+import { syncFile } from '../../lib/client/file-sync.ts';
 import { Files } from '../../lib/client/files.ts';
 import type { OpenFile } from '../../lib/client/open-file.ts';
 import { PathWalker } from '../../lib/client/path-walk.ts';
@@ -53,7 +54,7 @@ it('is read from another mirror when an OST is away', () => {
         const where = { syscall: 'open', path };
         const file = await files.open(flags, 0o644, { stripeCount: 1, stripeOffset }, where);
         await files.write(file, [bytes], 0, where);
-        await files.sync(file, true, where);
+        await syncFile(session, files, file, true, where);
         return file;
       };
       while (session.osts.size < 2) await sim.sleep(1000);

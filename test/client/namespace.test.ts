@@ -45,6 +45,9 @@ describe('names', () => {
       await expect(fs.rename('/x', '/y')).rejects.toEqual(code('ENOENT'));
       await expect(fs.link('/d', '/e')).rejects.toEqual(code('EPERM'));
       await expect(fs.open('/d/f', 'wx')).rejects.toEqual(code('EEXIST'));
+      await fs.symlink('nowhere', '/link');
+      await expect(fs.open('/link', 'wx')).rejects.toEqual(code('EEXIST'));
+      await fs.unlink('/link');
       await expect(fs.open('/d', 'w')).rejects.toEqual(code('EISDIR'));
       await expect(fs.writeFile(`/${'x'.repeat(256)}`, '')).rejects.toEqual(code('ENAMETOOLONG'));
       await expect(fs.stat('')).rejects.toEqual(code('ENOENT'));

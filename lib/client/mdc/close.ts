@@ -67,26 +67,37 @@ export function closeRequest(close: Close, who: Credentials): RequestInputs<type
   };
 }
 
+/** What a close is to do besides (guide 09 §7). */
+export interface CloseIntent {
+  /** Of OpBias. */
+  readonly bias: number;
+  readonly data: StructInput<typeof CloseData>;
+  /** Ids of components that do not fit into `data`. */
+  readonly ids?: readonly number[];
+  /** Size and blocks are no guesses: the MDT may keep them as the file's. */
+  readonly exact: boolean;
+}
+
 /** The same with a change of the layout that happens if the lease is still whole (guide 09 §7). */
 export function closeIntentRequest(
   what: Close,
-  { bias, data }: { readonly bias: number; readonly data: StructInput<typeof CloseData> },
+  { bias, data, ids = [0], exact }: CloseIntent,
   who: Credentials,
 ): RequestInputs<typeof RQF_MDS_CLOSE_INTENT> {
   const plain = closeRequest(what, who);
   const { sa_valid = 0n, ...rest } = plain.rec_reint ?? {};
-  // Nobody else has it open: size and blocks are no guesses.
-  const exact = what.size === undefined ? 0n : SetattrValid.MDS_ATTR_SIZE | SetattrValid.MDS_ATTR_BLOCKS;
+  const sized = SetattrValid.MDS_ATTR_SIZE | SetattrValid.MDS_ATTR_BLOCKS;
+  const lazy = MDS_ATTR_LSIZE | MDS_ATTR_LBLOCKS;
   return {
     ...plain,
     rec_reint: {
       ...rest,
-      sa_valid: (BigInt(sa_valid) & ~(MDS_ATTR_LSIZE | MDS_ATTR_LBLOCKS)) | exact,
+      sa_valid: exact && what.size !== undefined ? (BigInt(sa_valid) & ~lazy) | sized : sa_valid,
       sa_bias: bias,
     },
     capa1: null,
     close_data: data,
-    u32: [0],
+    u32: ids,
   };
 }
 
@@ -94,7 +105,7 @@ export function closeIntentRequest(
 export async function closeWithIntent(
   mdc: MetadataTarget,
   what: Close,
-  intent: { readonly bias: number; readonly data: StructInput<typeof CloseData> },
+  intent: CloseIntent,
   who: Credentials,
   options: RequestOptions = {},
 ): Promise<MdtBody> {

@@ -194,7 +194,9 @@ async function openExisting(
 ): Promise<void> {
   const { flags, who, striping } = open;
   const inode = mdt.view.inode(fid);
-  if (has(flags, F.MDS_OPEN_CREAT) && has(flags, F.MDS_OPEN_EXCL)) {
+  // Whoever asks sees to that it is a symlink, as with a kernel's MDT (mdt_finish_open).
+  const link = (inode.mode & Mode.S_IFMT) === Mode.S_IFLNK;
+  if (!link && has(flags, F.MDS_OPEN_CREAT) && has(flags, F.MDS_OPEN_EXCL)) {
     p.disposition |= D.DISP_OPEN_CREATE;
     throw errnoError(17, { syscall: 'open' });
   }
