@@ -5,6 +5,7 @@ import { mirrorState } from '../layout/file-layout.ts';
 import type { FileMap, MappedObject } from '../layout/file-map.ts';
 import { LustreError } from '../runtime/errors.ts';
 import { LayoutVersion } from '../wire/layout-constants.ts';
+import { resourceKey } from './osc/known-objects.ts';
 import type { ObjectTarget, StripeObject } from './osc/target.ts';
 import { ostOf, type Session } from './session.ts';
 
@@ -104,9 +105,4 @@ class LostStripe implements Stripe {
     const what = `object ${this.#stripe} of the file is lost`;
     return new LustreError('EIO', what, { fid: formatFid(this.#file) }, -5);
   }
-}
-
-/** The name of an object among those known. */
-export function resourceKey(resource: readonly bigint[]): string {
-  return `${resource[0]?.toString(36)}.${resource[1]?.toString(36)}`;
 }

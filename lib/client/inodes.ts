@@ -4,6 +4,7 @@
  * blocking AST drops exactly what it must, at the moment it comes.
  */
 import { type Fid, fidKey, formatFid } from '../fid/fid.ts';
+import { fidResource } from '../fid/resource.ts';
 import {
   type DirectoryLayout,
   type DirectoryStriping,
@@ -19,12 +20,19 @@ import { MdValid } from '../wire/mds-constants.ts';
 import type { MdtBody } from '../wire/mds-structs.ts';
 import { checkBody, isDirectory, isRegular } from './attributes.ts';
 import type { MetadataTarget } from './mdc/target.ts';
+import { resourceKey } from './osc/known-objects.ts';
 
 /** Objects and names remembered. */
 const INODES_MAX = 10_000;
 const NAMES_MAX = 20_000;
 
-const { MDS_INODELOCK_UPDATE, MDS_INODELOCK_LOOKUP, MDS_INODELOCK_PERM, MDS_INODELOCK_LAYOUT } = InodeBit;
+const {
+  MDS_INODELOCK_UPDATE,
+  MDS_INODELOCK_LOOKUP,
+  MDS_INODELOCK_PERM,
+  MDS_INODELOCK_LAYOUT,
+  MDS_INODELOCK_DOM,
+} = InodeBit;
 
 /** What a reply said about an object. */
 export interface Learned {
@@ -217,6 +225,7 @@ export class InodeCache {
     const key = fidKey(learned.body.mbo_fid1);
     const inode = this.#pinned.get(key)?.inode ?? this.#inodes.get(key) ?? new Inode(mdt, learned.body);
     inode.learn(learned, begun);
+    learnData(mdt, learned);
     this.#touch(this.#inodes, key, inode, INODES_MAX);
     return inode;
   }
@@ -284,3 +293,21 @@ export class InodeCache {
 }
 
 const nameKey = (parent: Inode, name: string): string => `${parent.key}/${name}`;
+
+/** Data that the MDT keeps may come under the same lock as the attributes (guide 09 §5): no second one is asked for then. */
+function learnData({ data }: MetadataTarget, { body, lock }: Learned): void {
+  if (!holds(lock, MDS_INODELOCK_DOM) || (body.mbo_valid & MdValid.OBD_MD_DOM_SIZE) === 0n) return;
+  const key = resourceKey(fidResource(body.mbo_fid1));
+  if (lock === undefined || data.known.current(key) !== undefined) return;
+  data.known.learn(
+    key,
+    {
+      size: Number(body.mbo_dom_size),
+      mtime: Number(body.mbo_mtime),
+      atime: Number(body.mbo_atime),
+      ctime: Number(body.mbo_ctime),
+      blocks: Number(body.mbo_dom_blocks),
+    },
+    lock,
+  );
+}

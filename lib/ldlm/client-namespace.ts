@@ -16,7 +16,7 @@ import { ClientLockTable } from './client-lock-table.ts';
 import type { ClientNamespaceOptions } from './client-namespace-options.ts';
 import { decodePolicy, describeLock, isLockType, resourceName } from './description.ts';
 import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
-import { bitsToKeep, sendConvert } from './lock-convert.ts';
+import { bitsToKeep, goesEarly, sendConvert } from './lock-convert.ts';
 import { LockLru } from './lock-lru.ts';
 import { isLockMode } from './modes.ts';
 import { ELDLM_LOCK_ABORTED } from './status.ts';
@@ -253,9 +253,7 @@ export class ClientNamespace implements ClientLockActions {
   async takeConflicting(resource: ResourceId, inodeBits: bigint): Promise<bigint[]> {
     const taken = this.#table
       .on(resource)
-      .filter(
-        (lock) => lock.isMatchable && lock.isIdle && ((lock.policy.inodeBits ?? 0n) & inodeBits) !== 0n,
-      );
+      .filter((lock) => lock.isMatchable && lock.isIdle && goesEarly(lock, inodeBits));
     const handles: bigint[] = [];
     await Promise.all(
       taken.map(async (lock) => {

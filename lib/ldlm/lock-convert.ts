@@ -60,3 +60,9 @@ export async function sendConvert(caller: Caller, runtime: Runtime, lock: Client
     return false;
   }
 }
+
+/** Whether a lock goes back with a request that wants `bits`: data that an MDT keeps are not flushed for the sake of others. */
+export const goesEarly = ({ policy }: ClientLock, bits: bigint): boolean => {
+  const have = policy.inodeBits ?? 0n;
+  return (have & bits) !== 0n && (have & DOM & ~bits) === 0n;
+};

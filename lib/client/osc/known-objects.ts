@@ -37,6 +37,11 @@ const isOurs = (lock: ClientLock): boolean =>
   lock.mode !== LockMode.LCK_GROUP &&
   (lock.policy.inodeBits === undefined || (lock.policy.inodeBits & DATA_ON_MDT) !== 0n);
 
+/** The name of an object among those known. */
+export function resourceKey(resource: readonly bigint[]): string {
+  return `${resource[0]?.toString(36)}.${resource[1]?.toString(36)}`;
+}
+
 export class KnownObjects {
   readonly #objects = new Map<string, Known>();
   /** Objects with bytes of ours that the server does not have: what it says of them is not all. */
