@@ -1,9 +1,11 @@
 /** Recorded replies cut to what our client asked for: a server grants no more. */
 import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
 import { ObdConnectData } from '../../lib/wire/connection-structs.ts';
+import { LdlmReply } from '../../lib/wire/ldlm-structs.ts';
 import { decodeMessage } from '../../lib/wire/message.ts';
 import { Opcode } from '../../lib/wire/opcodes.ts';
 import { LustreMsgV2 } from '../../lib/wire/ptlrpc-structs.ts';
+import type { LockLedger } from './lock-ledger.ts';
 import { bufferOffset } from './recorded-bytes.ts';
 
 const CONNECTS: readonly number[] = [Opcode.MGS_CONNECT, Opcode.MDS_CONNECT, Opcode.OST_CONNECT];
@@ -12,13 +14,24 @@ export const isConnect = ({ body }: RpcMessage): boolean => CONNECTS.includes(bo
 
 /** Of pb_status in ptlrpc_body. */
 const STATUS = 20;
+/** Of lock_handle in ldlm_reply. */
+const LOCK_HANDLE = LdlmReply.size - 24;
 /** Of ocd_connect_flags2 in obd_connect_data. */
 const CONNECT_FLAGS2 = 80;
 
 /** A recorded reply as the answer to a request of ours that asked for less. */
-export function answerTo(request: RpcMessage, payload: Uint8Array): Uint8Array {
+export function answerTo(request: RpcMessage, payload: Uint8Array, locks: LockLedger): Uint8Array {
   if (isConnect(request)) return grantWhatWasAsked(payload, request);
+  if (request.body.pb_opc === Opcode.LDLM_CONVERT) return withHandleOfOurs(payload, locks);
   return request.body.pb_opc === Opcode.OST_READ ? cutToSize(payload, bytesAsked(request)) : payload;
+}
+
+/** Where a data request begins and ends in its object. */
+export function bytesOf({ values }: RpcMessage): { readonly start: number; readonly end: number } {
+  const buffers = values.niobuf_remote as { rnb_offset: bigint; rnb_len: number }[];
+  const [first, last] = [buffers[0], buffers.at(-1)];
+  if (first === undefined || last === undefined) return { start: 0, end: 0 };
+  return { start: Number(first.rnb_offset), end: Number(last.rnb_offset) + last.rnb_len };
 }
 
 export const bytesAsked = ({ values }: RpcMessage): number =>
@@ -36,6 +49,15 @@ function cutToSize(payload: Uint8Array, asked: number): Uint8Array {
   const last = buffers.length - 1;
   if (buffers[last]?.length === sent) view.setUint32(LustreMsgV2.size + 4 * last, asked, true);
   return bytes.subarray(0, decodeMessage(bytes).size);
+}
+
+/** A convert's answer names the client's lock. */
+function withHandleOfOurs(payload: Uint8Array, locks: LockLedger): Uint8Array {
+  const bytes = new Uint8Array(payload);
+  const at = bufferOffset(bytes, 1);
+  const { lock_handle } = LdlmReply.decode(bytes, at);
+  new DataView(bytes.buffer).setBigUint64(at + LOCK_HANDLE, locks.ours(lock_handle) ?? lock_handle, true);
+  return bytes;
 }
 
 /** Servers grant only what was asked (guide 05 §2): ours asks for less than the kernel. */

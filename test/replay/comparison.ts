@@ -1,7 +1,8 @@
 /** Two requests for the same purpose, field by field: ours and the kernel client's. */
 import { fieldsOf } from '../../lib/cli/decode/values.ts';
+import { bytesOf } from './answer-bytes.ts';
 import { allows, MEANT } from './differences.ts';
-import { NOT_ASKED } from './omissions.ts';
+import { isNotAsked, NOT_ASKED } from './omissions.ts';
 import { handlesOf } from './recorded-bytes.ts';
 import { purposeText } from './recording.ts';
 import type { Match, ReplayPeer } from './replay-peer.ts';
@@ -44,7 +45,7 @@ export function differencesOf(match: Match): Difference[] {
   const [a, b] = [handlesOf(request).length, handlesOf(exchange.request).length];
   if (a !== b) differ('handles', String(a), String(b));
   const [sent, fetched] = [match.bulk, exchange.gets.map(({ bytes }) => bytes)];
-  if (!sent.every((bytes, i) => Buffer.compare(bytes, fetched[i] ?? new Uint8Array(0)) === 0))
+  if (sent.length > 0 && !isPartOf(Buffer.concat(sent), Buffer.concat(fetched), match))
     differ('bulk', `${sent.length} pieces`, 'other bytes');
   return found;
 }
@@ -59,6 +60,12 @@ function shape(request: Match['request'], portal: number): Map<string, string> {
     ['buffers', message.buffers.map((buffer) => buffer.length).join(' ')],
     ...fieldsOf(request.values),
   ]);
+}
+
+/** The bytes that ours wrote are those that the kernel wrote there, perhaps with the rest of their pages. */
+function isPartOf(ours: Uint8Array, theirs: Uint8Array, { request, exchange }: Match): boolean {
+  const at = bytesOf(request).start - bytesOf(exchange.request).start;
+  return at >= 0 && Buffer.compare(ours, theirs.subarray(at, at + ours.length)) === 0;
 }
 
 /** Times are those of the step, give or take what virtual time is off. */
@@ -88,7 +95,7 @@ export function explain(peer: ReplayPeer): Explained {
   }
   for (const { frame, purpose } of peer.unused()) {
     const text = `${purposeText(purpose)} (frame ${frame})`;
-    const row = NOT_ASKED.find((notAsked) => notAsked.purpose.test(text));
+    const row = NOT_ASKED.find((notAsked) => isNotAsked(notAsked, peer.recording, frame, text));
     if (row === undefined) omissions.push(text);
     else rows.add(row);
   }

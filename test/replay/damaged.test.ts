@@ -10,6 +10,7 @@ import { mountAndSpace } from './scripts/01-mount.ts';
 import { namespace } from './scripts/02-namespace.ts';
 import { stripeIo } from './scripts/03-stripe-io.ts';
 import { checksummed } from './scripts/03b-checksums.ts';
+import { layouts } from './scripts/04-layouts.ts';
 import { attributes } from './scripts/05-attributes.ts';
 import { directoriesOnManyMdts } from './scripts/07-dne.ts';
 
@@ -40,6 +41,7 @@ const scripts: readonly (readonly [string, number, (replay: Replay) => Promise<v
   ['01-mount-df-umount', 12, mountAndSpace],
   ['02-namespace', 4, namespace],
   ['03-stripe-io', 3, stripeIo],
+  ['04-layouts', 3, layouts],
   ['05-attrs', 4, attributes],
   ['03b-checksums', 2, checksummed('crc32c')],
   ['07-dne', 4, directoriesOnManyMdts],

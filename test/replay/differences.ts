@@ -134,7 +134,7 @@ export const MEANT: readonly Meant[] = [
     why: 'FIDs are each client’s own: ours has used some more or fewer of its sequence, where an open made nothing or steps are not replayed',
   },
   {
-    operation: /^(MDS_REINT|LDLM_ENQUEUE open\|creat)/,
+    operation: /^(MDS_REINT|LDLM_ENQUEUE( open\|creat| layout|$))/,
     field: /^(handles|dlm_req\.lock_count)$/,
     values: /^[012] \| [0-4]$/,
     why: 'which locks a request conflicts with depends on what was cached before it',
@@ -146,6 +146,12 @@ export const MEANT: readonly Meant[] = [
     why: 'as above: the locks are in the request',
   },
   {
+    operation: /^LDLM_ENQUEUE layout$/,
+    field: /^buffers$/,
+    values: buffersBut(1),
+    why: 'as above: the locks are in the request',
+  },
+  {
     operation: /^LDLM_ENQUEUE open/,
     field: /^buffers$/,
     values: buffersBut(6, 7),
@@ -153,7 +159,7 @@ export const MEANT: readonly Meant[] = [
   },
   { operation: /^LDLM_ENQUEUE open/, field: /^name$/, values: /^".+" \| ""$/, why: 'as above' },
   {
-    operation: /^LDLM_ENQUEUE open$/,
+    operation: /^LDLM_ENQUEUE open(\|directory)?$/,
     field: /^rec_reint\.cr_fid2$/,
     values: /^\[0x0:0x0:0x0\] \| \[/,
     why: 'as above: the FID',
@@ -179,11 +185,12 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^LDLM_ENQUEUE open/,
     field: /^eadata$/,
-    values: /^(0+… \(128 bytes\) \| 0+… \((72|392) bytes\)|d00bd10b[\da-f]+ \| absent)$/,
+    values:
+      /^(0+… \(128 bytes\) \| 0+… \((72|216|240|344|392) bytes\)|d00bd10b[\da-f]+ \| absent|d00bd60b.* \| absent)$/,
     why: 'room for a layout is each client’s own choice; `lfs setstripe` sets the layout with an ioctl behind the open',
   },
   {
-    operation: /^LDLM_ENQUEUE open$/,
+    operation: /^LDLM_ENQUEUE open\|directory$/,
     field: /^(rec_reint\.cr_fid1|dlm_req\.lock_desc\.l_resource\.lr_name\.name)$/,
     values: /^\[0x2400\w+[: ].* \| \[0x200000007[: ]/,
     why: 'by FID a kernel names the directory that it came through, too, ours the object alone',
@@ -233,7 +240,13 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^LDLM_ENQUEUE (getattr|lookup)$/,
     field: /^mdt_body\.mbo_eadatasize$/,
-    values: /^128 \| (72|392)$/,
+    values: /^128 \| (72|216|240|344|392)$/,
+    why: 'how much room a layout gets is each client’s own choice',
+  },
+  {
+    operation: /^MDS_GETATTR$/,
+    field: /^mdt_body\.mbo_eadatasize$/,
+    values: /^65536 \(0x10000\) \| 4096$/,
     why: 'how much room a layout gets is each client’s own choice',
   },
   {
@@ -257,26 +270,27 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^LDLM_ENQUEUE$/,
     field: /^dlm_req\.lock_flags$/,
-    values: /^0 \| 4096$/,
+    values: /^(0 \| 4096|4096 \| 0)$/,
     why: 'ours locks the bytes that it reads, for the server to extend; a kernel asks with an intent (LDLM_FL_HAS_INTENT)',
   },
   {
     operation: /^LDLM_ENQUEUE$/,
     field: /^dlm_req\.lock_desc\.l_policy_data\.l_(extent\.end|flock\.lfw_end|inodebits\.(cancel|try)_bits)$/,
-    values: / \| 0xffffffffffffffff$|^0xfffff \| 8191$/,
-    why: 'as above: a kernel asks for all; of a file that was read ahead ours asks for the bytes of the call',
+    values:
+      / \| 0xffffffffffffffff$|^0xfffff \| 8191$|^(32767|65535) \| (0x3ffff|0x3fffff)$|^0x3ffff \| 0x2ffff$|^0x7ffff \| 0x5ffff$/,
+    why: 'as above: a kernel asks for all, or stripe by stripe where a call writes several; of a file that was read ahead ours asks for the bytes of the call',
   },
   {
     operation: /^LDLM_ENQUEUE$/,
     field: /^dlm_req\.lock_desc\.l_policy_data\.l_(extent\.start|flock\.lfw_start|inodebits\.bits)$/,
-    values: /^0x20000 \| 0$/,
-    why: 'as above',
+    values: /^(0x20000 \| 0|0 \| 0x10000)$/,
+    why: 'as above; of a component a kernel locks what lies in it, ours the whole object',
   },
   {
     operation: /^LDLM_ENQUEUE$/,
     field: /^dlm_req\.lock_desc\.l_req_mode$/,
-    values: /^2 \| 4$/,
-    why: 'a stand-in: with O_DIRECT a kernel leaves the locks to the OST, ours locks what it writes',
+    values: /^(2 \| 4|4 \| 2)$/,
+    why: 'stand-ins: with O_DIRECT a kernel leaves the locks to the OST, ours locks what it writes; behind the swap of two layouts it had locks to write, ours asks for some to read',
   },
   {
     operation: /^OST_(READ|WRITE)$/,
@@ -309,6 +323,18 @@ export const MEANT: readonly Meant[] = [
     why: 'dirty, granted and used (o_data_version) bytes are a cache’s own',
   },
   {
+    operation: /^OST_WRITE$/,
+    field: /^ost_body\.oa\.o_misc$/,
+    values: /^0 \| 155648 \(0x26000\)$/,
+    why: 'as above: what was dropped of it (o_dropped)',
+  },
+  {
+    operation: /^OST_READ$/,
+    field: /^ost_body\.oa\.o_valid$/,
+    values: /^0x8000000b084f2f \| 0x8000000b184f23$/,
+    why: 'an MDT takes the time of a read from o_atime, whatever else is there; and the checksum',
+  },
+  {
     operation: /^OST_READ$/,
     field: /^ost_body\.oa\.o_[mc]time$/,
     values: /^0 \| 0x6b02[\da-f]{4}$/,
@@ -323,14 +349,20 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^OST_READ$/,
     field: /^niobuf_remote\.\d+\.rnb_flags$/,
-    values: /^262153 \(0x40009\) \| (9|262793 \(0x40289\))$/,
-    why: 'kernels read and write whole pages of their cache, ours the bytes that were asked for',
+    values: /^262153 \(0x40009\) \| (9|262793 \(0x40289\)|262157 \(0x4000d\))$/,
+    why: 'kernels read and write whole pages of their cache, ours the bytes that were asked for; of a mirrored file they mark for themselves that it may be read elsewhere (NDELAY)',
   },
   {
     operation: /^OST_WRITE$/,
     field: /^niobuf_remote\.\d+\.rnb_flags$/,
     values: /^263200 \(0x40420\) \| 262826 \(0x402aa\)$/,
     why: 'kernels read and write whole pages of their cache, ours the bytes that were asked for',
+  },
+  {
+    operation: /^OST_WRITE$/,
+    field: /^niobuf_remote\.0\.rnb_(offset|len)$/,
+    values: /^(18 \| 0|65518 \| 65536 \(0x10000\)|131072 \(0x20000\) \| 262144 \(0x40000\))$/,
+    why: 'as above: a kernel read the first page and wrote it with what was appended; another file was cut before its bytes had to leave the cache',
   },
   {
     operation: /^OST_READ$/,
@@ -341,8 +373,8 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^OST_(READ|WRITE)$/,
     field: /^ost_body\.oa\.o_handle$/,
-    values: /^0x[\da-f]+ \| 0$/,
-    why: 'ours names the lock that covers the bytes, for the server to prolong; a kernel leaves it out with O_DIRECT and where pages of several locks go together',
+    values: /^0x[\da-f]+ \| 0$|^0x12a02812f77cdf67 \| 0x12a02812f77cdfad$/,
+    why: 'ours names the lock that covers the bytes, for the server to prolong; a kernel leaves it out with O_DIRECT and where pages of several locks go together; of two that cover them each has another',
   },
   {
     operation: /^OST_SYNC$/,
@@ -371,7 +403,7 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^LDLM_ENQUEUE open$/,
     field: /^eadata$/,
-    values: /^0+… \(128 bytes\) \| d00bd10b01.* \(128 bytes\)$/,
+    values: /^0+… \(128 bytes\) \| d00bd10b01.* \((128|392) bytes\)$/,
     why: 'a stand-in: the open with which `lfs setstripe` sets a layout; ours set it when it made the file',
   },
   {

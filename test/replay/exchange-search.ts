@@ -1,4 +1,7 @@
 /** Which request of the kernel client one of ours corresponds to. */
+import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
+import { LockFlag } from '../../lib/wire/ldlm-constants.ts';
+import { Opcode } from '../../lib/wire/opcodes.ts';
 import {
   type Exchange,
   type Purpose,
@@ -34,9 +37,12 @@ export class ExchangeSearch {
   }
 
   /** The exchange of a mount's for the same at `window`, and whether it had been found before. */
-  find(purpose: Purpose, window: Step, mount: number): [Exchange, boolean] | undefined {
+  find(purpose: Purpose, window: Step, mount: number, request: RpcMessage): [Exchange, boolean] | undefined {
+    const wantsLock = asksForLock(request);
     // That with the MGS is all mounts' of a node.
-    const exchanges = this.#exchanges.filter((e) => e.mount === mount || e.purpose.target === 'MGS');
+    const exchanges = this.#exchanges.filter(
+      (e) => (e.mount === mount || e.purpose.target === 'MGS') && !(wantsLock && gaveNone(e)),
+    );
     const found = this.#find(purpose, window, exchanges);
     if (found === undefined) return undefined;
     const [exchange] = found;
@@ -119,6 +125,15 @@ const keys = [
   (p: Purpose) => [p.target, p.operation, p.objects, p.detail.split(' ')[0]].join('  '),
   (p: Purpose) => [p.target, p.operation, p.objects].join('  '),
 ] as const;
+
+/** No intent goes with it: what comes back is a lock. */
+const asksForLock = ({ body, values }: RpcMessage): boolean => {
+  const flags = (values.dlm_req as { lock_flags: number } | undefined)?.lock_flags ?? 0;
+  return body.pb_opc === Opcode.LDLM_ENQUEUE && (flags & LockFlag.LDLM_FL_HAS_INTENT) === 0;
+};
+
+/** ELDLM_LOCK_ABORTED: the answer to an intent, without a lock. */
+const gaveNone = ({ reply }: Exchange): boolean => reply?.rpc?.body.pb_status === 301;
 
 /** A name that was looked up and is not there. */
 const isNegative = ({ purpose: { operation, target }, reply }: Exchange): boolean =>

@@ -26,6 +26,11 @@ export class LockLedger {
     if (reply !== undefined && reply.lock_handle !== 0n) this.#granted.add(reply.lock_handle);
   }
 
+  /** Our handle of the kernel client's lock. */
+  ours(theirs: bigint): bigint | undefined {
+    return this.#ours.get(theirs);
+  }
+
   cancel(request: RpcMessage): void {
     for (const handle of handlesOf(request)) this.#cancelled.add(handle);
   }

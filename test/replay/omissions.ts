@@ -2,11 +2,46 @@
 
 /** Requests that only the kernel client sends. */
 export interface NotAsked {
-  readonly purpose: RegExp;
+  /** Which: by what they are for. */
+  readonly purpose?: RegExp;
+  /** Which: those of a capture, from one frame to another. */
+  readonly capture?: string;
+  readonly frames?: readonly [number, number];
   readonly why: string;
 }
 
+export const isNotAsked = (
+  { purpose, capture, frames }: NotAsked,
+  recording: string,
+  frame: number,
+  text: string,
+): boolean =>
+  (purpose === undefined || purpose.test(text)) &&
+  (capture === undefined || recording.startsWith(capture)) &&
+  (frames === undefined || (frame >= frames[0] && frame <= frames[1]));
+
 export const NOT_ASKED: readonly NotAsked[] = [
+  { capture: '04', frames: [2461, 2562], why: '`lfs mirror resync` and `verify`: ours does neither' },
+  { capture: '04', frames: [3689, 3835], why: '`lfs swap_layouts`: ours reads what was swapped' },
+  { capture: '04', frames: [4201, 4319], why: '`lfs migrate`: ours reads what was moved' },
+  {
+    capture: '04',
+    purpose: /LDLM_CONVERT/,
+    frames: [135, 1189],
+    why: 'which locks are there to be converted depends on what was cached',
+  },
+  {
+    capture: '04',
+    purpose: /LDLM_ENQUEUE layout/,
+    frames: [2616, 2616],
+    why: '`lfs setstripe` took the layout away that its open had brought',
+  },
+  {
+    capture: '04',
+    purpose: /MDS_READPAGE/,
+    frames: [4139, 4360],
+    why: 'the shell reads directories for `getfattr` and `rm -rf`; ours names what is in them',
+  },
   {
     purpose: /QUOTACTL|\[0x24000040[34]:|0x2[8c]0000400:0x1b|SEQ_QUERY super| proj /,
     why: 'capture 05: of its quotas the user’s is replayed; the project’s, which needs a tree on MDT1, is not',

@@ -2,12 +2,13 @@
  * A capture as a script for the servers' side: the steps of its notes, each request of the kernel client with all that the
  * servers sent for it, and the callbacks that they sent in between. Truth: ../shared/captures.
  */
-import { readFileSync } from 'node:fs';
+import { constants, readFileSync } from 'node:fs';
 import type { Unit } from '../../lib/cli/decode/conversation.ts';
 import { decodeCapture } from '../../lib/cli/decode/decode-capture.ts';
 import type { LnetHeader } from '../../lib/cli/decode/lnet-messages.ts';
 import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
 import { summarize } from '../../lib/cli/decode/summary.ts';
+import { Reint } from '../../lib/wire/mds-constants.ts';
 import { captureFrames } from '../cli/captures.ts';
 
 /** What a request is for, in order of how much it tells. */
@@ -85,7 +86,15 @@ export function purposeOf(unit: Unit, target = summarize(unit).target): Purpose 
   // Statistics of one MDT, or of the whole file system.
   const summed = operation === 'MDS_STATFS' && (unit.rpc?.message.buffers.length ?? 0) > 1 ? 'summed' : '';
   const objects = [...(makes ? fids.slice(0, 1) : fids), ...names].join(' ');
-  return { target, operation, objects, detail: `${detail}${summed}` };
+  return { target, operation: `${operation}${directory(unit)}`, objects, detail: `${detail}${summed}` };
+}
+
+/** An open that takes directories only: for what is none the answer is ENOTDIR. */
+function directory({ rpc }: Unit): string {
+  const open = rpc?.values.rec_reint as { cr_opcode?: number; cr_flags_l?: number } | undefined;
+  return open?.cr_opcode === Reint.REINT_OPEN && (open.cr_flags_l ?? 0) & constants.O_DIRECTORY
+    ? '|directory'
+    : '';
 }
 
 /** The same of a message by itself. */

@@ -70,6 +70,8 @@ export class ReplayPeer {
   readonly #targets = new Map<bigint, string>();
   /** Nodes of our mounts, in the order in which they came. */
   readonly #nodes: string[] = [];
+  /** By mount and XID: what is asked again is answered as before. */
+  readonly #answered = new Map<string, Exchange>();
   readonly #windows: Step[] = [];
   #closing: Step | undefined;
 
@@ -100,6 +102,12 @@ export class ReplayPeer {
     this.#windows.push(step);
   }
 
+  /** From now on requests are those of the step from `time` on. */
+  narrow(time: number): void {
+    const step = this.#windows.pop();
+    if (step !== undefined) this.#windows.push({ ...step, until: time }, { ...step, time });
+  }
+
   /** Only the unmount is left, somewhere in this step. */
   close(step: Step): void {
     this.#closing = step;
@@ -121,6 +129,10 @@ export class ReplayPeer {
     );
   }
 
+  get recording(): string {
+    return this.#recording.name;
+  }
+
   #mountOf(nid: string): number {
     if (!this.#nodes.includes(nid)) this.#nodes.push(nid);
     return this.#nodes.indexOf(nid);
@@ -133,7 +145,10 @@ export class ReplayPeer {
     if (isConnect(request)) this.callbacks.connected(mount, purpose.target, request, event.initiator);
     if (purpose.target === this.down) return;
     if (UNSCRIPTED.includes(request.body.pb_opc)) return this.#unscripted(request, purpose.target, event);
-    const found = this.#search.find(purpose, this.#window, mount);
+    const xid = `${mount} ${event.matchBits}`;
+    const before = this.#answered.get(xid);
+    const resent: [Exchange, boolean] | undefined = before === undefined ? undefined : [before, true];
+    const found = resent ?? this.#search.find(purpose, this.#window, mount, request);
     if (found === undefined) {
       const left = this.unused().map((exchange) => purposeText(exchange.purpose));
       const text = `the recording knows no answer to ${purposeText(purpose)} at the step '${this.#window.command}'`;
@@ -141,6 +156,7 @@ export class ReplayPeer {
       return;
     }
     const [exchange, again] = found;
+    this.#answered.set(xid, exchange);
     this.locks.learn(exchange, request);
     const match: Match = { purpose, request, portal, exchange, again, bulk: [] };
     this.matches.push(match);
@@ -174,7 +190,9 @@ export class ReplayPeer {
     const { damage } = this.callbacks;
     const { pb_mbits: bits } = request.body;
     for (const { sent } of exchange.gets) {
-      const { portal, length } = sent.header;
+      const { portal } = sent.header;
+      // Kernels write whole pages: ours may have less.
+      const length = Math.min(sent.header.length, bytesAsked(request));
       match.bulk.push(await this.#wire.get(initiator, portal, bits - sent.bitsBelow, length));
     }
     let room = request.body.pb_opc === Opcode.OST_READ ? bytesAsked(request) : Number.POSITIVE_INFINITY;
@@ -188,7 +206,7 @@ export class ReplayPeer {
       await this.callbacks.send(callback);
     if (reply !== undefined) {
       const { header, payload } = reply;
-      const bytes = damage(answerTo(request, payload));
+      const bytes = damage(answerTo(request, payload, this.locks));
       this.#wire.put(initiator, header.portal, replyBits(request, matchBits), header.offset, bytes);
     }
     for (const callback of callbacks) await this.callbacks.send(callback);

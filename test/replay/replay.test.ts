@@ -12,6 +12,7 @@ import { mountAndSpace } from './scripts/01-mount.ts';
 import { namespace } from './scripts/02-namespace.ts';
 import { stripeIo } from './scripts/03-stripe-io.ts';
 import { checksummed } from './scripts/03b-checksums.ts';
+import { layouts } from './scripts/04-layouts.ts';
 import { attributes } from './scripts/05-attributes.ts';
 import { directoriesOnManyMdts } from './scripts/07-dne.ts';
 
@@ -22,6 +23,7 @@ const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>, Re
   ['03b-checksums', checksummed('crc32'), { checksums: 'crc32' }],
   ['03b-checksums', checksummed('crc32c'), { checksums: 'crc32c' }],
   ['03b-checksums', checksummed('adler32'), { checksums: 'adler32' }],
+  ['04-layouts', layouts],
   ['05-attrs', attributes],
   ['07-dne', directoriesOnManyMdts],
 ];
@@ -81,7 +83,7 @@ describe('replayed captures', () => {
     const idle = MEANT.filter((row) => !needed.has(row)).map(
       ({ operation, field }) => `${operation} ${field}`,
     );
-    const absent = NOT_ASKED.filter((row) => !needed.has(row)).map(({ purpose }) => `${purpose}`);
+    const absent = NOT_ASKED.filter((row) => !needed.has(row)).map(({ why }) => why);
     expect([idle, absent]).toEqual([[], []]);
   });
 });

@@ -4,6 +4,8 @@ import { connectSession } from '../../lib/client/connect.ts';
 import { Filesystem } from '../../lib/client/filesystem.ts';
 import { InlineEngine } from '../../lib/client/inline-engine.ts';
 import type { Session } from '../../lib/client/session.ts';
+import { parseFid } from '../../lib/fid/fid.ts';
+import { fidResource } from '../../lib/fid/resource.ts';
 import type { ChecksumName } from '../../lib/lnet/network.ts';
 import { createSimulation } from '../../lib/sim/simulation.ts';
 import { type Recording, readRecording, type Step } from './recording.ts';
@@ -17,10 +19,12 @@ export interface Replay {
   readonly peer: ReplayPeer;
   readonly session: Session;
   readonly filesystem: Filesystem;
-  /** Goes on to the step whose command begins so (the `nth` of them), and does what it documents. */
+  /** Goes on to the step with this in its commands, and does what they document. */
   step<T>(command: string, work: () => Promise<T>): Promise<T>;
-  /** What the notes do between many steps: gives all locks back. */
-  dropLocks(): Promise<void>;
+  /** Goes on within the step: what the kernel client asked until `frame` is not replayed. */
+  behind<T>(frame: number, work: () => Promise<T>): Promise<T>;
+  /** What the notes do between many steps: gives all locks back, or those on the object with a FID. */
+  dropLocks(fid?: string): Promise<void>;
 }
 
 export interface ReplayOptions {
@@ -82,9 +86,20 @@ export async function replay(
         enter(command);
         return doIt();
       },
-      dropLocks: async () => {
-        for (const target of [...session.mdts.values(), ...session.osts.values()])
-          await Promise.all(target.locks.locks.map((lock) => target.locks.cancel(lock)));
+      behind: async (frame, doIt) => {
+        const first = recording.exchanges.find((exchange) => exchange.frame > frame);
+        if (first === undefined) throw new Error(`${recording.name} has nothing behind frame ${frame}`);
+        peer.narrow(first.time);
+        return doIt();
+      },
+      dropLocks: async (fid) => {
+        const resource = fid === undefined ? undefined : fidResource(parseFid(fid));
+        for (const { locks } of [...session.mdts.values(), ...session.osts.values()]) {
+          const dropped = locks.locks.filter(
+            (lock) => resource === undefined || resource.every((word, i) => word === lock.resource[i]),
+          );
+          await Promise.all(dropped.map((lock) => locks.cancel(lock)));
+        }
       },
     });
     // Some notes have no step for the unmount: its requests stand behind the last one.
