@@ -21,9 +21,13 @@ export const isNotAsked = (
   (frames === undefined || (frame >= frames[0] && frame <= frames[1]));
 
 export const NOT_ASKED: readonly NotAsked[] = [
-  { capture: '04', frames: [2461, 2562], why: '`lfs mirror resync` and `verify`: ours does neither' },
-  { capture: '04', frames: [3689, 3835], why: '`lfs swap_layouts`: ours reads what was swapped' },
-  { capture: '04', frames: [4201, 4319], why: '`lfs migrate`: ours reads what was moved' },
+  {
+    capture: '04',
+    frames: [2461, 2562],
+    why: '`lfs mirror resync` and `verify` are not replayed: what they made of the file is read',
+  },
+  { capture: '04', frames: [3689, 3835], why: '`lfs swap_layouts`: what was swapped is read' },
+  { capture: '04', frames: [4201, 4319], why: '`lfs migrate` is not replayed: what was moved is read' },
   {
     capture: '04',
     purpose: /LDLM_CONVERT/,

@@ -182,7 +182,7 @@ export async function layouts({ filesystem: fs, step, behind, dropLocks }: Repla
     expect(await sum('/over', 32768, MIB)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
   });
   await dropLocks();
-  // Ours does not swap layouts: it reads what the kernel has swapped.
+  // What the kernel has swapped is read.
   const swapped = async (): Promise<void> => {
     expect(await sum('/over', 32768, 262144, MIB)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
     expect(await fs.getLayout('/over')).toMatchObject({ composite: { state: '0' } });
@@ -207,7 +207,7 @@ export async function layouts({ filesystem: fs, step, behind, dropLocks }: Repla
     ]);
     expect(await sizes('/dom')).toEqual([10, 8]);
   });
-  // Ours does not migrate: it reads what the kernel has moved.
+  // What the kernel has moved is read.
   const migrated = async (): Promise<void> => {
     expect(await cat(fs, '/dd/x')).toBe('inherited\n');
     expect(await fs.getLayout('/dd/x')).toMatchObject({
