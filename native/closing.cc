@@ -135,6 +135,7 @@ bool Endpoint::closeStep() {
 }
 
 void Endpoint::shutDown() {
+  senders_.stop();
   while (!connections_.empty()) {
     const ConnectionPtr c = connections_.begin()->second;
     if (c->peer != nullptr && c->peer->attempt == c) {

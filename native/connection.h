@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "event_ring.h"
+#include "file_source.h"
 #include "frame_parser.h"
 #include "match_table.h"
 #include "socket.h"
@@ -40,6 +41,7 @@ struct TxMessage {
   std::int64_t deadline = 0;  // while it waits for a connection
   Event event;                // for a REPLY: the GET event of the descriptor it reads
   ScatterCursor payload;
+  FileSource* file = nullptr;  // the descriptor's, instead of `payload`
   iovec inlinePiece{};
   std::array<std::uint8_t, kFullHeaderSize> header{};
   std::array<std::uint8_t, kPingInfoSize> inlinePayload{};
@@ -142,9 +144,10 @@ class Connection final : public FrameHandler, public std::enable_shared_from_thi
   // ---- sending; guarded by txMutex
   std::mutex txMutex;
   TxQueue txQueue;
-  bool txFlushing = false;  // one thread is in sendmsg
-  bool txBlocked = false;   // the socket is full; a turn hears when it is not
-  bool txEdge = false;      // it became writable while a thread was in sendmsg
+  bool txFlushing = false;  // one thread is in sendmsg; only it touches txStage
+  std::unique_ptr<SendStage> txStage;
+  bool txBlocked = false;  // the socket is full; a turn hears when it is not
+  bool txEdge = false;     // it became writable while a thread was in sendmsg
   bool txDead = false;
   int txError = 0;
   std::int64_t txProgress = 0;

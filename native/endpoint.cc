@@ -23,6 +23,13 @@ int Endpoint::describe(const Operation& operation, Md::Kind kind, Md*& md) {
     if (memory_.piece(s.memory, s.offset, s.length) == nullptr) return -EINVAL;
     length += s.length;
   }
+  std::unique_ptr<FileSource> file;
+  if (operation.file != nullptr) {
+    if (kind != Md::Kind::Put || operation.segmentCount > 0 || operation.file->position < 0) return -EINVAL;
+    length = operation.file->length;
+    file = FileSource::open(*operation.file);
+    if (file == nullptr) return -errno;
+  }
   if (length > (bounded ? kMtu : 0x7fff'ffffu)) return -EINVAL;
   md = table_.create(kind);
   if (md == nullptr) return -ENOMEM;
@@ -33,6 +40,7 @@ int Endpoint::describe(const Operation& operation, Md::Kind kind, Md*& md) {
     md->memories.push_back(s.memory);
     memory_.use(s.memory);
   }
+  md->file = std::move(file);
   md->length = static_cast<std::uint32_t>(length);
   md->options = operation.options;
   md->threshold = operation.threshold;
@@ -74,6 +82,10 @@ int Endpoint::put(const Operation& operation, std::uint64_t& object) {
     return start(md, operation, header, object);
   }();
   lock.unlock();
+  if (operation.file != nullptr) {
+    if (toFlush != nullptr) senders_.want(toFlush);
+    return 0;
+  }
   flushOrDefer(toFlush, operation.later);
   return 0;
 }
@@ -96,14 +108,14 @@ int Endpoint::get(const Operation& operation, std::uint64_t& object) {
 void Endpoint::flushOrDefer(ConnectionPtr c, bool later) {
   if (c == nullptr) return;
   if (!later) {
-    flush(c, true);
+    flush(c, Flusher::Owner);
   } else if (std::find(sendLater_.begin(), sendLater_.end(), c) == sendLater_.end()) {
     sendLater_.push_back(std::move(c));
   }
 }
 
 void Endpoint::sendLater() {
-  for (const ConnectionPtr& c : sendLater_) flush(c, true);
+  for (const ConnectionPtr& c : sendLater_) flush(c, Flusher::Owner);
   sendLater_.clear();
 }
 
@@ -137,8 +149,26 @@ Endpoint::ConnectionPtr Endpoint::start(Md* md, const Operation& operation, Mess
   TxMessage* message = newMessage(isPut ? TxMessage::Kind::Put : TxMessage::Kind::Get, peer);
   message->md = md;
   ++md->refs;
+  message->file = md->file.get();
   buildMessage(message, header, isPut ? md->cursor(0, md->length) : ScatterCursor());
   return submit(message);
+}
+
+// Moves what a PUT to ourselves sends. 0 or -errno.
+int Endpoint::payloadToSelf(Md& md, ScatterCursor to) {
+  if (md.file == nullptr) {
+    ScatterCursor::copy(md.cursor(0, md.length), to);
+    return 0;
+  }
+  while (to.remaining() > 0) {
+    iovec piece;
+    std::size_t covered = 0;
+    to.fill(&piece, 1, covered);
+    const ssize_t got = md.file->read(static_cast<std::uint8_t*>(piece.iov_base), covered);
+    if (got < 0) return static_cast<int>(got);
+    to.advance(static_cast<std::size_t>(got));
+  }
+  return 0;
 }
 
 // A message to our own NID never sees a socket (guide 01 §7, 1).
@@ -150,15 +180,16 @@ void Endpoint::putToSelf(Md* md, const MessageHeader& header) {
   const MatchResult match = push ? MatchResult{} : table_.match(queryOf(header));
   std::unique_ptr<ParkedMessage> parking;
   bool acknowledged = false;
+  int status = 0;
   if (match.outcome == MatchResult::Outcome::Matched) {
-    ScatterCursor::copy(md->cursor(0, match.mlength), match.md->cursor(match.offset, match.mlength));
-    acknowledged = (match.md->options & option::kAckDisable) == 0;
+    status = payloadToSelf(*md, match.md->cursor(match.offset, match.mlength));
+    acknowledged = status == 0 && (match.md->options & option::kAckDisable) == 0;
     --match.md->refs;
-    deliver(match.md, eventOf(*match.md, EventType::Put, 0, header, match.offset, match.mlength));
+    deliver(match.md, eventOf(*match.md, EventType::Put, status, header, match.offset, match.mlength));
   } else if (match.outcome == MatchResult::Outcome::NoMatch && lazy_[header.portal]) {
     parking = reserve(header, header.source);
     if (parking != nullptr) {
-      ScatterCursor::copy(md->cursor(0, md->length), ScatterCursor(&parking->piece, 1, 0, md->length));
+      status = payloadToSelf(*md, ScatterCursor(&parking->piece, 1, 0, md->length));
     } else {
       drop("too much is parked", header);
     }
@@ -166,7 +197,12 @@ void Endpoint::putToSelf(Md* md, const MessageHeader& header) {
     drop("no match for a PUT to our own NID", header);
   }
   md->sendDone = true;
-  deliver(md, eventOf(*md, EventType::Send, 0));
+  if (status != 0) {
+    md->wantsResponse = false;
+    stopWaiting(md);
+    if (parking != nullptr) unreserve(*std::exchange(parking, nullptr));
+  }
+  deliver(md, eventOf(*md, EventType::Send, status));
   if (parking != nullptr) park(std::move(parking));
   md = table_.find(object);
   if (md != nullptr && (acknowledged || push)) {
@@ -308,6 +344,7 @@ Event Endpoint::eventOf(const Md& md, EventType type, int status) const {
   event.initiatorPid = md.peerPid;
   event.matchBits = md.matchBits;
   if (type == EventType::Send) event.rlength = event.mlength = status == 0 ? md.length : 0;
+  if (type == EventType::Send && md.file != nullptr) event.checksum = md.file->checksum();
   return event;
 }
 

@@ -4,10 +4,10 @@
 // what is queued on a connection; it may be taken while `mutex_` is held, never the other way round. System
 // calls that move payload run under neither.
 //
-// Threads. The owner's thread (JavaScript) calls the public functions; the I/O thread runs `run()`.
-// Connections are opened, read and closed in turns, one at a time (`turnMutex_`): by the I/O thread, or by
-// the owner's while that is quick and only small messages come (owner_turn.cc). Either thread sends.
-// `turnMutex_` is taken before the other two.
+// Threads. The owner's thread (JavaScript) calls the public functions; the I/O thread runs `run()`; what
+// comes out of files is sent by threads that may wait for a disk (senders.h). Connections are opened, read
+// and closed in turns, one at a time (`turnMutex_`): by the I/O thread, or by the owner's while that is quick
+// and only small messages come (owner_turn.cc). Any thread sends. `turnMutex_` is taken before the other two.
 #pragma once
 
 #include <sys/epoll.h>
@@ -29,6 +29,7 @@
 #include "event_ring.h"
 #include "match_table.h"
 #include "memory_table.h"
+#include "senders.h"
 #include "socket.h"
 #include "wake_policy.h"
 #include "wire.h"
@@ -86,10 +87,13 @@ struct Operation {
   bool later = false;  // what is sent waits for sendLater(), so that one call writes many messages
   const SegmentRef* segments = nullptr;
   std::size_t segmentCount = 0;
+  const FileRange* file = nullptr;  // of a PUT, instead of segments
 };
 
 // The listener in the endpoint's epoll instance; connections have their own numbers.
 inline constexpr std::uint64_t kListenerId = ~std::uint64_t{0} - 1;
+// What one turn takes from it.
+inline constexpr int kEventsMax = 64;
 
 struct Counters {
   std::atomic<std::uint64_t> sendMessages = 0, sendBytes = 0, receiveMessages = 0, receiveBytes = 0,
@@ -150,6 +154,7 @@ class Endpoint {
   // ---- endpoint.cc: operations and messages; all with `mutex_` held
   int describe(const Operation& operation, Md::Kind kind, Md*& md);
   ConnectionPtr start(Md* md, const Operation& operation, MessageHeader& header, std::uint64_t& object);
+  int payloadToSelf(Md& md, ScatterCursor to);
   void putToSelf(Md* md, const MessageHeader& header);
   void getFromSelf(Md* md, const MessageHeader& header);
   bool isSelf(Nid nid) const { return nid == config_.nid || nid == kLoopbackNid; }
@@ -197,7 +202,10 @@ class Endpoint {
   void enqueue(const ConnectionPtr& c, TxMessage* message);
   void submitResponse(TxMessage* message);
   void wantFlush(const ConnectionPtr& c);
-  void flush(const ConnectionPtr& c, bool ownerThread);
+  enum class Flusher : std::uint8_t { Owner, Turn, Sender };
+  void flush(const ConnectionPtr& c, Flusher who);
+  int stage(Connection& c, TxMessage& message, iovec* out);
+  void unstage(Connection& c, std::size_t bytes);
   void flushOrDefer(ConnectionPtr c, bool later);
   void flushPending(Peer& peer);
   void failPending(Peer& peer, int error);
@@ -311,6 +319,7 @@ class Endpoint {
   std::int64_t ownerChecked_ = 0;  // when it was last looked after
   int ownerIdle_ = 0;              // looks at it in a row that found nothing done and nothing to do
   std::thread thread_;
+  Senders senders_;  // the last member: its threads use the others
 };
 
 }  // namespace lustre::lnet

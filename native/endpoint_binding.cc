@@ -1,8 +1,6 @@
 #include "endpoint_binding.h"
 
 #include <node_api.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -15,6 +13,7 @@
 
 #include "checksum.h"
 #include "endpoint.h"
+#include "mapping.h"
 #include "owner_poll.h"
 
 namespace lustre {
@@ -55,31 +54,9 @@ constexpr std::uint32_t kFlagAutoUnlink = 1;
 constexpr std::uint32_t kFlagBefore = 2;
 constexpr std::uint32_t kFlagAck = 4;
 constexpr std::uint32_t kFlagLater = 8;
-
-std::size_t pageRound(std::size_t bytes) {
-  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  return (bytes + page - 1) / page * page;
-}
-
-// Page-aligned, zeroed memory.
-class Mapping {
- public:
-  explicit Mapping(std::size_t bytes) : size_(pageRound(bytes == 0 ? 1 : bytes)) {
-    void* at = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    at_ = at == MAP_FAILED ? nullptr : at;
-  }
-  ~Mapping() {
-    if (at_ != nullptr) munmap(at_, size_);
-  }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  void* at() const { return at_; }
-  std::size_t size() const { return size_; }
-
- private:
-  std::size_t size_;
-  void* at_ = nullptr;
-};
+// A PUT out of a file: the place of the segments holds {descriptor, checksum type, length}, {position low,
+// high, 0}.
+constexpr std::uint32_t kFlagFile = 16;
 
 // An ArrayBuffer over the mapping, which lives until the last of its owners lets go.
 Napi::ArrayBuffer expose(Napi::Env env, const std::shared_ptr<Mapping>& mapping, std::size_t bytes) {
@@ -87,6 +64,13 @@ Napi::ArrayBuffer expose(Napi::Env env, const std::shared_ptr<Mapping>& mapping,
       env, mapping->at(), bytes, [](Napi::Env, void*, std::shared_ptr<Mapping>* owner) { delete owner; },
       new std::shared_ptr<Mapping>(mapping));
 }
+
+// What keeps memory where it is while the network may touch it.
+struct Pin {
+  Napi::Reference<Napi::ArrayBuffer> buffer;
+  // Of memory that we mapped: an environment that ends lets go of buffers before our thread is gone.
+  std::shared_ptr<Mapping> mapping;
+};
 
 class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint> {
  public:
@@ -130,10 +114,7 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint> {
   Napi::FunctionReference drain_;
   std::shared_ptr<OwnerPoll> poll_;
   bool hooked_ = false;
-  // By MemoryId: what keeps the JavaScript buffer alive.
-  std::vector<Napi::Reference<Napi::ArrayBuffer>> pins_;
-  // The same of memory that we mapped: an environment that ends lets go of buffers before our thread is gone.
-  std::vector<std::shared_ptr<Mapping>> pinned_;
+  std::vector<Pin> pins_;  // by MemoryId
   std::unordered_map<void*, std::weak_ptr<Mapping>> mappings_;
   std::size_t mappingsMax_ = kMappingsMin;  // so many, and those that are gone are looked for
 };
@@ -345,7 +326,18 @@ Napi::Value NativeEndpoint::attach(const Napi::CallbackInfo& info) {
 
 Napi::Value NativeEndpoint::put(const Napi::CallbackInfo& info) {
   if (endpoint_ == nullptr) return Napi::Number::New(info.Env(), -ESHUTDOWN);
-  return Napi::Number::New(info.Env(), endpoint_->put(operation(), scratch_->object));
+  Operation op = operation();
+  lnet::FileRange range;
+  if ((scratch_->flags & kFlagFile) != 0) {
+    const auto& [fd, type, length] = scratch_->segments[0];
+    const auto& [low, high, nothing] = scratch_->segments[1];
+    if (!IsChecksumType(type)) return Napi::Number::New(info.Env(), -EINVAL);
+    range = {static_cast<int>(fd), static_cast<std::int64_t>(std::uint64_t{high} << 32 | low), length,
+             static_cast<ChecksumType>(type)};
+    op.file = &range;
+    op.segmentCount = 0;
+  }
+  return Napi::Number::New(info.Env(), endpoint_->put(op, scratch_->object));
 }
 
 Napi::Value NativeEndpoint::get(const Napi::CallbackInfo& info) {
@@ -371,10 +363,9 @@ Napi::Value NativeEndpoint::pin(const Napi::CallbackInfo& info) {
   auto bytes = info[0].As<Napi::Uint8Array>();
   const MemoryId id = endpoint_->addMemory(bytes.Data(), bytes.ByteLength());
   if (id >= pins_.size()) pins_.resize(id + 1);
-  pins_[id] = Napi::Reference<Napi::ArrayBuffer>::New(bytes.ArrayBuffer(), 1);
-  if (id >= pinned_.size()) pinned_.resize(id + 1);
+  pins_[id].buffer = Napi::Reference<Napi::ArrayBuffer>::New(bytes.ArrayBuffer(), 1);
   if (const auto found = mappings_.find(bytes.ArrayBuffer().Data()); found != mappings_.end()) {
-    pinned_[id] = found->second.lock();
+    pins_[id].mapping = found->second.lock();
   }
   return Napi::Number::New(info.Env(), id);
 }
@@ -418,8 +409,7 @@ Napi::Value NativeEndpoint::attend(const Napi::CallbackInfo& info) {
   if (endpoint_ == nullptr) return numbers;
   std::uint32_t index = 0;
   for (const MemoryId id : endpoint_->attend()) {
-    pins_[id].Reset();
-    pinned_[id].reset();
+    pins_[id] = {};
     numbers.Set(index++, Napi::Number::New(env, id));
   }
   return numbers;
@@ -478,7 +468,6 @@ void NativeEndpoint::beginClose(const Napi::CallbackInfo&) {
 void NativeEndpoint::finish(const Napi::CallbackInfo&) {
   stop();
   pins_.clear();
-  pinned_.clear();
 }
 
 }  // namespace

@@ -17,7 +17,6 @@ namespace lustre::lnet {
 namespace {
 
 constexpr int kTickMs = 1000;
-constexpr int kEventsMax = 64;
 // In the endpoint's epoll instance.
 constexpr std::uint64_t kWakeId = ~std::uint64_t{0};
 constexpr int kKeepaliveAfterMs = 30'000;
@@ -27,6 +26,12 @@ constexpr std::size_t kReadTurn = 4u << 20;
 constexpr std::size_t kPeersKept = 1024;
 // With so much of a payload outstanding, a wake for less of it costs more than it brings.
 constexpr std::size_t kLowWater = 512 * 1024;
+constexpr int kSendersMax = 4;
+
+// Half of the machine: the other half receives, and runs the owner.
+int senderThreads() {
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 2, 1, kSendersMax);
+}
 
 }  // namespace
 
@@ -35,7 +40,8 @@ Endpoint::Endpoint(EndpointConfig config, void* ringMemory, std::uint32_t ringEn
     : config_(std::move(config)),
       wake_(std::move(wake)),
       addresses_(config_.nidMap.begin(), config_.nidMap.end()),
-      ring_(ringMemory, ringEntries) {}
+      ring_(ringMemory, ringEntries),
+      senders_(senderThreads(), [this](const ConnectionPtr& c) { flush(c, Flusher::Sender); }) {}
 
 Endpoint::~Endpoint() {
   if (thread_.joinable()) {
@@ -197,7 +203,7 @@ void Endpoint::flushAllWanted() {
     wanted.swap(flushWanted_);
     for (const ConnectionPtr& c : wanted) c->flushWanted = false;
   }
-  for (const ConnectionPtr& c : wanted) flush(c, false);
+  for (const ConnectionPtr& c : wanted) flush(c, Flusher::Turn);
 }
 
 void Endpoint::watch(const ConnectionPtr& c) {
@@ -221,7 +227,7 @@ void Endpoint::handle(const ConnectionPtr& c, std::uint32_t events) {
         c->txEdge = true;
         if (c->txError == 0) c->txBlocked = false;
       }
-      flush(c, false);
+      flush(c, Flusher::Turn);
     }
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) read(c);
   } else if (c->stage != Connection::Stage::Closed && c->stage != Connection::Stage::Connecting) {

@@ -38,6 +38,7 @@ void MatchTable::destroy(Md* md) {
   if (md->linked) detach(md);
   const auto slot = static_cast<std::uint32_t>(md->object & ((std::uint64_t{1} << kSlotBits) - 1));
   md->object = 0;
+  md->file.reset();
   free_.push_back(slot);
 }
 

@@ -5,9 +5,11 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
+#include "file_source.h"
 #include "memory_table.h"
 #include "scatter.h"
 #include "wire.h"
@@ -64,6 +66,8 @@ struct Md {
 
   std::vector<iovec> pieces;
   std::vector<MemoryId> memories;
+  // What a PUT sends instead of memory.
+  std::unique_ptr<FileSource> file;
 
   ScatterCursor cursor(std::size_t offset, std::size_t bytes) const {
     return {pieces.data(), pieces.size(), offset, bytes};

@@ -11,7 +11,6 @@
 namespace lustre::lnet {
 namespace {
 
-constexpr int kEventsMax = 64;
 // So late may the owner be before the I/O thread reads for it.
 constexpr int kPatienceMs = 5;
 // After so many looks without a message the I/O thread sleeps again as if there were no owner.

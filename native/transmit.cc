@@ -35,6 +35,7 @@ TxMessage* Endpoint::newMessage(TxMessage::Kind kind, Peer* peer) {
   message->md = nullptr;
   message->sent = 0;
   message->payload = ScatterCursor();
+  message->file = nullptr;
   return message;
 }
 
@@ -149,6 +150,7 @@ int gather(const TxQueue& queue, std::array<iovec, kMaxVectors>& out, std::size_
   total = 0;
   for (TxMessage* m = queue.head; m != nullptr && used < kMaxVectors - 1 && messages < kMaxMessagesPerCall;
        m = m->next, ++messages) {
+    if (m->file != nullptr) break;
     if (m->sent < m->headerLength) {
       out[used++] = {m->header.data() + m->sent, m->headerLength - m->sent};
       total += m->headerLength - m->sent;
@@ -176,35 +178,73 @@ void advance(TxQueue& queue, std::size_t bytes, TxQueue& done) {
 
 }  // namespace
 
-void Endpoint::flush(const ConnectionPtr& c, bool ownerThread) {
+// Vectors for the rest of the header and the next piece of the file; -errno when it could not be read.
+int Endpoint::stage(Connection& c, TxMessage& message, iovec* out) {
+  if (c.txStage == nullptr) {
+    c.txStage = senders_.takeStage();
+    c.txStage->begin = c.txStage->end = 0;
+  }
+  SendStage& stage = *c.txStage;
+  if (stage.begin == stage.end) {
+    counters_.systemCalls.fetch_add(1, std::memory_order_relaxed);
+    const ssize_t got = message.file->read(stage.bytes.data(), stage.bytes.size());
+    if (got < 0) return static_cast<int>(got);
+    stage.begin = 0;
+    stage.end = static_cast<std::size_t>(got);
+  }
+  int used = 0;
+  if (message.sent < message.headerLength) {
+    out[used++] = {message.header.data() + message.sent, message.headerLength - message.sent};
+  }
+  if (stage.begin < stage.end) out[used++] = {stage.bytes.data() + stage.begin, stage.end - stage.begin};
+  return used;
+}
+
+// So many bytes of the piece are in the socket.
+void Endpoint::unstage(Connection& c, std::size_t bytes) {
+  c.txStage->begin += bytes;
+  if (c.txStage->begin == c.txStage->end) senders_.giveStage(std::move(c.txStage));
+}
+
+void Endpoint::flush(const ConnectionPtr& c, Flusher who) {
   TxQueue done;
   TxQueue failed;
   int failure = 0;
   bool handOver = false;
+  bool fromFile = false;
   {
     Lock lock(c->txMutex);
     if (c->txFlushing || c->txBlocked) return;
     c->txFlushing = true;
     for (int calls = 0; !c->txQueue.empty() && !c->txDead && !c->txBlocked; ++calls) {
-      if (ownerThread && calls == kOwnerCallsMax) {
-        handOver = true;
-        break;
-      }
+      TxMessage& head = *c->txQueue.head;
+      fromFile = head.file != nullptr && who != Flusher::Sender;
+      handOver = who == Flusher::Owner && calls == kOwnerCallsMax;
+      if (fromFile || handOver) break;
       std::array<iovec, kMaxVectors> vectors;
+      const std::size_t headerLeft = head.headerLength - std::min<std::size_t>(head.sent, head.headerLength);
       std::size_t total = 0;
-      msghdr message{};
-      message.msg_iov = vectors.data();
-      message.msg_iovlen = static_cast<std::size_t>(gather(c->txQueue, vectors, total));
+      int count = head.file == nullptr ? gather(c->txQueue, vectors, total) : 0;
       c->txEdge = false;
       lock.unlock();
-      counters_.systemCalls.fetch_add(1, std::memory_order_relaxed);
-      const ssize_t written = sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-      const int error = errno;
+      if (head.file != nullptr) count = stage(*c, head, vectors.data());
+      msghdr message{};
+      message.msg_iov = vectors.data();
+      message.msg_iovlen = static_cast<std::size_t>(std::max(count, 0));
+      ssize_t written = -1;
+      int error = -count;
+      if (count >= 0) {
+        counters_.systemCalls.fetch_add(1, std::memory_order_relaxed);
+        written = sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        error = errno;
+      }
       lock.lock();
       if (written >= 0) {
+        const auto bytes = static_cast<std::size_t>(written);
+        if (head.file != nullptr) unstage(*c, bytes - std::min(bytes, headerLeft));
         c->txProgress = now();
-        c->txBytes.fetch_sub(static_cast<std::size_t>(written), std::memory_order_relaxed);
-        advance(c->txQueue, static_cast<std::size_t>(written), done);
+        c->txBytes.fetch_sub(bytes, std::memory_order_relaxed);
+        advance(c->txQueue, bytes, done);
       } else if (error == EAGAIN || error == EWOULDBLOCK) {
         c->txBlocked = !c->txEdge;
       } else if (error != EINTR) {
@@ -220,12 +260,14 @@ void Endpoint::flush(const ConnectionPtr& c, bool ownerThread) {
       failure = c->txError != 0 ? -c->txError : -ECONNRESET;
     }
   }
+  if (fromFile) senders_.want(c);
   if (done.empty() && failed.empty() && !handOver) return;
   const Lock lock(mutex_);
   while (TxMessage* m = done.pop()) endMessage(m, 0);
   while (TxMessage* m = failed.pop()) endMessage(m, failure);
   if (handOver) wantFlush(c);
-  if (resumeWanted_ && ownerThread) wakeThread();
+  // Only a turn of the I/O thread wakes the consumer.
+  if (who == Flusher::Sender ? wakes_.urgent() : resumeWanted_ && who == Flusher::Owner) wakeThread();
 }
 
 // Gives what waited to the connections that have come up; the I/O thread flushes them.

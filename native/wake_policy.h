@@ -47,6 +47,9 @@ class WakePolicy {
     return true;
   }
 
+  // Somebody may wait for one of the events pushed since the last wake.
+  bool urgent() const { return urgent_.load(std::memory_order_acquire); }
+
   // A wake has been put off: look again within a millisecond.
   bool holding() const { return since_ != 0; }
 

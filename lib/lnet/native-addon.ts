@@ -112,6 +112,7 @@ export const EventWord = {
   HDR_DATA_HIGH: 11,
   RLENGTH: 12,
   MLENGTH: 13,
+  CHECKSUM: 14,
   COUNT: 16,
 } as const;
 
@@ -130,7 +131,8 @@ export const EventType = {
 /** 64-bit words at the head of `scratch`. */
 export const ScratchBig = { PEER: 0, MATCH_BITS: 1, IGNORE_BITS: 2, HDR_DATA: 3, OBJECT: 4 } as const;
 
-/** 32-bit words of `scratch`; a segment is three: memory, offset, length. */
+/** 32-bit words of `scratch`; a segment is three: memory, offset, length. With ScratchFlag.FILE instead of them: descriptor,
+ * checksum type, length, position low, position high. */
 export const ScratchWord = {
   OBJECT_LOW: 8,
   OBJECT_HIGH: 9,
@@ -147,7 +149,7 @@ export const ScratchWord = {
   SEGMENTS: 20,
 } as const;
 
-export const ScratchFlag = { AUTO_UNLINK: 1, BEFORE: 2, ACK: 4, LATER: 8 } as const;
+export const ScratchFlag = { AUTO_UNLINK: 1, BEFORE: 2, ACK: 4, LATER: 8, FILE: 16 } as const;
 export const THRESHOLD_INFINITE = 0xffff_ffff;
 export const PID_ANY = 0xffff_ffff;
 export const SEGMENTS_MAX = 256;

@@ -4,6 +4,7 @@
  */
 import { errnoError, errnoName, LustreError } from '../runtime/errors.ts';
 import type { Logger, Runtime } from '../runtime/runtime.ts';
+import { checksumTypeBits } from './checksum.ts';
 import { KnownNids } from './known-nids.ts';
 import { type BorrowedMemory, loanOf } from './lent-memory.ts';
 import {
@@ -29,6 +30,7 @@ import type {
   ChecksumName,
   Endpoint,
   EndpointCounters,
+  FileRange,
   GetOptions,
   LnetEvent,
   LnetEventType,
@@ -51,10 +53,10 @@ const SENDS_MAX = 8;
 /** NIDs remembered in both forms; peers choose the ones that come in, so there is an end. */
 const NID_CACHE_MAX = 4096;
 const eventNames: readonly LnetEventType[] = ['put', 'get', 'send', 'ack', 'reply', 'unlink'];
-const checksumTypes: Record<ChecksumName, number> = { crc32: 1, adler32: 2, crc32c: 4 };
 
 export class NativeLnetEndpoint implements Endpoint {
   readonly nid: Nid;
+  readonly sendsFiles = true;
   /** The TCP port listened on; 0 when it does not listen. */
   readonly port: number;
   readonly #native: NativeEndpoint;
@@ -134,8 +136,14 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#words[ScratchWord.PORTAL] = options.portal;
     this.#words[ScratchWord.OFFSET] = options.offset ?? 0;
     this.#words[ScratchWord.OPTIONS] = 0;
-    this.#words[ScratchWord.FLAGS] = this.#when() | (options.ack === true ? ScratchFlag.ACK : 0);
-    this.#writeSegments(options.segments);
+    const flags = options.ack === true ? ScratchFlag.ACK : 0;
+    if (options.file === undefined) {
+      this.#words[ScratchWord.FLAGS] = flags | this.#when();
+      this.#writeSegments(options.segments);
+    } else {
+      this.#words[ScratchWord.FLAGS] = flags | ScratchFlag.FILE;
+      this.#writeFile(options.file);
+    }
     const slot = this.#claim(handler, true);
     return this.#sent(slot, this.#native.put(), 'put', options.peer.nid);
   }
@@ -187,7 +195,7 @@ export class NativeLnetEndpoint implements Endpoint {
 
   checksum(type: ChecksumName, segments: readonly Segment[]): number {
     this.#writeSegments(segments);
-    const sum = this.#native.checksum(checksumTypes[type]);
+    const sum = this.#native.checksum(checksumTypeBits[type]);
     if (sum < 0) throw errnoError(-14, { syscall: 'checksum', nid: this.nid });
     return sum;
   }
@@ -248,6 +256,16 @@ export class NativeLnetEndpoint implements Endpoint {
       words[at + 2] = length;
       at += 3;
     }
+  }
+
+  #writeFile({ fd, position, length, checksum }: FileRange): void {
+    const words = this.#words;
+    words[ScratchWord.SEGMENT_COUNT] = 0;
+    words[ScratchWord.SEGMENTS] = fd;
+    words[ScratchWord.SEGMENTS + 1] = checksum === undefined ? 0 : checksumTypeBits[checksum];
+    words[ScratchWord.SEGMENTS + 2] = length;
+    words[ScratchWord.SEGMENTS + 3] = Number(position & 0xffff_ffffn);
+    words[ScratchWord.SEGMENTS + 4] = Number(position >> 32n);
   }
 
   #claim(handler: LnetHandler, sending: boolean): number {
@@ -425,6 +443,7 @@ export class NativeLnetEndpoint implements Endpoint {
       offset: ring[at + EventWord.OFFSET]! >>> 0,
       rlength: ring[at + EventWord.RLENGTH]! >>> 0,
       mlength: ring[at + EventWord.MLENGTH]! >>> 0,
+      checksum: type === 'send' ? ring[at + EventWord.CHECKSUM]! >>> 0 : undefined,
       unlinked: (ring[at + EventWord.TYPE]! & EVENT_UNLINKED) !== 0,
     };
   }

@@ -83,6 +83,8 @@ export interface LnetEvent {
   readonly rlength: number;
   /** Bytes moved. */
   readonly mlength: number;
+  /** With `send`, of a PUT out of a file: the checksum that was asked for. */
+  readonly checksum?: number | undefined;
   readonly unlinked: boolean;
 }
 
@@ -95,11 +97,22 @@ export interface MdHandle {
   unlink(): void;
 }
 
+/** Bytes of an open file. The descriptor may be closed as soon as the call that takes it has returned. */
+export interface FileRange {
+  readonly fd: number;
+  readonly position: bigint;
+  readonly length: number;
+  /** Taken over the bytes as they are sent. */
+  readonly checksum?: ChecksumName;
+}
+
 export interface PutOptions {
   readonly peer: ProcessId;
   readonly portal: number;
   readonly matchBits: bigint;
   readonly segments: readonly Segment[];
+  /** Sent instead of segments, where the endpoint `sendsFiles`: at most LNET_MTU. Zeros follow where the file has ended. */
+  readonly file?: FileRange;
   /** Remote offset; default 0. */
   readonly offset?: number;
   readonly hdrData?: bigint;
@@ -137,6 +150,8 @@ export interface PingResult {
 
 export interface Endpoint {
   readonly nid: Nid;
+  /** PUTs can be out of files. */
+  readonly sendsFiles: boolean;
   attach(entry: MatchEntry, handler: LnetHandler): MdHandle;
   put(options: PutOptions, handler: LnetHandler): MdHandle;
   get(options: GetOptions, handler: LnetHandler): MdHandle;

@@ -1,5 +1,5 @@
 /** How a bulk payload is cut into descriptors: whole MiB of the concatenation, at most 16 (guide 04 §3.3, §7). */
-import type { Segment } from '../lnet/network.ts';
+import type { FileRange, Segment } from '../lnet/network.ts';
 import { LustreError } from '../runtime/errors.ts';
 
 /** LNET_MTU: the most that one descriptor moves. */
@@ -41,6 +41,21 @@ export function splitBulk(segments: readonly Segment[], pageOffset = 0, count?: 
   if (pieces.some((piece) => piece.length > FRAGMENTS_MAX))
     throw invalid(`more than ${FRAGMENTS_MAX} fragments in a MiB of bulk`);
   return pieces;
+}
+
+/** The same for bytes of a file: exactly `count` ranges, the last ones possibly empty. */
+export function splitFile(file: FileRange, pageOffset: number, count: number): FileRange[] {
+  const ranges: FileRange[] = [];
+  let at = 0;
+  let room = BULK_PIECE - (pageOffset % BULK_PAGE);
+  while (ranges.length < count) {
+    const length = Math.min(file.length - at, room);
+    ranges.push({ ...file, position: file.position + BigInt(at), length });
+    at += length;
+    room = BULK_PIECE;
+  }
+  if (at < file.length) throw invalid(`${file.length} bytes of bulk where ${count} MiB fit`);
+  return ranges;
 }
 
 function invalid(message: string): LustreError {

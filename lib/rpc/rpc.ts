@@ -2,7 +2,7 @@
  * The shapes of an RPC, for both ends (guide 04): a request PUT, bulk where the operation has it, a reply PUT. Written
  * apart from what implements them so that imports, services, targets and locks can be read against one page.
  */
-import type { Endpoint, LnetEvent, Memory, Segment } from '../lnet/network.ts';
+import type { Endpoint, FileRange, LnetEvent, Memory, Segment } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import type {
   Format,
@@ -108,6 +108,11 @@ export interface IncomingRequest {
   /** Pushes memory into the client's bulk sink (PUT with ACK), all descriptors even where there is nothing to send; resolves
    * when all is acknowledged. `segments` may be empty. */
   bulkPut(portal: number, segments: readonly Segment[], brwSize?: number, pageOffset?: number): Promise<void>;
+  /** Whether `bulkPutFile` can be used. */
+  readonly sendsFiles: boolean;
+  /** The same out of a file, which is read as it is sent. Resolves with the checksum that the range asks for, else 0. The
+   * descriptor must stay open meanwhile. */
+  bulkPutFile(portal: number, file: FileRange, brwSize?: number, pageOffset?: number): Promise<number>;
 }
 
 export interface ReplyOptions {

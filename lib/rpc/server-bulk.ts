@@ -2,11 +2,12 @@
  * A server's half of bulk (guide 04 §7): PUTs into the client's sink or GETs from its source, one per MiB that the
  * client announced by its match bits, each waited for.
  */
-import type { Endpoint, LnetEvent, MdHandle, Memory, Segment } from '../lnet/network.ts';
+import { combineChecksums, emptyChecksum } from '../lnet/checksum-combine.ts';
+import type { Endpoint, FileRange, LnetEvent, MdHandle, Memory, Segment } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { type ErrorContext, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Runtime, Timer } from '../runtime/runtime.ts';
-import { BULK_PAGE, BULK_PIECE, BULK_PIECES_MAX, splitBulk } from './bulk-pieces.ts';
+import { BULK_PAGE, BULK_PIECE, BULK_PIECES_MAX, splitBulk, splitFile } from './bulk-pieces.ts';
 
 /** Bulk did not come through: the request gets no reply, so that the client resends it. */
 export class BulkError extends LustreError {
@@ -21,7 +22,24 @@ export class BulkError extends LustreError {
   }
 }
 
-export interface BulkTransfer {
+export interface BulkPayload {
+  readonly segments: readonly Segment[];
+  /** What is PUT instead of segments, where the endpoint sends files. */
+  readonly file?: FileRange;
+}
+
+export interface BulkMoved {
+  readonly bytes: number;
+  /** Over the bytes of a file, if it asks for one, else 0. */
+  readonly checksum: number;
+}
+
+/** One descriptor's part. */
+interface Piece extends BulkPayload {
+  readonly bytes: number;
+}
+
+export interface BulkTransfer extends BulkPayload {
   readonly endpoint: Endpoint;
   readonly runtime: Runtime;
   readonly direction: 'get' | 'put';
@@ -31,7 +49,6 @@ export interface BulkTransfer {
   readonly lastMatchBits: bigint;
   /** Most descriptors that the client may have announced, a power of two. */
   readonly piecesMax: number;
-  readonly segments: readonly Segment[];
   /** As in Bulk (rpc.ts). */
   readonly pageOffset: number;
   /** Where the zero bytes of an empty PUT come from. */
@@ -45,8 +62,8 @@ export function announcedPieces(lastMatchBits: bigint, piecesMax: number): numbe
 }
 
 export interface RunningBulk {
-  /** Bytes moved. Rejects with the first error, after the network has let go of the memory. */
-  readonly done: Promise<number>;
+  /** What moved. Rejects with the first error, after the network has let go of the memory. */
+  readonly done: Promise<BulkMoved>;
   /** Gives up: `done` rejects with `reason`. */
   abort(reason: Error): void;
 }
@@ -54,7 +71,7 @@ export interface RunningBulk {
 /** Starts all transfers at once. Throws EPROTO where the client announced less room than there is to move. */
 export function startBulk(transfer: BulkTransfer): RunningBulk {
   const count = announcedPieces(transfer.lastMatchBits, transfer.piecesMax);
-  const bytes = transfer.segments.reduce((sum, s) => sum + s.length, 0);
+  const bytes = transfer.file?.length ?? lengthOf(transfer.segments);
   if (count > BULK_PIECES_MAX || bytes + (transfer.pageOffset % BULK_PAGE) > count * BULK_PIECE)
     throw new LustreError(
       'EPROTO',
@@ -62,13 +79,29 @@ export function startBulk(transfer: BulkTransfer): RunningBulk {
       { nid: transfer.peer },
       -71,
     );
-  return new Bulk(transfer, splitBulk(transfer.segments, transfer.pageOffset, count));
+  return new Bulk(transfer, piecesOf(transfer, count));
+}
+
+const lengthOf = (segments: readonly Segment[]): number => segments.reduce((sum, s) => sum + s.length, 0);
+
+function piecesOf({ file, segments, pageOffset }: BulkTransfer, count: number): Piece[] {
+  if (file === undefined)
+    return splitBulk(segments, pageOffset, count).map((piece) => ({
+      segments: piece,
+      bytes: lengthOf(piece),
+    }));
+  return splitFile(file, pageOffset, count).map((piece) =>
+    piece.length > 0 ? { segments: [], file: piece, bytes: piece.length } : { segments: [], bytes: 0 },
+  );
 }
 
 class Bulk implements RunningBulk {
-  readonly done: Promise<number>;
+  readonly done: Promise<BulkMoved>;
   readonly #transfer: BulkTransfer;
-  #resolve!: (bytes: number) => void;
+  readonly #pieces: readonly Piece[];
+  /** By piece. */
+  readonly #checksums: number[] = [];
+  #resolve!: (moved: BulkMoved) => void;
   #reject!: (error: Error) => void;
   readonly #handles = new Set<MdHandle>();
   readonly #timer: Timer;
@@ -76,8 +109,9 @@ class Bulk implements RunningBulk {
   #moved = 0;
   #error: Error | undefined;
 
-  constructor(transfer: BulkTransfer, pieces: Segment[][]) {
+  constructor(transfer: BulkTransfer, pieces: readonly Piece[]) {
     this.#transfer = transfer;
+    this.#pieces = pieces;
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -87,9 +121,9 @@ class Bulk implements RunningBulk {
     );
     const first = transfer.lastMatchBits - BigInt(pieces.length - 1);
     try {
-      pieces.forEach((segments, i) => {
+      pieces.forEach((piece, i) => {
         // An empty GET moves nothing and would only cost a round trip; an empty PUT ends the client's descriptor.
-        if (transfer.direction === 'put' || segments.length > 0) this.#start(segments, first + BigInt(i));
+        if (transfer.direction === 'put' || piece.bytes > 0) this.#start(piece, i, first + BigInt(i));
       });
     } catch (error) {
       this.abort(error instanceof Error ? error : new Error(String(error)));
@@ -103,16 +137,18 @@ class Bulk implements RunningBulk {
     for (const handle of [...this.#handles]) handle.unlink();
   }
 
-  #start(piece: Segment[], matchBits: bigint): void {
+  #start(piece: Piece, index: number, matchBits: bigint): void {
     const { endpoint, direction, peer, portal, empty } = this.#transfer;
-    const segments = piece.length > 0 ? piece : [{ memory: empty, offset: 0, length: 0 }];
+    const { file, bytes: want } = piece;
+    const segments =
+      file === undefined && want === 0 ? [{ memory: empty, offset: 0, length: 0 }] : piece.segments;
     const options = { peer: { nid: peer }, portal, matchBits, segments };
-    const want = piece.reduce((sum, s) => sum + s.length, 0);
     let handle: MdHandle | undefined;
     let posted = false;
     const handler = (event: LnetEvent): void => {
       if (event.status !== 0) this.abort(endpoint.lastError(peer) ?? errnoError(event.status, { nid: peer }));
       else if (event.type === 'ack' || event.type === 'reply') this.#completed(event, want);
+      else if (event.type === 'send') this.#checksums[index] = event.checksum ?? 0;
       if (!event.unlinked) return;
       if (handle !== undefined) this.#handles.delete(handle);
       this.#unlinked();
@@ -121,7 +157,7 @@ class Bulk implements RunningBulk {
     try {
       handle =
         direction === 'put'
-          ? endpoint.put({ ...options, ack: true }, handler)
+          ? endpoint.put({ ...options, ...(file !== undefined && { file }), ack: true }, handler)
           : endpoint.get(options, handler);
       posted = true;
       this.#handles.add(handle);
@@ -142,7 +178,16 @@ class Bulk implements RunningBulk {
     this.#linked--;
     if (this.#linked > 0) return;
     this.#timer.cancel();
-    if (this.#error === undefined) this.#resolve(this.#moved);
+    if (this.#error === undefined) this.#resolve({ bytes: this.#moved, checksum: this.#checksum() });
     else this.#reject(this.#error);
+  }
+
+  #checksum(): number {
+    const type = this.#transfer.file?.checksum;
+    if (type === undefined) return 0;
+    return this.#pieces.reduce(
+      (sum, { bytes }, i) => (bytes === 0 ? sum : combineChecksums(type, sum, this.#checksums[i]!, bytes)),
+      emptyChecksum(type),
+    );
   }
 }

@@ -2,7 +2,7 @@
  * A request in a service's hands, from unpacking (guide 04 §5) to its one answer: a reply, an error reply, an early reply
  * in between, or nothing.
  */
-import type { Endpoint, LnetEvent, Memory, Segment } from '../lnet/network.ts';
+import type { Endpoint, FileRange, LnetEvent, Memory, Segment } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -23,7 +23,7 @@ import { LustreMsgV2 } from '../wire/ptlrpc-structs.ts';
 import { BULK_PIECE } from './bulk-pieces.ts';
 import { opcodeName } from './portals.ts';
 import type { IncomingRequest, ReplyOptions } from './rpc.ts';
-import { BulkError, type RunningBulk, startBulk } from './server-bulk.ts';
+import { BulkError, type BulkMoved, type BulkPayload, type RunningBulk, startBulk } from './server-bulk.ts';
 import type { SlabPool } from './slab-pool.ts';
 import { EARLY_REPLY_SIZE, earlyReplyChecksum } from './transmission.ts';
 
@@ -212,7 +212,7 @@ export class ServiceRequest implements IncomingRequest {
     brwSize?: number,
     pageOffset?: number,
   ): Promise<number> {
-    return this.#transfer('get', portal, segments, brwSize, pageOffset);
+    return this.#transfer('get', portal, { segments }, brwSize, pageOffset).then(({ bytes }) => bytes);
   }
 
   async bulkPut(
@@ -221,16 +221,25 @@ export class ServiceRequest implements IncomingRequest {
     brwSize?: number,
     pageOffset?: number,
   ): Promise<void> {
-    await this.#transfer('put', portal, segments, brwSize, pageOffset);
+    await this.#transfer('put', portal, { segments }, brwSize, pageOffset);
+  }
+
+  get sendsFiles(): boolean {
+    return this.#owner.endpoint.sendsFiles;
+  }
+
+  async bulkPutFile(portal: number, file: FileRange, brwSize?: number, pageOffset?: number): Promise<number> {
+    const { checksum } = await this.#transfer('put', portal, { segments: [], file }, brwSize, pageOffset);
+    return checksum;
   }
 
   async #transfer(
     direction: 'get' | 'put',
     portal: number,
-    segments: readonly Segment[],
+    payload: BulkPayload,
     brwSize = BULK_PIECE,
     pageOffset = 0,
-  ): Promise<number> {
+  ): Promise<BulkMoved> {
     const { endpoint, runtime, emptyMemory, bulkTimeoutMs } = this.#owner;
     const context = { opcode: opcodeName(this.opcode), nid: this.peer };
     for (;;) {
@@ -244,7 +253,7 @@ export class ServiceRequest implements IncomingRequest {
         portal,
         lastMatchBits: this.bulkMatchBits,
         piecesMax: piecesMax(brwSize),
-        segments,
+        ...payload,
         pageOffset,
         empty: emptyMemory,
         timeoutMs: bulkTimeoutMs,

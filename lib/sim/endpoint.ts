@@ -57,6 +57,7 @@ interface Awaiting {
 }
 
 export class SimEndpoint implements Endpoint, LinkEnd {
+  readonly sendsFiles = false;
   readonly nid: Nid;
   readonly #board: Switchboard;
   readonly #peers: Peers;

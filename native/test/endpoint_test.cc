@@ -8,6 +8,7 @@ TEST_CASE("many PUTs and GETs both ways at once, a small ring, every event once"
   Node b(kNidB, {{kNidA, a.address(kNidA)}});
   constexpr int kCount = 400;
   constexpr std::uint32_t kSize = 70'000;
+  std::latch bothAttached(2);
   std::latch bothDone(2);
   const auto work = [&](Node& self, Nid peer) {
     std::vector<std::uint8_t> source(kSize, 1);
@@ -25,6 +26,8 @@ TEST_CASE("many PUTs and GETs both ways at once, a small ring, every event once"
     Operation exported = self.operation(kNidAny, 1, &readable, 1);
     exported.options = option::kGet | option::kManageRemote;
     REQUIRE(self.endpoint->attach(exported, object) == 0);
+    // A PUT that matches nothing is dropped, and its ACK never comes.
+    bothAttached.arrive_and_wait();
     if (peer == kNidA) {
       // Only B knows where A is: its first message makes the connections.
       const SegmentRef none{from, 0, 1};

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checksumTs } from '../../lib/lnet/checksum.ts';
+import { combineChecksums, emptyChecksum } from '../../lib/lnet/checksum-combine.ts';
 import type { ChecksumName } from '../../lib/lnet/network.ts';
 import { capture } from '../cli/captures.ts';
 import { capturedTransfers } from './capture-bulk.ts';
@@ -32,6 +33,20 @@ describe('checksumTs', () => {
       fc.property(fc.array(fc.uint8Array({ maxLength: 5000 }), { maxLength: 8 }), (chunks) => {
         const whole = Buffer.concat(chunks);
         for (const name of names) expect(checksumTs(name, chunks)).toBe(checksumTs(name, [whole]));
+      }),
+    );
+  });
+
+  it('follows from the checksums of the parts', () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 5000 }), { maxLength: 8 }), (chunks) => {
+        for (const name of names) {
+          const combined = chunks.reduce(
+            (sum, chunk) => combineChecksums(name, sum, checksumTs(name, [chunk]), chunk.length),
+            emptyChecksum(name),
+          );
+          expect(combined).toBe(checksumTs(name, chunks));
+        }
       }),
     );
   });

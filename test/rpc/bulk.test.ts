@@ -1,7 +1,7 @@
 /** Bulk in both directions, through resends (guide 04 §3.3, §7). */
 import { describe, expect, test } from 'vitest';
 import type { Operation } from '../../lib/connection/target.ts';
-import { splitBulk } from '../../lib/rpc/bulk-pieces.ts';
+import { splitBulk, splitFile } from '../../lib/rpc/bulk-pieces.ts';
 import type { Segment } from '../../lib/rpc/rpc.ts';
 import { announcedPieces } from '../../lib/rpc/server-bulk.ts';
 import { ConnectFlag } from '../../lib/wire/connection-constants.ts';
@@ -186,6 +186,17 @@ test('splits at whole MiB of the concatenation', () => {
   expect(() => splitBulk(Array.from({ length: 300 }, () => ({ memory, offset: 0, length: 1 })))).toThrow(
     /fragments/,
   );
+});
+
+test('splits a file as it splits memory', () => {
+  const file = { fd: 3, position: 4196n, length: 2 * MiB };
+  expect(splitFile(file, 100, 4)).toEqual([
+    { fd: 3, position: 4196n, length: MiB - 100 },
+    { fd: 3, position: 4096n + BigInt(MiB), length: MiB },
+    { fd: 3, position: 4096n + BigInt(2 * MiB), length: 100 },
+    { fd: 3, position: 4196n + BigInt(2 * MiB), length: 0 },
+  ]);
+  expect(() => splitFile(file, 100, 2)).toThrow(/where 2 MiB fit/);
 });
 
 test('counts descriptors by the low bits of the last match bits', () => {

@@ -20,11 +20,14 @@ import type { OstContext } from './ost-context.ts';
 
 type ReadCall = Call<typeof RQF_OST_BRW_READ>;
 
-/** What was read: `segments` hold `bytes`, those of all niobufs one after the other. */
-interface ReadResult {
-  readonly segments: readonly Segment[];
+interface Done {
   readonly bytes: number;
   readonly checksum: number;
+}
+
+/** What was read: `segments` hold `bytes`, those of all niobufs one after the other. */
+interface ReadResult extends Done {
+  readonly segments: readonly Segment[];
 }
 
 export function ostRead(ost: OstContext): Operation {
@@ -50,6 +53,9 @@ async function shortRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Prom
 }
 
 async function bulkRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Promise<void> {
+  const [only] = brw.niobufs;
+  if (brw.niobufs.length === 1 && only !== undefined && call.request.sendsFiles && ost.store.withFile)
+    return fileRead(ost, call, brw, only.rnb_offset);
   const buffer = await ost.memory.take(brw.bytes);
   try {
     const type = checksumOf(brw.oa);
@@ -60,6 +66,20 @@ async function bulkRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Promi
   } finally {
     buffer.release();
   }
+}
+
+/** The same straight out of the object's file, without memory of ours. */
+async function fileRead(ost: OstContext, call: ReadCall, brw: BrwRequest, position: bigint): Promise<void> {
+  const { id } = brw.object;
+  const type = checksumOf(brw.oa);
+  if (!ost.store.exists(id)) throw errnoError(Errno.ENOENT, { syscall: 'read' });
+  await ost.store.withFile!(id, position, brw.bytes, async (file) => {
+    const range = { ...file, ...(type !== undefined && { checksum: type }) };
+    const pageOffset = Number(position % 4096n);
+    const checksum = await call.request.bulkPutFile(Portal.OST_BULK_PORTAL, range, brw.brwSize, pageOffset);
+    const done = { bytes: file.length, checksum };
+    call.reply({ ost_body: replyBody(ost, call, brw, done, type) }, { status: done.bytes });
+  });
 }
 
 /** Fills `room` with the niobufs' bytes without gaps; ends at the object's end. */
@@ -96,7 +116,7 @@ function replyBody(
   ost: OstContext,
   call: ReadCall,
   brw: BrwRequest,
-  result: ReadResult,
+  result: Done,
   type: BulkChecksum | undefined,
 ): OstBodyInput {
   const { oa } = brw;

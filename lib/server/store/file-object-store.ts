@@ -9,7 +9,7 @@ import { statfs, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { NativeStorage, OpenFile } from '../../lnet/native-storage.ts';
-import type { ChecksumName, Segment } from '../../lnet/network.ts';
+import type { ChecksumName, FileRange, Segment } from '../../lnet/network.ts';
 import { Errno, errnoError, errnoOf } from '../../runtime/errors.ts';
 import type { Runtime, Timer } from '../../runtime/runtime.ts';
 import type { KeyValueStore } from './key-value-store.ts';
@@ -189,6 +189,19 @@ class FileObjectStore implements ObjectStore {
 
   read(id: ObjectId, position: bigint, segments: readonly Segment[], checksum?: ChecksumName) {
     return this.#use(id, (_, file) => this.#storage.readv(file, position, views(segments), checksum));
+  }
+
+  withFile<T>(
+    id: ObjectId,
+    position: bigint,
+    length: number,
+    work: (file: FileRange) => Promise<T>,
+  ): Promise<T> {
+    return this.#use(id, (_, { fd }) => {
+      const left = BigInt(fstatSync(fd, { bigint: true }).size) - position;
+      const there = left < 0n ? 0 : left < length ? Number(left) : length;
+      return work({ fd, position, length: there });
+    });
   }
 
   write(id: ObjectId, position: bigint, segments: readonly Segment[], checksum?: ChecksumName) {

@@ -2,7 +2,7 @@
  * What an object storage target keeps: one plain file per object (design: Stores), attributes beside it. Data moves between
  * files and bulk memory in native code.
  */
-import type { ChecksumName, Segment } from '../../lnet/network.ts';
+import type { ChecksumName, FileRange, Segment } from '../../lnet/network.ts';
 
 export interface ObjectId {
   readonly seq: bigint;
@@ -69,6 +69,14 @@ export interface ObjectStore {
     segments: readonly Segment[],
     checksum?: ChecksumName,
   ): Promise<ObjectTransfer>;
+  /** Where objects are files that a network can send: runs `work` with the file of at most `length` bytes from `position` on,
+   * fewer at the end of the object. The descriptor is open until `work` has settled. */
+  withFile?<T>(
+    id: ObjectId,
+    position: bigint,
+    length: number,
+    work: (file: FileRange) => Promise<T>,
+  ): Promise<T>;
   write(
     id: ObjectId,
     position: bigint,
