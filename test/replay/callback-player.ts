@@ -5,10 +5,13 @@ import { LdlmRequest } from '../../lib/wire/ldlm-structs.ts';
 import { Opcode, Portal } from '../../lib/wire/opcodes.ts';
 import type { LockLedger } from './lock-ledger.ts';
 import type { PeerWire } from './peer-wire.ts';
-import { bufferOffset, dissect, withBody } from './recorded-bytes.ts';
+import { bufferOffset, dissect, handlesOf, withBody } from './recorded-bytes.ts';
 import { type Callback, type Exchange, purposeText, type Recording } from './recording.ts';
 
 const ASIDE: readonly number[] = [Opcode.LDLM_CANCEL, Opcode.OBD_PING];
+
+/** How many requests may overtake a callback. */
+const NEAR = 4;
 
 export class CallbackPlayer {
   /** What our client answered. */
@@ -39,21 +42,33 @@ export class CallbackPlayer {
     this.#destinations.set(`${mount} ${target}`, { handle: request.values.conn as bigint, peer });
   }
 
-  /** What the servers sent between this request and the next that is no cancel or ping. */
-  after({ index, mount, purpose }: Exchange): Callback[] {
-    const next = this.#recording.exchanges.find(
-      (exchange) =>
-        exchange.index > index &&
-        exchange.purpose.target === purpose.target &&
-        exchange.mount === mount &&
-        !ASIDE.includes(exchange.request.body.pb_opc),
-    );
-    return this.#recording.callbacks.filter(
-      (callback) =>
-        callback.index > index &&
-        callback.index < (next?.index ?? Number.POSITIVE_INFINITY) &&
-        callback.purpose.target === purpose.target,
-    );
+  /** What the servers sent because of a request; and that a lock which it asked for is granted, whenever they sent that. */
+  after(exchange: Exchange): Callback[] {
+    const { purpose, request } = exchange;
+    const asked = request.body.pb_opc === Opcode.LDLM_ENQUEUE ? handlesOf(request)[0] : undefined;
+    return this.#recording.callbacks.filter((callback) => {
+      const { rpc } = callback.sent;
+      if (callback.purpose.target !== purpose.target || rpc === undefined) return false;
+      if (rpc.body.pb_opc === Opcode.LDLM_CP_CALLBACK) return handlesOf(rpc)[0] === asked;
+      return this.#causeOf(callback) === exchange;
+    });
+  }
+
+  /** The last request to that target before a callback; to an OST, where many are under way, the last for the same object. */
+  #causeOf({ index, purpose }: Callback): Exchange | undefined {
+    const [object = ''] = purpose.objects.split(' ');
+    const before = this.#recording.exchanges
+      .filter(
+        (exchange) =>
+          exchange.index < index &&
+          exchange.purpose.target === purpose.target &&
+          !ASIDE.includes(exchange.request.body.pb_opc),
+      )
+      .slice(-NEAR);
+    const same = purpose.target.includes('-OST')
+      ? before.findLast((exchange) => exchange.purpose.objects.startsWith(object))
+      : undefined;
+    return same ?? before.at(-1);
   }
 
   /** Sends a callback for a lock that ours has, too, and waits for its answer. */

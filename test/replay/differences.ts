@@ -359,6 +359,25 @@ export const MEANT: readonly Meant[] = [
     why: 'kernels read and write whole pages of their cache, ours the bytes that were asked for',
   },
   {
+    operation: /^LDLM_ENQUEUE open$/,
+    field:
+      /^(handles|ldlm_intent\.opc|dlm_req\.(lock_count|lock_desc\.(l_req_mode|l_policy_data\.(l_extent\.start|l_flock\.lfw_start|l_inodebits\.bits))))$/,
+    values: /^(1 \| [23]|16 \| 8)$/,
+    why: 'a stand-in: a kernel opens with O_CREAT by its FID what it knows, ours without O_CREAT, for it would take a new FID',
+  },
+  {
+    operation: /^LDLM_ENQUEUE open$/,
+    field: /^rec_reint\.cr_flags_l$/,
+    values: /^(514 \| 41943618 \(0x2800242\)|1026 \| 41944130 \(0x2800442\)|2 \| 41943107 \(0x2800043\))$/,
+    why: 'as above',
+  },
+  {
+    operation: /^OST_WRITE$/,
+    field: /^(buffers|short_io|niobuf_remote\.0\.rnb_(offset|len))$/,
+    values: /^(184 208 24 16 0 27 \| 184 208 24 16 0 47|20 \| 0|27 \| 47|41206c69.* \| 66726f6d.*)$/,
+    why: 'three lines were appended: a kernel writes their page from its beginning',
+  },
+  {
     operation: /^OST_WRITE$/,
     field: /^niobuf_remote\.0\.rnb_(offset|len)$/,
     values: /^(18 \| 0|65518 \| 65536 \(0x10000\)|131072 \(0x20000\) \| 262144 \(0x40000\))$/,
@@ -427,7 +446,7 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^MDS_CLOSE$/,
     field: /^rec_reint\.sa_blocks$/,
-    values: /^(\d+ \| [018]|0 \| (16|5128)|10240 \| 8192)$/,
+    values: /^(\d+ \| [018]|0 \| (16|48|5128)|10240 \| 8192|24 \| 16|32 \| 24|40 \| 32|48 \| 40)$/,
     why: 'sizes at close are a hint (LSOM): each tells what it knows; a directory has none to tell',
   },
   {

@@ -93,13 +93,13 @@ export class ExchangeSearch {
     return later.find((exchange) => purposeText(exchange.purpose) === key);
   }
 
-  /** A kernel client opens what it has in its cache by FID, without a name. */
+  /** A kernel client opens what it has in its cache by FID, without a name; where a program would make it, too. */
   #openedByFid({ target, operation, objects }: Purpose, list: readonly Exchange[]): Exchange | undefined {
     if (!/ open/.test(operation)) return undefined;
     return list.find(
       ({ purpose, request }) =>
         purpose.target === target &&
-        purpose.operation === operation &&
+        [operation, `${operation}|creat`].includes(purpose.operation) &&
         (request.values.name ?? '') === '' &&
         (purpose.objects.split(' ')[0] === objects.split(' ')[0] ||
           purpose.objects.split(' ').at(-1) === objects.split(' ').at(-1)),

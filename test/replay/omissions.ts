@@ -41,6 +41,12 @@ export const NOT_ASKED: readonly NotAsked[] = [
     why: '`lfs setstripe` took the layout away that its open had brought',
   },
   {
+    capture: '06',
+    purpose: /LDLM_ENQUEUE layout/,
+    frames: [441, 441],
+    why: '`lfs setstripe` took the layout away that its open had brought',
+  },
+  {
     capture: '04',
     purpose: /MDS_READPAGE/,
     frames: [4139, 4360],

@@ -14,6 +14,7 @@ import { stripeIo } from './scripts/03-stripe-io.ts';
 import { checksummed } from './scripts/03b-checksums.ts';
 import { layouts } from './scripts/04-layouts.ts';
 import { attributes } from './scripts/05-attributes.ts';
+import { twoClients } from './scripts/06-two-clients.ts';
 import { directoriesOnManyMdts } from './scripts/07-dne.ts';
 
 const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>, ReplayOptions?])[] = [
@@ -25,6 +26,7 @@ const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>, Re
   ['03b-checksums', checksummed('adler32'), { checksums: 'adler32' }],
   ['04-layouts', layouts],
   ['05-attrs', attributes],
+  ['06-two-clients', twoClients, { mounts: 2 }],
   ['07-dne', directoriesOnManyMdts],
 ];
 

@@ -19,6 +19,8 @@ export interface Replay {
   readonly peer: ReplayPeer;
   readonly session: Session;
   readonly filesystem: Filesystem;
+  /** The second mount of the notes, where `mounts` is 2. */
+  readonly second: Filesystem;
   /** Goes on to the step with this in its commands, and does what they document. */
   step<T>(command: string, work: () => Promise<T>): Promise<T>;
   /** Goes on within the step: what the kernel client asked until `frame` is not replayed. */
@@ -34,13 +36,17 @@ export interface ReplayOptions {
   readonly checksums?: ChecksumName;
   /** Mount options. */
   readonly options?: string;
+  /** How often the notes mount: the second time ours is another node, for a node of ours has one mount. */
+  readonly mounts?: 1 | 2;
 }
+
+const SECOND = '10.0.2.116@tcp';
 
 /** Mounts at the step that mounts, runs `work`, unmounts. */
 export async function replay(
   path: string,
   work: (replay: Replay) => Promise<void>,
-  { damage, down, options, checksums }: ReplayOptions = {},
+  { damage, down, options, checksums, mounts }: ReplayOptions = {},
 ): Promise<ReplayPeer> {
   const recording = await readRecording(path);
   const sim = createSimulation({ seed: 1 });
@@ -69,19 +75,24 @@ export async function replay(
       log: runtime.log,
     };
     enter('mount -t lustre');
-    const session = await connectSession(`${recording.server}:/lab`, {
-      runtime: clocked,
-      network: sim.network,
-      nid: recording.client,
-      checksums: checksums ?? false,
-      ...(options !== undefined && { options }),
-    });
-    const filesystem = new Filesystem(new InlineEngine(session), 'replayed');
+    const mount = (nid: string): Promise<Session> =>
+      connectSession(`${recording.server}:/lab`, {
+        runtime: clocked,
+        network: sim.network,
+        nid,
+        checksums: checksums ?? false,
+        ...(options !== undefined && { options }),
+      });
+    const session = await mount(recording.client);
+    const sessions = mounts === 2 ? [session, await mount(SECOND)] : [session];
+    const filesystems = sessions.map((one) => new Filesystem(new InlineEngine(one), 'replayed'));
+    const [filesystem, second = filesystem] = filesystems as [Filesystem, Filesystem?];
     await work({
       recording,
       peer,
       session,
       filesystem,
+      second,
       step: async (command, doIt) => {
         enter(command);
         return doIt();
@@ -94,7 +105,8 @@ export async function replay(
       },
       dropLocks: async (fid) => {
         const resource = fid === undefined ? undefined : fidResource(parseFid(fid));
-        for (const { locks } of [...session.mdts.values(), ...session.osts.values()]) {
+        const targets = sessions.flatMap(({ mdts, osts }) => [...mdts.values(), ...osts.values()]);
+        for (const { locks } of targets) {
           const dropped = locks.locks.filter(
             (lock) => resource === undefined || resource.every((word, i) => word === lock.resource[i]),
           );
@@ -104,7 +116,7 @@ export async function replay(
     });
     // Some notes have no step for the unmount: its requests stand behind the last one.
     peer.close(recording.steps.at(-1)!);
-    await filesystem.unmount();
+    for (const one of filesystems.toReversed()) await one.unmount();
     await endpoint.close();
     return peer;
   })();
