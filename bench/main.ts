@@ -7,12 +7,12 @@ import { cpus, release } from 'node:os';
 import Table from 'cli-table3';
 import { benchCache } from './cache.ts';
 import { benchEngine } from './engine.ts';
-
 import { benchFile } from './file.ts';
 import { benchLnetStream } from './lnet-stream.ts';
 import { benchLocks } from './locks.ts';
 import type { Row } from './measure.ts';
 import { benchMetadata } from './metadata.ts';
+import { benchPath } from './path.ts';
 import { CONGESTION } from './peers.ts';
 import { benchRpc } from './rpc.ts';
 
@@ -22,6 +22,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   locks: () => (quick ? benchLocks(1, 2000, 20_000) : benchLocks(5, 100_000, 1_000_000)),
   rpc: () => benchRpc(quick ? 1 : 5, quick ? 500 : 20_000),
   engine: () => (quick ? benchEngine(1, 200, 32) : benchEngine(3, 20_000, 1024)),
+  path: () => (quick ? benchPath(1, 64) : benchPath(5, 1024)),
   file: () => benchFile(quick ? 1 : 3, quick ? 64 : 1024),
   metadata: () => benchMetadata(quick ? 1 : 3, quick ? 200 : 10_000),
   cache: () =>

@@ -1,0 +1,168 @@
+/**
+ * What one write and one read of 1 MiB cost end to end, a call at a time: time, CPU, system calls, context switches and page
+ * faults of the client's and the servers' process, and bytes copied and checksummed. Beside it the floor: the same bytes
+ * moved by bare C processes (peers/file_peer.c), with a file at one end, at both, and at none. Stores are on tmpfs.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startCluster } from '../lib/index.ts';
+import { median, output, type Row, row, scratch, start } from './measure.ts';
+import { has, sourceFile } from './peers.ts';
+
+const MIB = 1 << 20;
+const WARM_UP = 64;
+
+interface Counts {
+  readonly cpu: number;
+  readonly switches: number;
+  readonly faults: number;
+}
+
+/** Of all threads of a process until now: CPU in microseconds. */
+function counts(pid: number): Counts {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+  let switches = 0;
+  let cpu = 0;
+  for (const task of readdirSync(`/proc/${pid}/task`)) {
+    const status = readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8');
+    for (const match of status.matchAll(/ctxt_switches:\s+(\d+)/g)) switches += Number(match[1]);
+    cpu += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1000;
+  }
+  return { cpu, switches, faults: Number(fields[7]) };
+}
+
+/** System calls that a process makes meanwhile, or undefined where perf cannot count them. */
+async function systemCalls(pid: number, work: () => Promise<void>): Promise<number | undefined> {
+  const perf = spawn('perf', ['stat', '-x,', '-e', 'raw_syscalls:sys_enter', '-p', String(pid)], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let text = '';
+  perf.stderr.on('data', (chunk: Buffer) => {
+    text += chunk;
+  });
+  const ended = once(perf, 'close').catch(() => undefined);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await work();
+  perf.kill('SIGINT');
+  await ended;
+  const count = Number.parseInt(text, 10);
+  return Number.isNaN(count) ? undefined : count;
+}
+
+interface Cost {
+  readonly wall: number;
+  readonly client: Counts;
+  readonly server: Counts;
+}
+
+const less = (a: Counts, b: Counts, calls: number): Counts => ({
+  cpu: (a.cpu - b.cpu) / calls,
+  switches: (a.switches - b.switches) / calls,
+  faults: (a.faults - b.faults) / calls,
+});
+
+async function costOf(
+  calls: number,
+  server: number,
+  work: (call: number) => Promise<unknown>,
+): Promise<Cost> {
+  for (let i = 0; i < WARM_UP; i++) await work(i % calls);
+  const [ours, theirs, at] = [counts(process.pid), counts(server), performance.now()];
+  for (let i = 0; i < calls; i++) await work(i);
+  const wall = ((performance.now() - at) * 1000) / calls;
+  const client = less(counts(process.pid), ours, calls);
+  return { wall, client, server: less(counts(server), theirs, calls) };
+}
+
+interface Floor {
+  readonly seconds: number;
+  readonly cpu: number;
+}
+
+/** CPU of both sides and wall-clock time, seconds, for `mib` MiB through bare C. */
+async function floor(peer: string, port: number, mib: number, take: string, give: string): Promise<Floor> {
+  const taker = start(peer, ['take', String(port), take, '1']);
+  await taker.line();
+  const given = JSON.parse(
+    await output(peer, ['give', String(port), give, '1', 'pread', String(mib)]),
+  ) as Floor;
+  const taken = JSON.parse(await taker.line()) as Floor;
+  await taker.stop();
+  return { seconds: given.seconds, cpu: given.cpu + taken.cpu };
+}
+
+async function benchFloor(rounds: number, mib: number): Promise<Row[]> {
+  const peer = join(tmpdir(), `lustre-file-peer-${process.pid}`);
+  const built = await output('cc', ['-O3', '-o', peer, await sourceFile('peers/file_peer.c'), '-lisal']).then(
+    () => true,
+    () => false,
+  );
+  if (!built) return [];
+  const dir = await scratch('/dev/shm');
+  const from = join(dir, 'from');
+  const to = join(dir, 'to');
+  const file = await open(from, 'w');
+  for (let i = 0; i < mib; i++) await file.write(Buffer.alloc(MIB, i));
+  await file.close();
+  const rows: Row[] = [];
+  const kinds = [
+    ['memory to memory', '-', '-'],
+    ['tmpfs file to memory', '-', from],
+    ['tmpfs file to a new one', to, from],
+    ['tmpfs file over one that is there', to, from],
+  ] as const;
+  for (const [what, take, give] of kinds) {
+    const runs: Floor[] = [];
+    for (let i = 0; i < rounds; i++) {
+      if (what.endsWith('new one')) await rm(to, { force: true });
+      runs.push(await floor(peer, 21300 + rows.length + i, mib, take, give));
+    }
+    const label = `floor, bare C with CRC32C, ${what}`;
+    rows.push(row('path', label, median(runs.map((run) => (mib * 1.048576) / run.seconds)), 'MB/s'));
+    rows.push(
+      row('path', `${label}: CPU of both sides`, median(runs.map((run) => run.cpu / (mib / 1024))), 's/GiB'),
+    );
+  }
+  await rm(dir, { recursive: true });
+  await rm(peer);
+  return rows;
+}
+
+export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
+  const dir = await scratch('/dev/shm');
+  const rows: Row[] = [];
+  {
+    await using cluster = await startCluster({ fsname: 'bench', osts: 2, dir: join(dir, 'store') });
+    await using lustre = await cluster.mount({ engine: 'inline', checksums: 'crc32c' });
+    const pid = cluster.pid!;
+    const file = await lustre.open('/path', 'w+', 0o644, { stripeCount: 2, stripeSize: MIB });
+    const bytes = Buffer.alloc(MIB, 'a');
+    const works = {
+      write: (call: number) => file.write(bytes, 0, MIB, call * MIB),
+      read: (call: number) => file.read(bytes, 0, MIB, call * MIB),
+    };
+    const withPerf = await has('perf');
+    for (const [what, work] of Object.entries(works)) {
+      const cost = await costOf(calls, pid, work);
+      rows.push(row('path', `one 1 MiB ${what}`, cost.wall, 'us'));
+      for (const side of ['client', 'server'] as const) {
+        const all = async (): Promise<void> => {
+          for (let i = 0; i < calls; i++) await work(i);
+        };
+        const label = `one 1 MiB ${what}, ${side}`;
+        rows.push(row('path', `${label}: CPU`, cost[side].cpu, 'us'));
+        rows.push(row('path', `${label}: context switches`, cost[side].switches, ''));
+        rows.push(row('path', `${label}: page faults`, cost[side].faults, ''));
+        const made = withPerf ? await systemCalls(side === 'client' ? process.pid : pid, all) : undefined;
+        if (made !== undefined) rows.push(row('path', `${label}: system calls`, made / calls, ''));
+      }
+    }
+    await file.close();
+  }
+  await rm(dir, { recursive: true });
+  return [...rows, ...(await benchFloor(rounds, Math.max(64, calls)))];
+}
