@@ -9,8 +9,9 @@ import type { Counters, Engine } from './engine.ts';
 /** Calls that are forwarded as they are; `unmount` ends the thread and `abort` is no call. */
 export type EngineCall = Exclude<keyof Engine, 'abort' | 'unmount'>;
 
-/** How the arguments of each call cross: as values, or with a list of buffers as the second one, which is lent. */
-export const engineCalls: { readonly [call in EngineCall]: 'values' | 'memory' } = {
+/** How the arguments of each call cross: as values, or with a list of buffers as the second one, that the engine fills or
+ * takes bytes from. */
+export const engineCalls: { readonly [call in EngineCall]: 'values' | 'fills' | 'takes' } = {
   counters: 'values',
   pause: 'values',
   locks: 'values',
@@ -31,8 +32,8 @@ export const engineCalls: { readonly [call in EngineCall]: 'values' | 'memory' }
   rmdir: 'values',
   open: 'values',
   close: 'values',
-  read: 'memory',
-  write: 'memory',
+  read: 'fills',
+  write: 'takes',
   handleStat: 'values',
   handleSetattr: 'values',
   handleTruncate: 'values',
@@ -76,6 +77,12 @@ export const engineCalls: { readonly [call in EngineCall]: 'values' | 'memory' }
   sync: 'values',
 };
 
+/** Bytes of a call that cross as a copy at most: for so few, lending costs more than copying. */
+export const COPIED_MAX = 16384;
+
+/** How a buffer crosses: lent, by its number; as a copy of its bytes; or as the number of bytes that are to come back. */
+export type Crossing = { readonly lent: number } | Uint8Array | { readonly room: number };
+
 /** What the program's side may change while the engine runs. */
 export interface EngineSettings {
   /** Of the caller's logger. */
@@ -96,7 +103,8 @@ export type TracedChannel = 'request' | 'reply';
 /** From the engine. */
 export type FromEngine =
   | readonly ['mounted']
-  | readonly ['done', number, unknown]
+  /** With the bytes for buffers that are not lent, each as far as it was filled. */
+  | readonly ['done', number, unknown, (readonly Uint8Array[])?]
   | readonly ['failed', number, ErrorValue]
   /** A line of pino's JSON. */
   | readonly ['log', string]

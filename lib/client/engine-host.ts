@@ -2,7 +2,7 @@
 import { BorrowedMemory } from '../lnet/lent-memory.ts';
 import { errorValue } from '../runtime/error-values.ts';
 import type { Engine } from './engine.ts';
-import { type EngineCall, engineCalls, type FromEngine } from './engine-calls.ts';
+import { type Crossing, type EngineCall, engineCalls, type FromEngine } from './engine-calls.ts';
 
 export class EngineHost {
   readonly #engine: Engine;
@@ -27,11 +27,14 @@ export class EngineHost {
   /** The answer goes out when the call is settled and nothing works on its memory any more. */
   async call(number: number, call: EngineCall, args: readonly unknown[]): Promise<void> {
     const loans: BorrowedMemory[] = [];
+    const rooms: Uint8Array[] = [];
     let answer: FromEngine;
     try {
-      const values = engineCalls[call] === 'memory' ? withMemory(args, loans) : args;
+      const values = engineCalls[call] === 'values' ? args : withMemory(args, loans, rooms);
       const run = this.#engine[call] as (...values: readonly unknown[]) => Promise<unknown>;
-      answer = ['done', number, compact(await run.apply(this.#engine, [...values]))];
+      const result = compact(await run.apply(this.#engine, [...values]));
+      answer =
+        rooms.length === 0 ? ['done', number, result] : ['done', number, result, filled(rooms, result)];
     } catch (error) {
       answer = ['failed', number, errorValue(error)];
     }
@@ -55,16 +58,31 @@ export class EngineHost {
   }
 }
 
-/** The arguments with the lender's bytes in place of their numbers. */
-function withMemory(args: readonly unknown[], loans: BorrowedMemory[]): unknown[] {
-  const [first, numbers, ...rest] = args;
-  const buffers = (numbers as readonly number[]).map((number) => {
-    if (number === 0) return new Uint8Array(0);
-    const loan = new BorrowedMemory(number);
+/** The arguments with memory in place of what stands for it. */
+function withMemory(args: readonly unknown[], loans: BorrowedMemory[], rooms: Uint8Array[]): unknown[] {
+  const [first, crossings, ...rest] = args;
+  const buffers = (crossings as readonly Crossing[]).map((crossing) => {
+    if (crossing instanceof Uint8Array) return crossing;
+    if ('room' in crossing) {
+      const room = new Uint8Array(crossing.room);
+      rooms.push(room);
+      return room;
+    }
+    const loan = new BorrowedMemory(crossing.lent);
     loans.push(loan);
     return loan.bytes;
   });
   return [first, buffers, ...rest];
+}
+
+/** The first `count` bytes of what was filled; a view would cross with all of its buffer. */
+function filled(rooms: readonly Uint8Array[], count: unknown): Uint8Array[] {
+  let left = Number(count);
+  return rooms.map((room) => {
+    const length = Math.min(left, room.length);
+    left -= length;
+    return length === room.length ? room : room.slice(0, length);
+  });
 }
 
 /** A view crosses with all of its buffer: bytes that are a small part of a large one are cut out. */

@@ -2,11 +2,18 @@
  * The program's end of an engine in a thread of its own (design: "Threads"). Forwards every call of `Engine` to it; memory
  * is lent, and taken back when the call's answer has come or the thread is gone, never before.
  */
-import { MemoryLender } from '../lnet/lent-memory.ts';
+import { checkMemory, MemoryLender } from '../lnet/lent-memory.ts';
 import { errorOf } from '../runtime/error-values.ts';
 import { Errno, LustreError } from '../runtime/errors.ts';
 import type { Counters, Engine } from './engine.ts';
-import { type EngineCall, engineCalls, type FromEngine, type ToEngine } from './engine-calls.ts';
+import {
+  COPIED_MAX,
+  type Crossing,
+  type EngineCall,
+  engineCalls,
+  type FromEngine,
+  type ToEngine,
+} from './engine-calls.ts';
 
 /** The thread, as whoever starts processes made it. */
 export interface EngineThread {
@@ -28,6 +35,8 @@ interface Pending {
   readonly call: EngineCall;
   readonly path: string | undefined;
   readonly lent: readonly number[];
+  /** Whose bytes come with the answer. */
+  readonly rooms: readonly Uint8Array[];
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
 }
@@ -106,26 +115,31 @@ class Forwarder implements EngineListener {
       }
       const lent: number[] = [];
       const number = this.#next++;
+      let rooms: readonly Uint8Array[] = [];
       try {
-        if (engineCalls[call] === 'memory') args[1] = this.#lend(args[1] as readonly Uint8Array[], lent);
+        const memory = engineCalls[call];
+        if (memory !== 'values') {
+          const buffers = args[1] as readonly Uint8Array[];
+          const copied = buffers.reduce((sum, { length }) => sum + length, 0) <= COPIED_MAX;
+          if (copied && memory === 'fills') rooms = buffers;
+          args[1] = buffers.map((bytes) => (copied ? copyOf(bytes, memory) : this.#lend(bytes, lent)));
+        }
         this.#thread.send(['call', number, call, args]);
       } catch (error) {
         this.#takeBack(lent);
         reject(error);
         return;
       }
-      this.#pending.set(number, { call, path, lent, resolve, reject });
+      this.#pending.set(number, { call, path, lent, rooms, resolve, reject });
       this.#wait();
     });
   }
 
-  #lend(buffers: readonly Uint8Array[], lent: number[]): number[] {
-    return buffers.map((bytes) => {
-      if (bytes.length === 0) return 0;
-      const number = this.#lender.lend(bytes);
-      lent.push(number);
-      return number;
-    });
+  #lend(bytes: Uint8Array, lent: number[]): Crossing {
+    if (bytes.length === 0) return { room: 0 };
+    const number = this.#lender.lend(bytes);
+    lent.push(number);
+    return { lent: number };
   }
 
   #takeBack(lent: readonly number[]): void {
@@ -148,7 +162,7 @@ class Forwarder implements EngineListener {
         this.#onMounted();
         break;
       case 'done':
-        this.#settle(message[1])?.resolve(message[2]);
+        this.#done(message[1], message[2], message[3] ?? []);
         break;
       case 'failed':
         this.#settle(message[1])?.reject(errorOf(message[2]));
@@ -180,6 +194,17 @@ class Forwarder implements EngineListener {
     this.#onEnded();
   }
 
+  #done(number: number, result: unknown, filled: readonly Uint8Array[]): void {
+    const pending = this.#settle(number);
+    if (pending === undefined) return;
+    filled.forEach((bytes, i) => {
+      const room = pending.rooms[i];
+      // Unless the program has given the buffer away meanwhile.
+      if (room !== undefined && room.length >= bytes.length) room.set(bytes);
+    });
+    pending.resolve(result);
+  }
+
   #settle(number: number): Pending | undefined {
     const pending = this.#pending.get(number);
     if (pending === undefined) return undefined;
@@ -202,4 +227,10 @@ class Forwarder implements EngineListener {
   #waited(): void {
     if (--this.#waits === 0) this.#thread.hold(false);
   }
+}
+
+/** A view would cross with all of its buffer. */
+function copyOf(bytes: Uint8Array, memory: 'fills' | 'takes'): Crossing {
+  checkMemory(bytes);
+  return memory === 'fills' ? { room: bytes.length } : new Uint8Array(bytes);
 }

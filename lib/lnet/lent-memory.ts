@@ -19,6 +19,12 @@ interface LendingBinding {
   letGo(buffer: ArrayBuffer): void;
 }
 
+/** Throws EINVAL for memory that could shrink while another thread works on it. */
+export function checkMemory({ buffer }: Uint8Array): void {
+  if (!(buffer instanceof ArrayBuffer) || ('resizable' in buffer && buffer.resizable === true))
+    throw new LustreError('EINVAL', 'cannot pin a buffer that is shared or resizable', {}, -22);
+}
+
 /** The lender's side: one for each thread that it lends to. */
 export class MemoryLender {
   readonly #native: NativeLender;
@@ -29,9 +35,7 @@ export class MemoryLender {
 
   /** Keeps the bytes where they are until `takeBack`. Throws EINVAL for memory that could shrink meanwhile. */
   lend(bytes: Uint8Array): number {
-    const { buffer } = bytes;
-    if (!(buffer instanceof ArrayBuffer) || ('resizable' in buffer && buffer.resizable === true))
-      throw new LustreError('EINVAL', 'cannot pin a buffer that is shared or resizable', {}, -22);
+    checkMemory(bytes);
     return this.#native.lend(bytes);
   }
 

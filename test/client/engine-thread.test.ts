@@ -99,6 +99,32 @@ describe('a mount with its engine in a thread', { timeout: 60_000 }, () => {
     expect((await one.readFile('/group')).equals(bytes)).toBe(true);
   });
 
+  it('reads and writes few bytes and many, in one buffer and in several', async () => {
+    await using lustre = await cluster.mount();
+    await using file = await lustre.open('/sizes', 'w+');
+    const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, i) => i % 251));
+    const pieces = (...lengths: number[]): Buffer[] => lengths.map((length) => Buffer.alloc(length, 0xff));
+    let at = 0;
+    for (const end of [1, 4096, 4096, 20_480, 20_481, 70_000]) {
+      await file.write(bytes, at, end - at, at);
+      at = end;
+    }
+    await file.writev([bytes.subarray(3, 5), Buffer.alloc(0), bytes.subarray(5, 9)], 3);
+    const whole = Buffer.alloc(70_000);
+    expect((await file.read(whole, 0, 70_000, 0)).bytesRead).toBe(70_000);
+    expect(whole.equals(bytes)).toBe(true);
+    const few = pieces(10, 0, 100, 50);
+    expect((await file.readv(few, 69_900)).bytesRead).toBe(100);
+    // Behind the end nothing is touched.
+    expect(Buffer.concat(few).equals(Buffer.concat([bytes.subarray(69_900), Buffer.alloc(60, 0xff)]))).toBe(
+      true,
+    );
+    const part = Buffer.alloc(64, 0xff);
+    await file.read(part, 20, 30, 1000);
+    expect(part.subarray(20, 50).equals(bytes.subarray(1000, 1030))).toBe(true);
+    expect(part[19]! & part[50]!).toBe(0xff);
+  });
+
   it('rejects with the errors of the engine, whole', async () => {
     await using lustre = await cluster.mount();
     const error = await lustre.stat('/none').catch((thrown: unknown) => thrown);

@@ -248,7 +248,8 @@ export class CachedObject implements BlockOwner {
     const old = block.room;
     if (old.writing === 0 && old.memory.bytes.length >= end) return;
     const { memory } = this.#context;
-    const size = blockCapacity(Math.max(end, old.memory.bytes.length));
+    // What grows goes on to grow: once is enough.
+    const size = end > old.memory.bytes.length ? BLOCK_SIZE : old.memory.bytes.length;
     // What is forgotten to make room may be anything but the block itself.
     memory.keep(block);
     memory.takeAnyway(size);
@@ -280,7 +281,9 @@ export class CachedObject implements BlockOwner {
     let block = this.#blocks.get(index);
     if (block === undefined) {
       const { memory } = this.#context;
-      const size = blockCapacity(end);
+      // Behind a block that is full the next one will be, too.
+      const follows = this.#blocks.get(index - 1)?.valid.reach(BLOCK_SIZE - 1) === BLOCK_SIZE;
+      const size = follows ? BLOCK_SIZE : blockCapacity(end);
       memory.takeAnyway(size);
       block = new Block(this, index, memory.allocate(size));
       this.#blocks.set(index, block);
