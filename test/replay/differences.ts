@@ -92,6 +92,24 @@ export const MEANT: readonly Meant[] = [
     why: 'a kernel asks with what is left in the structure from another target, or for features that we do not have',
   },
   {
+    operation: /./,
+    field: /^ptlrpc_body\.pb_handle$/,
+    values: /^0xd21642270bad26[\da-f]{2} \| 0xd7db48792eb0[\da-f]{4}$/,
+    why: 'the servers’ restart before the eviction is not replayed: the connections are those from before it',
+  },
+  {
+    operation: /^MDS_CONNECT$/,
+    field: /^(ptlrpc_body\.pb_op_flags|connect_data\.ocd_transno)$/,
+    values: /^0 \| (256|0x400000006)$/,
+    why: 'a kernel says which transaction it would replay from (MSG_CONNECT_TRANSNO); ours has no replay of requests yet',
+  },
+  {
+    operation: /^MDS_CONNECT$/,
+    field: /^connect_data\.ocd_grant$/,
+    values: /^134217728 \(0x8000000\) \| 2097152 \(0x200000\)$/,
+    why: 'again a kernel asks for what it would need at least, ours for as much as at first',
+  },
+  {
     operation: /^LLOG_ORIGIN_HANDLE_CREATE$/,
     field: /^mdt_body\.mbo_(capability|suppgid)$/,
     values: /^0 \| 4294967295 \(0xffffffff\)$/,
@@ -307,7 +325,8 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^OST_(READ|WRITE)$/,
     field: /^ost_body\.oa\.o_flags$/,
-    values: /^(0 \| (8192|20480|24576)|4194304 \(0x400000\) \| (4202496 \(0x402000\)|4218880 \(0x406000\)))$/,
+    values:
+      /^(0 \| (8192|20480|24576)|4194304 \(0x400000\) \| (4202496 \(0x402000\)|4214784 \(0x405000\)|4218880 \(0x406000\)))$/,
     why: 'as above: the type of the checksum',
   },
   {

@@ -7,8 +7,8 @@ import type { Exchange } from './recording.ts';
 export class LockLedger {
   /** Our handles of locks by the kernel client's. */
   readonly #ours = new Map<bigint, bigint>();
-  /** Server handles that were granted, and those given back. */
-  readonly #granted = new Set<bigint>();
+  /** Server handles that were granted, with the target, and those given back. */
+  readonly #granted = new Map<bigint, string>();
   readonly #cancelled = new Set<bigint>();
 
   /** Notes what a request of ours asks and gives back, answered as `exchange` was. */
@@ -23,7 +23,8 @@ export class LockLedger {
       return;
     this.#ours.set(theirs, ours);
     const reply = exchange.reply?.rpc?.values.dlm_rep as { lock_handle: bigint } | undefined;
-    if (reply !== undefined && reply.lock_handle !== 0n) this.#granted.add(reply.lock_handle);
+    if (reply !== undefined && reply.lock_handle !== 0n)
+      this.#granted.set(reply.lock_handle, exchange.purpose.target);
   }
 
   /** Our handle of the kernel client's lock. */
@@ -43,8 +44,13 @@ export class LockLedger {
     return theirs.map((handle) => this.#ours.get(handle)).find((handle) => handle !== undefined);
   }
 
+  /** A target that is connected to once more has forgotten all locks. */
+  connected(target: string): void {
+    for (const [handle, of] of this.#granted) if (of === target) this.#granted.delete(handle);
+  }
+
   /** What was granted and not given back. */
   get kept(): bigint[] {
-    return [...this.#granted].filter((handle) => !this.#cancelled.has(handle));
+    return [...this.#granted.keys()].filter((handle) => !this.#cancelled.has(handle));
   }
 }

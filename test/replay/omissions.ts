@@ -41,6 +41,12 @@ export const NOT_ASKED: readonly NotAsked[] = [
     why: '`lfs setstripe` took the layout away that its open had brought',
   },
   {
+    capture: '08',
+    purpose: /LDLM_ENQUEUE layout/,
+    frames: [142, 142],
+    why: '`lfs setstripe` made a file for what is not replayed: the crash',
+  },
+  {
     capture: '06',
     purpose: /LDLM_ENQUEUE layout/,
     frames: [441, 441],

@@ -158,6 +158,7 @@ export class ReplayPeer {
     const [exchange, again] = found;
     this.#answered.set(xid, exchange);
     this.locks.learn(exchange, request);
+    if (isConnect(request) && request.body.pb_handle !== 0n) this.locks.connected(purpose.target);
     const match: Match = { purpose, request, portal, exchange, again, bulk: [] };
     this.matches.push(match);
     void this.#answer(match, event);
