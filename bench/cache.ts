@@ -138,7 +138,7 @@ async function largeDirectory(entries: number): Promise<Row[]> {
     const lane = async (): Promise<void> => {
       while (next < entries) await (await maker.open(`/files/f${next++}`, 'wx')).close();
     };
-    await Promise.all(Array.from({ length: 16 }, lane));
+    await Promise.all(Array.from({ length: 64 }, lane));
   }
   const timed = async (work: (filesystem: Filesystem) => Promise<number>): Promise<number> => {
     await using filesystem = await cluster.mount();

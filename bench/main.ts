@@ -27,9 +27,9 @@ const benches: Record<string, () => Promise<Row[]>> = {
   metadata: () => benchMetadata(quick ? 1 : 3, quick ? 200 : 10_000),
   cache: () =>
     benchCache(quick ? 1 : 3, {
-      calls: quick ? 200 : 20_000,
+      calls: quick ? 200 : 5000,
       entries: quick ? 300 : 100_000,
-      bytes: quick ? 4 << 20 : 256 << 20,
+      bytes: quick ? 4 << 20 : 64 << 20,
     }),
 };
 
