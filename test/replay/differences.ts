@@ -37,7 +37,7 @@ const sameSequence = (ours: string, theirs: string): boolean => {
   return Math.abs(Number.parseInt(a[2]!, 16) - Number.parseInt(b[2]!, 16)) < 9;
 };
 
-/** Access mode, O_EXCL and O_TRUNC, and of Lustre's own: delayed creation, owner override, lock, EA. */
+/** Access mode, MDS_OPEN_EXCL and TRUNC; BY_FID, DELAY_CREATE, OWNEROVERRIDE, LOCK and HAS_EA (lustre_user.h). */
 const OPEN_FLAGS = 0x63800283n;
 const openFlags = (ours: string, theirs: string): boolean =>
   ((number(ours) ^ number(theirs)) & ~OPEN_FLAGS) === 0n;
