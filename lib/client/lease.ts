@@ -11,7 +11,7 @@ import type { Attributes } from './engine.ts';
 import { holds, type Inode } from './inodes.ts';
 import { type CloseIntent, close, closeWithIntent } from './mdc/close.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
-import { open } from './mdc/intent-open.ts';
+import { type OpenResult, open } from './mdc/intent-open.ts';
 import { options, type WalkContext } from './path-walk.ts';
 import type { Session } from './session.ts';
 
@@ -21,11 +21,37 @@ export interface Lease {
   readonly lock: ClientLock;
 }
 
-/** Rejects with EBUSY when somebody has the file open, EOPNOTSUPP where the server has no leases. */
+/**
+ * Rejects with EBUSY when somebody has the file open (servers of 2.17: for writing), EOPNOTSUPP where the server has no
+ * leases. A kernel's MDT takes one of the writers for whoever asks, without looking (mdt_object_open_lock): so the file is
+ * open for writing here while it is asked.
+ */
 export async function openLease(
   session: Session,
   inode: Inode,
   flags: bigint,
+  context: WalkContext,
+): Promise<Lease> {
+  const { mdt } = inode;
+  const own = await openOwn(session, inode, context);
+  try {
+    return await acquire(session, inode, flags, own.openHandle, context);
+  } finally {
+    if (own.lock !== undefined) mdt.locks.release(own.lock);
+    await closeOwn(session, inode, own.openHandle, context);
+  }
+}
+
+function openOwn(session: Session, { mdt, fid }: Inode, context: WalkContext): Promise<OpenResult> {
+  const flags = OpenFlag.MDS_FMODE_READ | OpenFlag.MDS_FMODE_WRITE | OpenFlag.MDS_OPEN_DELAY_CREATE;
+  return open(mdt, { parent: fid, child: fid, flags, mode: 0 }, session.who, options(context));
+}
+
+async function acquire(
+  session: Session,
+  inode: Inode,
+  flags: bigint,
+  ownHandle: bigint,
   context: WalkContext,
 ): Promise<Lease> {
   const { mdt, fid } = inode;
@@ -34,18 +60,28 @@ export async function openLease(
     child: fid,
     flags: flags | OpenFlag.MDS_OPEN_LOCK | OpenFlag.MDS_OPEN_LEASE,
     mode: 0,
+    ownHandle,
   };
   const { openHandle, lock, leased } = await open(mdt, what, session.who, options(context));
   const usable = lock !== undefined && holds(lock, InodeBit.MDS_INODELOCK_OPEN);
   if (leased && usable) return { inode, openHandle, lock };
   if (lock !== undefined) mdt.locks.release(lock);
-  const { body } = inode;
+  await closeOwn(session, inode, openHandle, context);
+  if (!leased) throw errnoError(Errno.EOPNOTSUPP, { ...options(context).context, target: mdt.name });
+  throw new ProtocolError('EPROTO', 'a lease came without its lock', { target: mdt.name });
+}
+
+/** Gives back a handle through which nothing was done. */
+async function closeOwn(
+  session: Session,
+  { mdt, fid, body }: Inode,
+  openHandle: bigint,
+  context: WalkContext,
+): Promise<void> {
   const times = { atime: body.mbo_atime, mtime: body.mbo_mtime, ctime: body.mbo_ctime };
   const group = supplementaryGroup(session.who, body.mbo_gid);
   const closing = { fid, openHandle, mode: body.mbo_mode, group, ...times, modified: false };
   await close(mdt, closing, session.who, options(context));
-  if (!leased) throw errnoError(Errno.EOPNOTSUPP, { ...options(context).context, target: mdt.name });
-  throw new ProtocolError('EPROTO', 'a lease came without its lock', { target: mdt.name });
 }
 
 /** Closes with what is to happen then. Rejects with EBUSY when the lease was broken meanwhile: nothing has changed. */

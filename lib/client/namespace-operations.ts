@@ -187,6 +187,9 @@ export class NamespaceOperations {
       throw errnoError(Errno.ENOTDIR, { ...options(fromContext).context, dest: context.path });
     const { who } = this.#session;
     const known = this.#walker.cache.lookup(to.parent, to.name) ?? undefined;
+    // What is renamed lies below what would go: a kernel's MDT says EINVAL, its clients look themselves.
+    if (known !== undefined && from.trail.some(({ inode }) => inode === known))
+      throw errnoError(Errno.ENOTEMPTY, { ...options(fromContext).context, dest: context.path });
     const work = this.#atObject(to, known, 'EXDEV', context, async (mdt, over) => {
       const request = {
         from: from.parent.fid,

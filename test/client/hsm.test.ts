@@ -30,15 +30,19 @@ describe('requests equal those of a kernel client', () => {
     );
   });
 
-  it('the open of a lease (04 pkt 2471), but for the open that it came from and its room for a layout', () => {
+  it('the open of a lease (04 pkt 2471), with the open that it came from, but for its room for a layout', () => {
     const fid = parseFid('[0x200000405:0x5:0x0]');
     const flags =
       OpenFlag.MDS_FMODE_WRITE | OpenFlag.MDS_OPEN_LOCK | OpenFlag.MDS_OPEN_LEASE | OpenFlag.MDS_OPEN_RESYNC;
-    const buffers = openBuffers({ parent: fid, child: fid, flags, mode: 0, group: 0 }, root, 0x6b02b64fn);
-    const ours = encoded(formats.RQF_LDLM_INTENT_OPEN, { dlm_req: {}, ...buffers });
     const theirs = buffersOf(capturedMessage('04-layouts', 2471, 101));
     const record = Buffer.from(theirs[2]!, 'hex');
-    record.fill(0, 72, 80);
+    const ownHandle = record.readBigUInt64LE(72);
+    expect(ownHandle).not.toBe(0n);
+    const what = { parent: fid, child: fid, flags, mode: 0, group: 0, ownHandle };
+    const ours = encoded(formats.RQF_LDLM_INTENT_OPEN, {
+      dlm_req: {},
+      ...openBuffers(what, root, 0x6b02b64fn),
+    });
     const mine = Buffer.from(ours[2]!, 'hex');
     // Which groups help root is of no interest (02 pkt 105).
     record.writeUInt32LE(mine.readUInt32LE(32), 32);

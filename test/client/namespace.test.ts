@@ -36,6 +36,9 @@ describe('names', () => {
       await expect(fs.mkdir('/d')).rejects.toEqual(code('EEXIST', { syscall: 'mkdir', path: '/d' }));
       await expect(fs.mkdir('/')).rejects.toEqual(code('EEXIST'));
       await expect(fs.rmdir('/d')).rejects.toEqual(code('ENOTEMPTY'));
+      await fs.mkdir('/d/below');
+      await expect(fs.rename('/d/below', '/d')).rejects.toEqual(code('ENOTEMPTY'));
+      await fs.rmdir('/d/below');
       await expect(fs.rmdir('/d/f')).rejects.toEqual(code('ENOTDIR'));
       await expect(fs.unlink('/d')).rejects.toEqual(code('EISDIR'));
       await expect(fs.rmdir('/')).rejects.toEqual(code('EBUSY'));

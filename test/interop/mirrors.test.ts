@@ -44,7 +44,7 @@ describe('mirrors', { timeout: PATIENCE_MS }, () => {
     await expect(fs.splitMirror(path, 2)).rejects.toMatchObject({ code: 'EINVAL' });
   });
 
-  it('are not touched while somebody has the file open', async ({ skip }) => {
+  it('are not touched while somebody has the file open for writing', async ({ skip }) => {
     const { fs, dir, foreign } = cluster;
     if (!foreign) skip('our own servers have no leases');
     const path = `${dir}/busy`;

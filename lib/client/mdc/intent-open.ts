@@ -27,6 +27,8 @@ export interface Open {
   /** lov_user_md for a file that is made, or that has no objects yet. */
   readonly striping?: Uint8Array;
   readonly group?: number;
+  /** Of a lease: our own handle of the file, which is not in its way. */
+  readonly ownHandle?: bigint;
   /** The second step to an object on another MDT than its name, which `parent` then is; `child` is the directory. */
   readonly crossReference?: boolean;
   /** Server handles of locks that making a name conflicts with. */
@@ -72,6 +74,7 @@ export function openBuffers(
       cr_suppgid2: NO_GROUP,
       cr_fid1: open.parent,
       cr_fid2: open.child ?? ZERO_FID,
+      ...(open.ownHandle !== undefined && { cr_open_handle_old: open.ownHandle }),
       cr_time: open.crossReference === true ? 0n : time,
       cr_mode: S_IFREG | (creates(open) ? open.mode & 0o7777 : 0),
       cr_flags_l: Number(flags & 0xffff_ffffn),
