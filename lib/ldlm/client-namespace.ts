@@ -296,6 +296,8 @@ export class ClientNamespace implements ClientLockActions {
     if (discardData) lock.discardData = true;
     lock.wantedBits |= bits;
     if (!lock.accepts('blocking')) return;
+    // The request that is to take it back may itself have to wait for whoever wants it.
+    if (lock.state === 'FLUSHING') lock.cancelsByItself = true;
     lock.dispatch('blocking');
     this.#lru.remove(lock);
     if (lock.isIdle && lock.accepts('idle')) this.#giveBack(lock);

@@ -146,6 +146,23 @@ describe('inode bits', () => {
       expect(a.ptlrpc.counters.of('client', 103).requests).toBe(0);
     }),
   );
+
+  test(
+    'that are wanted before their request is sent go without it',
+    inSimulation(async (sim) => {
+      const { evicted } = await lockServer(sim);
+      const a = await lockClient(sim, { onBlocking: () => sim.sleep(50) });
+      const b = await lockClient(sim);
+      const held = await take(a, LCK_PR, bits(UPDATE));
+      a.locks.release(held.lock!);
+      const begun = a.locks.takeConflicting(resource(1), BigInt(UPDATE));
+      // The request with the handle may be behind one that waits for b: it is not sent before b is done.
+      const { lock } = await take(b, LCK_EX, bits(UPDATE));
+      expect(lock?.state).toBe('GRANTED');
+      expect(await begun).toHaveLength(1);
+      expect(evicted).toEqual([]);
+    }),
+  );
 });
 
 describe('converts', () => {
