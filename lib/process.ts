@@ -1,4 +1,5 @@
 /** Clients and servers with this process's own clock, random source and network. */
+
 import { diagnose, type Finding } from './client/doctor.ts';
 import { Filesystem } from './client/filesystem.ts';
 import { type EngineOptions, mountFilesystem } from './client/mount.ts';
@@ -7,6 +8,7 @@ import { chooseOwnNid } from './client/own-nid.ts';
 import { type EngineListener, type EngineThread, startWorkerEngine } from './client/worker-engine.ts';
 import { type ControlSocket, controlPath, listenForLocks } from './control-socket.ts';
 import { startEngineThread } from './engine-thread.ts';
+import type { ContentionOptions } from './ldlm/contention.ts';
 import { createNativeNetwork } from './lnet/native-network.ts';
 import type { Network, PingResult } from './lnet/network.ts';
 import { type Nid, parseNid } from './lnet/nid.ts';
@@ -115,6 +117,9 @@ export interface ServeOptions {
   /** How long a client has at least to give a lock back that another wants before it is evicted, milliseconds; default
    * 100000. One that was slow before gets more. */
   readonly lockTimeoutMs?: number;
+  /** When OSTs send clients that offered it away from what many want to lock: `locks` in the way of one (default 32), for
+   * `timeMs` (2000) after, those who ask for at most `bytesMax` (0: nobody). */
+  readonly contention?: ContentionOptions;
   readonly log?: Logger;
 }
 

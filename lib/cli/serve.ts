@@ -11,6 +11,7 @@ interface ServeOptions {
   readonly port: number;
   readonly osts: number;
   readonly lockTimeout?: number;
+  readonly maxNolockBytes?: number;
   readonly listen?: string;
   readonly nidMap?: Record<string, string>;
   readonly json?: boolean;
@@ -26,6 +27,11 @@ export function serveCommand(): Command {
     .option('--port <n>', 'TCP port', parsePort, 988)
     .option('--osts <n>', 'object storage targets', parseCount, 2)
     .option('--lock-timeout <s>', 'seconds until a client that keeps a lock is evicted (100)', parseSeconds)
+    .option(
+      '--max-nolock-bytes <n>',
+      'send small requests for what many lock away to do without (0)',
+      parseCount,
+    )
     .option('--listen <host:port>', 'listen here instead of at the NID (tunnels, containers)')
     .option('--nid-map <NID=HOST:PORT>', 'reach NID at another address (repeatable)', parseNidMap)
     .addHelpText(
@@ -33,8 +39,12 @@ export function serveCommand(): Command {
       '\nExample:\n  lustre serve --dir /srv/lab --fsname lab --nid 127.0.0.1@tcp --port 9988 --osts 2',
     )
     .action(async (options: ServeOptions) => {
-      const { json, log, lockTimeout, ...rest } = options;
-      const where = { ...rest, ...(lockTimeout !== undefined && { lockTimeoutMs: lockTimeout * 1000 }) };
+      const { json, log, lockTimeout, maxNolockBytes, ...rest } = options;
+      const where = {
+        ...rest,
+        ...(lockTimeout !== undefined && { lockTimeoutMs: lockTimeout * 1000 }),
+        ...(maxNolockBytes !== undefined && { contention: { bytesMax: maxNolockBytes } }),
+      };
       const node = await serve({ ...where, log: logger(log ?? 'info') });
       const stopped = new Promise<void>((resolve) => {
         for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());

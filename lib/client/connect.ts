@@ -55,6 +55,12 @@ export interface SessionOptions {
   readonly checksums?: ChecksumName | false;
   /** Most bytes of file data kept in memory for this mount; default 64 MiB. */
   readonly cacheBytes?: number;
+  /**
+   * How long small reads and writes of an object go without locks after its server has said that too many want it,
+   * milliseconds. Servers then lock for each request, and what is written that way is not cached. Default 0: servers are not
+   * told that this client would (kernel clients from 2.15 on would not); they say so only where `max_nolock_bytes` is set.
+   */
+  readonly contentionMs?: number;
   /** Requests in flight to one target; default 8. */
   readonly maxRpcsInFlight?: number;
   /** In the words of mount.lustre, `flock,exclude=lab-OST0001`. Rejects with EINVAL for what this client does not have. */
@@ -208,6 +214,7 @@ class Connector {
       owner: { uid: who.uid, gid: who.gid, privileged: who.uid === 0 },
       lockHooks: this.#hooks,
       cacheBytes: this.#options.cacheBytes ?? CACHE_BYTES,
+      contentionMs: this.#options.contentionMs ?? 0,
       counters: () => this.#counters(),
       close: () => this.close(),
     };
@@ -346,6 +353,7 @@ class Connector {
       grant,
       known,
       slots: new Slots(this.#inFlight),
+      locklessSlots: new Slots(this.#inFlight),
       get checksum() {
         return checksums === false ? undefined : chooseChecksum(imp.granted, wanted);
       },

@@ -35,14 +35,21 @@ export interface LockGroup {
 export interface LockOptions extends RequestOptions {
   /** What others have not written yet need not be. */
   readonly discard?: boolean;
+  /** Rejects with EUSERS where the server has too many who want the object: the caller can do without (guide 08 §3.3). */
+  readonly yields?: boolean;
   /** The caller's handle has a group lock: it works under that. */
   readonly group?: LockGroup | undefined;
 }
 
-/** A lock on bytes `[start, end)` of an object on an OST that is here already, for reading. */
-export function lockIfHeld(stripe: Stripe, start: number, end: number): HeldLock | undefined {
+/** A lock on bytes `[start, end)` of an object on an OST that is here already. */
+export function lockIfHeld(
+  stripe: Stripe,
+  start: number,
+  end: number,
+  mode: 'read' | 'write' = 'read',
+): HeldLock | undefined {
   const extent = pages(start, end);
-  const modes = LCK_PR | LCK_PW;
+  const modes = mode === 'read' ? LCK_PR | LCK_PW : LCK_PW;
   const lock = stripe.ost.locks.match(stripe.resource, LockType.LDLM_EXTENT, modes, { extent });
   return lock === undefined ? undefined : { stripe, lock };
 }
@@ -74,14 +81,15 @@ export async function lockExtent(
     // What is known of so many objects has an end: another lock tells again.
     ost.locks.release(cached);
   }
-  const { discard, ...rest } = options;
   const { lock, lvb, status } = await ost.locks.enqueue({
     resource,
     type,
     mode: mode === 'read' ? LCK_PR : LCK_PW,
     policy,
-    flags: discard === true ? LockFlag.LDLM_FL_AST_DISCARD_DATA : 0,
-    ...requestOptions(rest),
+    flags:
+      (options.discard === true ? LockFlag.LDLM_FL_AST_DISCARD_DATA : 0) |
+      (options.yields === true ? LockFlag.LDLM_FL_DENY_ON_CONTENTION : 0),
+    ...requestOptions(options),
   });
   if (lock === undefined)
     throw errnoError(status < 0 ? status : -5, { ...options.context, target: ost.name });

@@ -5,6 +5,7 @@
  */
 import type { ObjectRun } from '../layout/raid0.ts';
 import { Errno, errnoError } from '../runtime/errors.ts';
+import { chunks, scatter, totalLength, zero } from './buffer-pieces.ts';
 import { BLOCK_SIZE } from './data-cache/cache-memory.ts';
 import type { CachedObject } from './data-cache/cached-object.ts';
 import { type DataCache, rangeOf } from './data-cache/data-cache.ts';
@@ -20,6 +21,7 @@ import {
 } from './extent-locks.ts';
 import type { LayoutInUse } from './file-layouts.ts';
 import type { Stripe } from './file-objects.ts';
+import { LocklessIo } from './lockless-io.ts';
 import type { OpenFile } from './open-file.ts';
 import { rpcSize } from './osc/brw.ts';
 import { punch } from './osc/punch.ts';
@@ -50,11 +52,13 @@ export class FileIo {
   readonly #session: Session;
   readonly #cache: DataCache;
   readonly #onWritten: (stripe: Stripe, transno: bigint) => void;
+  readonly #lockless: LocklessIo;
 
   constructor(session: Session, cache: DataCache, onWritten: (stripe: Stripe, transno: bigint) => void) {
     this.#session = session;
     this.#cache = cache;
     this.#onWritten = onWritten;
+    this.#lockless = new LocklessIo(session, onWritten);
   }
 
   #seconds(): number {
@@ -62,7 +66,7 @@ export class FileIo {
   }
 
   /** Reads from `position` into the buffers; resolves with the bytes that the file has there. */
-  async read(
+  read(
     file: OpenFile,
     objects: LayoutInUse,
     buffers: readonly Uint8Array[],
@@ -70,8 +74,25 @@ export class FileIo {
     options: RequestOptions = {},
   ): Promise<number> {
     const length = totalLength(buffers);
-    if (length === 0) return 0;
+    if (length === 0) return Promise.resolve(0);
     if (position + length > OFFSET_MAX) throw errnoError(Errno.EFBIG, options.context);
+    const lone = this.#lockless.candidate(file, objects, 'read', position, length);
+    if (lone === undefined) return this.#readLocked(file, objects, buffers, position, options);
+    return this.#lockless.choose(
+      lone,
+      (yields) => this.#readLocked(file, objects, buffers, position, { ...options, yields }),
+      () => this.#lockless.read(objects, lone, buffers, position, options),
+    );
+  }
+
+  async #readLocked(
+    file: OpenFile,
+    objects: LayoutInUse,
+    buffers: readonly Uint8Array[],
+    position: number,
+    options: LockOptions,
+  ): Promise<number> {
+    const length = totalLength(buffers);
     let runs = objects.map.runs(position, length);
     const held: HeldLock[] = [];
     try {
@@ -214,18 +235,38 @@ export class FileIo {
     }
   }
 
-  /** Writes the buffers at `position`, where the map has objects for all of them. `locked`: whole objects, by index. */
-  async write(
+  /** Writes the buffers at `position`, where the map has objects for all of them; resolves with their bytes. `locked`: whole objects, by index. */
+  write(
     file: OpenFile,
     objects: LayoutInUse,
     buffers: readonly Uint8Array[],
     position: number,
     how: RequestOptions & { readonly locked?: readonly HeldLock[] } = {},
-  ): Promise<void> {
+  ): Promise<number> {
+    const length = totalLength(buffers);
+    if (position + length > OFFSET_MAX) throw errnoError(Errno.EFBIG, how.context);
+    if (length === 0) return Promise.resolve(0);
+    const lone =
+      how.locked === undefined
+        ? this.#lockless.candidate(file, objects, 'write', position, length)
+        : undefined;
+    if (lone === undefined) return this.#writeLocked(file, objects, buffers, position, how);
+    return this.#lockless.choose(
+      lone,
+      (yields) => this.#writeLocked(file, objects, buffers, position, { ...how, yields }),
+      () => this.#lockless.write(objects, lone, buffers, how),
+    );
+  }
+
+  async #writeLocked(
+    file: OpenFile,
+    objects: LayoutInUse,
+    buffers: readonly Uint8Array[],
+    position: number,
+    how: LockOptions & { readonly locked?: readonly HeldLock[] },
+  ): Promise<number> {
     const { locked, ...options } = how;
     const length = totalLength(buffers);
-    if (position + length > OFFSET_MAX) throw errnoError(Errno.EFBIG, options.context);
-    if (length === 0) return;
     const held: HeldLock[] = [];
     try {
       const runs = objects.map.runs(position, length);
@@ -240,6 +281,7 @@ export class FileIo {
         await this.#writeDirectly(locks, runs, buffers, file, options);
       else
         await settle(runs.map((run) => this.#writeCached(lockOf(locks, run), run, buffers, file, options)));
+      return length;
     } finally {
       unlock(held);
     }
@@ -429,54 +471,6 @@ export class FileIo {
     await untilAborted(this.#cache.flushFile(fileKey), options.signal);
     const onOsts = stripes.filter(({ onMdt, lost }) => !onMdt && !lost);
     await settle(onOsts.map(({ object, ost }) => sync(ost, object, options)));
-  }
-}
-
-function zero(buffers: readonly Uint8Array[], count: number): void {
-  let left = count;
-  for (const buffer of buffers) {
-    buffer.fill(0, 0, Math.min(left, buffer.length));
-    left -= Math.min(left, buffer.length);
-  }
-}
-
-const totalLength = (buffers: readonly Uint8Array[]): number =>
-  buffers.length === 1 ? buffers[0]!.length : buffers.reduce((sum, bytes) => sum + bytes.length, 0);
-
-/** Puts bytes of an object, from `at` on, where the caller wants them. */
-function scatter(run: ObjectRun, at: number, bytes: Uint8Array, buffers: readonly Uint8Array[]): void {
-  for (const piece of run.pieces) {
-    const from = Math.max(at, piece.objectOffset);
-    const to = Math.min(at + bytes.length, piece.objectOffset + piece.length);
-    if (from >= to) continue;
-    const target = piece.rangeOffset + from - piece.objectOffset;
-    for (const chunk of chunks(buffers, target, to - from, from))
-      chunk.bytes.set(bytes.subarray(chunk.at - at, chunk.at - at + chunk.bytes.length));
-  }
-}
-
-/** `length` bytes of the buffers' concatenation from `offset` on, cut where buffers and blocks end; the first of them is
- * byte `at` of the object. */
-function* chunks(
-  buffers: readonly Uint8Array[],
-  offset: number,
-  length: number,
-  at: number,
-): Generator<{ readonly at: number; readonly bytes: Uint8Array }> {
-  let start = 0;
-  for (const buffer of buffers) {
-    for (;;) {
-      const from = Math.max(offset - start, 0);
-      const room = BLOCK_SIZE - (at % BLOCK_SIZE);
-      const take = Math.min(buffer.length - from, length, room);
-      if (length === 0) return;
-      if (take <= 0) break;
-      yield { at, bytes: buffer.subarray(from, from + take) };
-      offset += take;
-      at += take;
-      length -= take;
-    }
-    start += buffer.length;
   }
 }
 

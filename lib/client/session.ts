@@ -28,6 +28,8 @@ export interface Session {
   readonly lockHooks: LockHooks;
   /** Most bytes of file data in the cache. */
   readonly cacheBytes: number;
+  /** How long a contended object is used without locks, milliseconds; 0: never. */
+  readonly contentionMs: number;
   counters(): Omit<Counters, 'cachedBytes'>;
   /** Gives all locks back, disconnects from all targets, closes the endpoint. */
   close(): Promise<void>;

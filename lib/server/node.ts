@@ -5,6 +5,7 @@
 import { ConfigInterpreter } from '../config/client-config.ts';
 import { ManagementClient } from '../config/management-client.ts';
 import { TargetNode } from '../connection/target-node.ts';
+import type { ContentionOptions } from '../ldlm/contention.ts';
 import { LockCallbacks } from '../ldlm/lock-callbacks.ts';
 import type { LockReport, ReportOptions } from '../ldlm/lock-report.ts';
 import { reportServerLocks } from '../ldlm/server-report.ts';
@@ -44,6 +45,8 @@ export interface ServerNodeOptions {
   readonly mdt?: boolean;
   /** How long a client has to give a lock back that another wants before it is evicted, milliseconds; default 100000. */
   readonly lockTimeoutMs?: number;
+  /** When OSTs send clients away that ask for a lock on what many want; default never. */
+  readonly contention?: ContentionOptions;
   /** NIDs of the MGS when it is another node's. */
   readonly mgsNids?: readonly Nid[];
 }
@@ -224,6 +227,7 @@ class StartingNode {
       objects,
       store,
       ...this.#lockTimeout(),
+      ...(this.#options.contention !== undefined && { contention: this.#options.contention }),
     });
     this.#later(ost.name, () => ost.stop());
     targets.add(ost);

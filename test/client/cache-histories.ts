@@ -219,14 +219,20 @@ async function make(fs: Filesystem, path: string, value: string): Promise<string
   return '';
 }
 
+/** Servers that send small requests away as soon as anybody is in their way, and clients that do without for a moment. */
+export const contended = {
+  servers: { contention: { locks: 0, timeMs: 50, bytesMax: 1 << 20 } },
+  clients: { contentionMs: 100 },
+};
+
 /** Runs the history of a seed. Throws what no order explains. */
-export async function check(seed: number): Promise<void> {
+export async function check(seed: number, how: Partial<typeof contended> = {}): Promise<void> {
   await withCluster(
     async ({ sim, mount }) => {
       const recorder = new Recorder(sim);
       const clients: Filesystem[] = [];
       for (let i = 0; i < CLIENTS; i++)
-        clients.push(await mount(sim.random.chance(0.3) ? { cacheBytes: 131072 } : {}));
+        clients.push(await mount({ ...how.clients, ...(sim.random.chance(0.3) && { cacheBytes: 131072 }) }));
       const [maker] = clients as [Filesystem];
       await maker.mkdir('/d');
       await maker.mkdir('/hidden');
@@ -262,6 +268,6 @@ export async function check(seed: number): Promise<void> {
         );
       }
     },
-    { seed, allVirtual: true },
+    { seed, allVirtual: true, ...how.servers },
   );
 }

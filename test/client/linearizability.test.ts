@@ -1,10 +1,16 @@
 /** Histories of clients with caches (cache-histories.ts), those of the odd seeds, and whether their check finds what it must. */
 import { describe, expect, it } from 'vitest';
-import { type Call, check, register, seeds } from './cache-histories.ts';
+import { type Call, check, contended, register, seeds } from './cache-histories.ts';
 import { type Operation, unlinearizable } from './linearizable.ts';
 
 describe('what several clients see', () => {
   it.each(seeds.odd)('fits one order of all they did (seed %i)', { timeout: 120_000 }, (seed) => check(seed));
+
+  it.each(seeds.odd.slice(0, Math.max(5, seeds.odd.length / 10)))(
+    'fits one order where they do without locks (seed %i)',
+    { timeout: 120_000 },
+    (seed) => check(seed, contended),
+  );
 });
 
 describe('the check itself', () => {

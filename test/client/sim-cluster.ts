@@ -2,6 +2,7 @@
 
 import type { Filesystem } from '../../lib/client/filesystem.ts';
 import { type EngineOptions, mountFilesystem } from '../../lib/client/mount.ts';
+import type { ContentionOptions } from '../../lib/ldlm/contention.ts';
 import type { Network } from '../../lib/lnet/network.ts';
 import { type ServerNode, startServerNode } from '../../lib/server/node.ts';
 import { MemoryNodeStorage } from '../../lib/server/node-storage.ts';
@@ -22,16 +23,10 @@ export interface SimCluster {
 /** Runs `test` against a fresh file system with `osts` OSTs, and stops everything afterwards. */
 export function withCluster(
   test: (cluster: SimCluster) => Promise<void>,
-  {
-    osts = 2,
-    seed = 1,
-    wrap = (network) => network,
-    realFiles = false,
-    allVirtual = false,
-  }: ClusterSetup = {},
+  { seed = 1, realFiles = false, allVirtual = false, ...servers }: ClusterSetup = {},
 ): Promise<void> {
   const sim = createSimulation({ seed });
-  return sim.run(runCluster(sim, osts, wrap, test), { limitMs: 3_600_000, realFiles, allVirtual });
+  return sim.run(runCluster(sim, servers, test), { limitMs: 3_600_000, realFiles, allVirtual });
 }
 
 export interface ClusterSetup {
@@ -43,12 +38,13 @@ export interface ClusterSetup {
   readonly allVirtual?: boolean;
   /** Puts something between the servers and their network. */
   readonly wrap?: (network: Network) => Network;
+  /** When OSTs send clients away to do without locks; default never. */
+  readonly contention?: ContentionOptions;
 }
 
 async function runCluster(
   sim: Simulation,
-  osts: number,
-  wrap: (network: Network) => Network,
+  { osts = 2, wrap = (network) => network, contention = {} }: ClusterSetup,
   test: (cluster: SimCluster) => Promise<void>,
 ): Promise<void> {
   let servers = sim.process('servers');
@@ -56,7 +52,15 @@ async function runCluster(
   const start = (): Promise<ServerNode> => {
     const { runtime } = servers;
     const network = wrap(servers.network);
-    return startServerNode({ runtime, network, dir: storage, fsname: 'sim', nid: SERVER_NID, osts });
+    return startServerNode({
+      runtime,
+      network,
+      dir: storage,
+      fsname: 'sim',
+      nid: SERVER_NID,
+      osts,
+      contention,
+    });
   };
   let node = await start();
   const mounted: Filesystem[] = [];

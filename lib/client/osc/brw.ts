@@ -10,9 +10,10 @@ import { ConnectFlag } from '../../wire/connection-constants.ts';
 import type { RequestInputs } from '../../wire/format.ts';
 import type { RQF_OST_BRW_READ } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
-import { ObdoFlag } from '../../wire/ost-constants.ts';
+import { BrwFlag, ObdoFlag } from '../../wire/ost-constants.ts';
 import { checksumFlag } from './checksum.ts';
 import { stripeObdo } from './obdo.ts';
+import type { Slots } from './slots.ts';
 import type { ObjectTarget, StripeObject } from './target.ts';
 
 const PAGE = 4096;
@@ -35,14 +36,19 @@ export interface Part {
 export interface BrwArguments {
   readonly object: StripeObject;
   readonly part: Part;
-  /** Server handle of the lock that covers the range. */
-  readonly lockHandle: bigint;
+  /** Server handle of the lock that covers the range; undefined: the server takes one of its own. */
+  readonly lockHandle: bigint | undefined;
   /** obdo bits of the operation itself, times for one. */
   readonly valid: bigint;
   readonly niobufFlags: number;
   readonly checksum: ChecksumName | undefined;
   readonly shortIo: boolean;
   readonly resend: boolean;
+}
+
+/** What waits for a lock of the server's may wait for bytes of ours to be written: it takes none of their slots. */
+export function slotsOf(ost: ObjectTarget, { lockHandle }: Pick<BrwArguments, 'lockHandle'>): Slots {
+  return lockHandle === undefined ? ost.locklessSlots : ost.slots;
 }
 
 /** Bytes of one RPC to this target. */
@@ -122,17 +128,24 @@ export function brwRequest(
   const valid =
     a.valid |
     OBD_MD_FLFLAGS |
-    OBD_MD_FLHANDLE |
+    (a.lockHandle === undefined ? 0n : OBD_MD_FLHANDLE) |
     OBD_MD_FLBLOCKS |
     OBD_MD_FLGRANT |
     MdValid.OBD_MD_FLTYPE |
     MdValid.OBD_MD_FLUID |
     MdValid.OBD_MD_FLGID |
     (a.checksum === undefined ? 0n : OBD_MD_FLCKSUM);
+  const serverLock = a.lockHandle === undefined ? BrwFlag.OBD_BRW_SRVLOCK : 0;
   const pieces = Math.max(1, Math.floor(rpcSize(granted) / MIB));
   return {
     ost_body: {
-      oa: { ...stripeObdo(a.object, valid), ...announced, ...extra, o_flags: flags, o_handle: a.lockHandle },
+      oa: {
+        ...stripeObdo(a.object, valid),
+        ...announced,
+        ...extra,
+        o_flags: flags,
+        o_handle: a.lockHandle ?? 0n,
+      },
     },
     obd_ioobj: [
       {
@@ -141,7 +154,9 @@ export function brwRequest(
         ioo_bufcnt: 1,
       },
     ],
-    niobuf_remote: [{ rnb_offset: BigInt(a.part.offset), rnb_len: a.part.length, rnb_flags: a.niobufFlags }],
+    niobuf_remote: [
+      { rnb_offset: BigInt(a.part.offset), rnb_len: a.part.length, rnb_flags: a.niobufFlags | serverLock },
+    ],
   };
 }
 

@@ -6,7 +6,7 @@ import { RQF_OST_BRW_READ } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import { BrwFlag } from '../../wire/ost-constants.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
-import { brwRequest, ChecksumMismatch, headOf, isShortIo, type Part, tryBrw } from './brw.ts';
+import { brwRequest, ChecksumMismatch, headOf, isShortIo, type Part, slotsOf, tryBrw } from './brw.ts';
 import { checksumOfFlags } from './checksum.ts';
 import { ownerFields } from './obdo.ts';
 import { type ObjectTarget, OST_BULK_PORTAL, type Owner, type StripeObject } from './target.ts';
@@ -14,7 +14,8 @@ import { type ObjectTarget, OST_BULK_PORTAL, type Owner, type StripeObject } fro
 export interface Read {
   readonly object: StripeObject;
   readonly part: Part;
-  readonly lockHandle: bigint;
+  /** Undefined: the server takes a lock of its own. */
+  readonly lockHandle: bigint | undefined;
   readonly owner: Owner;
   /** Seconds: the new atime. */
   readonly time: bigint;
@@ -52,7 +53,9 @@ export function readRequest(r: ReadRequestArguments): RequestInputs<typeof RQF_O
 /** How many bytes were there; what lies behind them in the segments is untouched. Kernels count whole pages, so the end of
  * the file is known from the LVB, never from this. */
 export async function read(ost: ObjectTarget, r: Read, options: RequestOptions = {}): Promise<number> {
-  return ost.slots.run(() => tryBrw(ost, (resend) => attempt(ost, r, resend, options), options.failFast));
+  return slotsOf(ost, r).run(() =>
+    tryBrw(ost, (resend) => attempt(ost, r, resend, options), options.failFast),
+  );
 }
 
 async function attempt(

@@ -23,6 +23,8 @@ export interface ObjectTarget {
   readonly known: KnownObjects;
   /** Limits the data RPCs that are under way. */
   readonly slots: Slots;
+  /** Those that go without a lock of ours. */
+  readonly locklessSlots: Slots;
   /** Undefined: none. */
   readonly checksum: ChecksumName | undefined;
   /** Where data requests go. */

@@ -7,14 +7,15 @@ import { MdValid } from '../../wire/mds-constants.ts';
 import { BrwFlag } from '../../wire/ost-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
-import { brwRequest, ChecksumMismatch, isShortIo, type Part, tryBrw } from './brw.ts';
+import { brwRequest, ChecksumMismatch, isShortIo, type Part, slotsOf, tryBrw } from './brw.ts';
 import { layoutVersion, ownerFields } from './obdo.ts';
 import { type ObjectTarget, OST_BULK_PORTAL, type Owner, type StripeObject } from './target.ts';
 
 export interface Write {
   readonly object: StripeObject;
   readonly part: Part;
-  readonly lockHandle: bigint;
+  /** Undefined: the server takes a lock of its own. */
+  readonly lockHandle: bigint | undefined;
   readonly owner: Owner;
   /** Seconds: the new mtime and ctime. */
   readonly time: bigint;
@@ -72,7 +73,7 @@ export interface Written {
 
 /** Rejects with ENOSPC, EDQUOT, ENOENT ... */
 export async function write(ost: ObjectTarget, w: Write, options: RequestOptions = {}): Promise<Written> {
-  return ost.slots.run(() => tryBrw(ost, (resend) => attempt(ost, w, resend, options)));
+  return slotsOf(ost, w).run(() => tryBrw(ost, (resend) => attempt(ost, w, resend, options)));
 }
 
 async function attempt(

@@ -3,6 +3,7 @@
  * transaction numbers.
  */
 import type { Operation, Target } from '../../connection/target.ts';
+import type { ContentionOptions } from '../../ldlm/contention.ts';
 import { ServerNamespace } from '../../ldlm/server-namespace.ts';
 import type { Endpoint } from '../../lnet/network.ts';
 import { type Runtime, withLog } from '../../runtime/runtime.ts';
@@ -45,6 +46,7 @@ export interface OstOptions {
   readonly store: KeyValueStore;
   /** How long a client has to give a lock back that another wants, milliseconds; default 100000. */
   readonly lockTimeoutMs?: number;
+  readonly contention?: ContentionOptions;
   /** Bytes of bulk in work at a time; default 64 MiB. */
   readonly bulkMemory?: number;
 }
@@ -80,6 +82,7 @@ export async function createOst(options: OstOptions): Promise<Ost> {
       runtime,
       lvb: (resource) => objectLvb(objects, { index }, resource),
       ...(options.lockTimeoutMs !== undefined && { timeoutMs: options.lockTimeoutMs }),
+      ...(options.contention !== undefined && { contention: options.contention }),
     }),
     grants: new Grants(),
     commits: await CommitLog.open({ runtime, store, objects, clients }),
