@@ -63,7 +63,7 @@ describe('a changelog of a kernel server', () => {
       return { llog_log_hdr: { ...header.llog_log_hdr, llh_flags: 0x33fa, llh_bitmap: [3], llh_tail } };
     });
     const records = await new ChangelogReader(mdt, root, 1n).read();
-    const notes = readFileSync(new URL('../../../shared/captures/05-attrs.md', import.meta.url), 'utf8');
+    const notes = readFileSync(new URL('../data/05-attrs.md', import.meta.url), 'utf8');
     const printed = notes.split('\n').filter((line) => /^\d+ \d\d[A-Z]/.test(line));
     expect(records.map(changelogLine)).toEqual(printed.slice(3, 24));
     // Flags go along as a kernel has them; what was cleared before record 4 is not asked for.
