@@ -72,6 +72,7 @@ export type { WalkEntry, WalkOptions } from './client/walk.ts';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster.ts';
 export type { ComponentDescription, ObjectDescription } from './layout/description.ts';
 export type { ComponentOptions } from './layout/striping.ts';
+export type { ContentionOptions } from './ldlm/contention.ts';
 export type { PingResult } from './lnet/network.ts';
 export {
   diagnoseMount,

@@ -21,6 +21,7 @@ struct State {
                attention = 0;
   Producer producer = Producer::Push;
   Consumer consumer = Consumer::Asleep;
+  // It takes the 0 of a defaulted comparison for a pointer. NOLINTNEXTLINE(modernize-use-nullptr)
   auto operator<=>(const State&) const = default;
 };
 
