@@ -3,6 +3,7 @@
  * stripe order, as all clients do it, so that none waits for another in a circle.
  */
 import type { ClientLock } from '../ldlm/client-lock.ts';
+import type { ClientNamespace } from '../ldlm/client-namespace.ts';
 import { Errno, errnoError, errnoOf } from '../runtime/errors.ts';
 import { ConnectFlag2 } from '../wire/connection-constants.ts';
 import { InodeBit, LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
@@ -81,18 +82,22 @@ export async function lockExtent(
     // What is known of so many objects has an end: another lock tells again.
     ost.locks.release(cached);
   }
-  const { lock, lvb, status } = await ost.locks.enqueue({
-    resource,
-    type,
-    mode: mode === 'read' ? LCK_PR : LCK_PW,
-    policy,
-    flags:
-      (options.discard === true ? LockFlag.LDLM_FL_AST_DISCARD_DATA : 0) |
-      (options.yields === true ? LockFlag.LDLM_FL_DENY_ON_CONTENTION : 0),
-    ...requestOptions(options),
-  });
+  const flags =
+    (options.discard === true ? LockFlag.LDLM_FL_AST_DISCARD_DATA : 0) |
+    (options.yields === true ? LockFlag.LDLM_FL_DENY_ON_CONTENTION : 0);
+  return lockAtServer(stripe, { type, policy, mode: mode === 'read' ? LCK_PR : LCK_PW, flags }, options);
+}
+
+/** A lock from the server, and what it tells of the object. */
+async function lockAtServer(
+  stripe: Stripe,
+  wanted: Pick<Parameters<ClientNamespace['enqueue']>[0], 'type' | 'policy' | 'mode' | 'flags'>,
+  options: RequestOptions,
+): Promise<HeldLock> {
+  const { ost, key, resource } = stripe;
+  const { lock, lvb, status } = await ost.locks.enqueue({ resource, ...wanted, ...requestOptions(options) });
   if (lock === undefined)
-    throw errnoError(status < 0 ? status : -5, { ...options.context, target: ost.name });
+    throw errnoError(status < 0 ? status : -Errno.EIO, { ...options.context, target: ost.name });
   try {
     ost.known.learn(key, decodeLvb(lvb), lock);
   } catch (error) {
@@ -104,32 +109,17 @@ export async function lockExtent(
 
 /** A lock on the whole object beside others of the same group (guide 08 §3.3). With `wait` false rejects with EAGAIN where
  * another group has it. */
-export async function lockGroup(
+export function lockGroup(
   stripe: Stripe,
   gid: bigint,
   wait: boolean,
   options: RequestOptions = {},
 ): Promise<HeldLock> {
-  const { ost, key, resource, onMdt } = stripe;
-  const whole = onMdt
+  const whole = stripe.onMdt
     ? { type: WHOLE_ON_MDT.type, policy: { ...WHOLE_ON_MDT.policy, gid } }
     : { type: WHOLE_OBJECT.type, policy: { extent: { ...WHOLE_OBJECT.policy.extent, gid } } };
-  const { lock, lvb, status } = await ost.locks.enqueue({
-    resource,
-    mode: LCK_GROUP,
-    ...whole,
-    flags: wait ? 0 : LockFlag.LDLM_FL_BLOCK_NOWAIT,
-    ...requestOptions(options),
-  });
-  if (lock === undefined)
-    throw errnoError(status < 0 ? status : -Errno.EIO, { ...options.context, target: ost.name });
-  try {
-    ost.known.learn(key, decodeLvb(lvb), lock);
-  } catch (error) {
-    ost.locks.release(lock);
-    throw error;
-  }
-  return { stripe, lock };
+  const flags = wait ? 0 : LockFlag.LDLM_FL_BLOCK_NOWAIT;
+  return lockAtServer(stripe, { ...whole, mode: LCK_GROUP, flags }, options);
 }
 
 export const isGroup = ({ lock }: HeldLock): boolean => lock.mode === LCK_GROUP;
