@@ -9,6 +9,8 @@ import type { LruOptions, ServerVolume } from './lock-lru.ts';
 export interface LockImport extends Caller {
   /** Our handle in the server's callbacks: how an AST finds this namespace. */
   readonly callbackHandle: bigint;
+  /** Of the server, for the log. */
+  readonly nid?: string;
   /** What the server last said of how many locks we may keep. */
   readonly lockVolume?: ServerVolume;
   /** What the server granted at connect: whether it takes converts. */

@@ -164,10 +164,8 @@ export class ClientNamespace implements ClientLockActions {
     buffers: RequestInputs<F>,
   ): Promise<EnqueueResult<F>> {
     const { resource, type, mode, policy, flags, cancels, ...callOptions } = options;
-    const lock = new ClientLock(
-      { handle: this.#nextHandle(), type, resource, mode, policy },
-      this.#lockActions,
-    );
+    const wish = { handle: this.#nextHandle(), type, resource, mode, policy };
+    const lock = new ClientLock(wish, this.#lockActions);
     lock.addReference();
     this.#table.add(lock);
     let reply: Reply<F>;
@@ -179,12 +177,23 @@ export class ClientNamespace implements ClientLockActions {
       throw error;
     }
     const values = lockBuffers(reply.values);
-    if (reply.status === ELDLM_LOCK_ABORTED) {
+    const { status } = reply;
+    if (status === ELDLM_LOCK_ABORTED) {
       lock.fail(errnoError(Errno.EAGAIN, { syscall: 'enqueue', target: this.name }));
-      return { lock: undefined, reply, status: reply.status, lvb: values.dlm_lvb ?? new Uint8Array(0) };
+      return { lock: undefined, reply, status, lvb: values.dlm_lvb ?? new Uint8Array(0) };
     }
-    this.#takeReply(lock, values);
-    return { lock, reply, status: reply.status, lvb: lock.lvb };
+    try {
+      this.#takeReply(lock, values);
+    } catch (error) {
+      const reason = asLustreError(error, this.name).message;
+      const peer = this.#options.import.nid;
+      this.#runtime.log.warn(
+        { peer, opcode: 'LDLM_ENQUEUE', reason },
+        'the reply to an enqueue made no sense',
+      );
+      throw error;
+    }
+    return { lock, reply, status, lvb: lock.lvb };
   }
 
   /**

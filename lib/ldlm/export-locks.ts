@@ -43,6 +43,11 @@ export class ExportLocks {
     if (locks.all.size === 0) this.#byExport.delete(lock.client);
   }
 
+  /** Whoever's it is. */
+  has(handle: bigint): boolean {
+    return this.#byHandle.has(handle);
+  }
+
   /** By our handle, if it is this client's. */
   ofClient(client: Export, handle: bigint): ServerLock | undefined {
     const lock = this.#byHandle.get(handle);

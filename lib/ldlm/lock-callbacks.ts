@@ -2,6 +2,7 @@
  * Portal 15: what servers ask of a client's locks (guide 08 §4). Each namespace of the endpoint is found by the handle that
  * its import gave the server at connect.
  */
+import { opcodeName } from '../rpc/portals.ts';
 import type { PtlRpc } from '../rpc/ptlrpc.ts';
 import type { IncomingRequest } from '../rpc/rpc.ts';
 import { Errno } from '../runtime/errors.ts';
@@ -66,7 +67,7 @@ export class LockCallbacks {
     const lock = namespace.byHandle(dlm_req.lock_handle[0] ?? 0n);
     if (lock === undefined) {
       // The normal race: we have cancelled it already (guide 08 §4.3).
-      request.replyError(Errno.EINVAL);
+      this.#refuse(request, Errno.EINVAL, 'for a lock that is not here', 'debug');
       return;
     }
     switch (request.opcode) {
@@ -113,7 +114,10 @@ export class LockCallbacks {
       namespace.completed(lock, dlm_req.lock_handle[1] ?? 0n, dlm_req.lock_desc, lvb);
     } catch (error) {
       // Kernels answer 0 here too, and fail the lock on their side (guide 08 §4.2).
-      this.#runtime.log.warn({ err: error, peer: request.peer }, 'a completion AST made no sense');
+      this.#runtime.log.warn(
+        { err: error, peer: request.peer, opcode: opcodeName(request.opcode) },
+        'a completion AST made no sense',
+      );
       return;
     }
     if ((dlm_req.lock_flags & LockFlag.LDLM_FL_AST_SENT) !== 0) namespace.blocked(lock, false);
@@ -125,9 +129,9 @@ export class LockCallbacks {
     else request.reply(RQF_LDLM_GL_CALLBACK, { dlm_lvb: lvb });
   }
 
-  #refuse(request: IncomingRequest, errno: number, why: string): void {
+  #refuse(request: IncomingRequest, errno: number, reason: string, level: 'warn' | 'debug' = 'warn'): void {
     const { peer, opcode } = request;
-    this.#runtime.log.warn({ peer, opcode, errno }, `refused a lock callback ${why}`);
+    this.#runtime.log[level]({ peer, opcode: opcodeName(opcode), errno, reason }, 'lock callback refused');
     request.replyError(errno);
   }
 }

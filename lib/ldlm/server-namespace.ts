@@ -15,6 +15,7 @@ import { BusyLocks, LockTimeouts } from './lock-timeouts.ts';
 import { LockPool, type LockVolume } from './lock-volume.ts';
 import { mergeOstLvb } from './lvb.ts';
 import { modesCompatible } from './modes.ts';
+import { logRefusal, type Refusable } from './refusals.ts';
 import { resourceKey } from './resource-name.ts';
 import { type AstOwner, ServerAsts } from './server-asts.ts';
 import { ServerFlocks } from './server-flocks.ts';
@@ -173,12 +174,19 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     return this.describeGrant(lock, request);
   }
 
-  /** Early cancels that came with another request (guide 08 §5.3): handles that are not this client's are passed over. */
-  cancelHandles(client: Export, handles: readonly bigint[]): number {
+  /**
+   * What a CANCEL gives back, or another request early (guide 08 §5.3): handles that are not this client's are passed over.
+   * One that nobody has may have been taken back already; one that somebody else has was made up.
+   */
+  cancelHandles(call: Refusable, handles: readonly bigint[]): number {
     let cancelled = 0;
     for (const handle of handles) {
-      const lock = this.locks.ofClient(client, handle);
-      if (lock === undefined) continue;
+      const lock = this.locks.ofClient(call.export, handle);
+      if (lock === undefined) {
+        const reason = `lock 0x${handle.toString(16)} is another client's`;
+        if (this.locks.has(handle)) logRefusal(this.runtime, call, { errno: 0, reason });
+        continue;
+      }
       this.#measure(lock);
       this.cancel(lock);
       cancelled++;
@@ -406,7 +414,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     // Whom nothing was said yet learns it from the reply (guide 08 §3.2).
     if (lock.client === undefined || !lock.told) return;
     this.#asts.sendBlocking(lock);
-    if ((lock.flags & LockFlag.LDLM_FL_CANCEL_ON_BLOCK) !== 0) this.#cancelSoon(lock);
+    if ((lock.flags & LockFlag.LDLM_FL_CANCEL_ON_BLOCK) !== 0) this.runtime.after(0, () => this.cancel(lock));
   }
 
   evictHolder(lock: ServerLock): void {
@@ -458,10 +466,6 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     if (!wantsBlockingAst(held) || held.state !== 'GRANTED') return;
     held.blocker = blocker;
     held.dispatch('conflict');
-  }
-
-  #cancelSoon(lock: ServerLock): void {
-    this.runtime.after(0, () => this.cancel(lock));
   }
 
   /** False when there is nothing to grant. */

@@ -28,6 +28,7 @@ import {
 import type { ExportLocks } from './export-locks.ts';
 import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
 import { isLockMode } from './modes.ts';
+import { logRefusal, malformed, type Refusable, type Refusal } from './refusals.ts';
 import { sameResource } from './resource-name.ts';
 import type { ServerFlocks } from './server-flocks.ts';
 import type { ServerLock, ServerLockOptions, ServerResource } from './server-lock.ts';
@@ -79,7 +80,7 @@ export interface LockOperations {
   restore(lock: ServerLock, isGranted: boolean): void;
   cancel(lock: ServerLock): void;
   convert(lock: ServerLock, keep: bigint): void;
-  cancelHandles(client: Export, handles: readonly bigint[]): number;
+  cancelHandles(call: Refusable, handles: readonly bigint[]): number;
   grantTo(
     client: Export,
     request: LdlmRequestValue,
@@ -148,8 +149,8 @@ async function handleIntent(
   opcode: number,
 ): Promise<void> {
   const { dlm_req } = call.request.decode(RQF_LDLM_ENQUEUE);
-  const wanted = check(namespace, call.export, dlm_req);
-  if (typeof wanted === 'number') {
+  const wanted = check(namespace, call, dlm_req);
+  if ('errno' in wanted) {
     refuse(namespace, call, wanted);
     return;
   }
@@ -176,43 +177,54 @@ async function handleEnqueue(
   call: EnqueueCall,
   opcode: number | undefined,
 ): Promise<void> {
-  const wanted = check(namespace, call.export, call.values.dlm_req);
-  if (typeof wanted === 'number') {
+  const wanted = check(namespace, call, call.values.dlm_req);
+  if ('errno' in wanted) {
     refuse(namespace, call, wanted);
     return;
   }
   const known = namespace.hasLvbs && opcode === IntentOpcode.IT_GLIMPSE;
   if (opcode !== undefined && opcode !== 0 && !known) {
-    refuse(namespace, call, Errno.EINVAL);
+    refuse(namespace, call, { errno: Errno.EINVAL, reason: `no such intent here: 0x${opcode.toString(16)}` });
     return;
   }
   if (wanted.type === LockType.LDLM_FLOCK) enqueueFlock(namespace, call, wanted);
   else await enqueuePlainly(namespace, call, wanted);
 }
 
-/** The checks of guide 08 §3.2, in its order. A number is the errno to refuse with. Early cancels are done on the way. */
+/** The checks of guide 08 §3.2, in its order. Early cancels are done on the way. */
 function check(
   namespace: LockOperations,
-  client: Export,
+  call: Refusable,
   request: LdlmRequestValue | undefined,
-): Wanted | number {
-  if (request === undefined) return Errno.EFAULT;
+): Wanted | Refusal {
+  const client = call.export;
+  if (request === undefined) return { errno: Errno.EFAULT, reason: 'without an ldlm_request' };
   const { lock_desc: desc, lock_handle: handles } = request;
   const type = desc.l_resource.lr_type;
   const mode = desc.l_req_mode;
   const bits = desc.l_policy_data.l_inodebits;
-  if (type === LockType.LDLM_IBITS && (bits.bits | bits.try_bits) === 0n) return Errno.EPROTO;
-  if (request.lock_count > Math.max(1, handles.length)) return Errno.EPROTO;
-  namespace.cancelHandles(client, handles.slice(1, request.lock_count));
+  if (type === LockType.LDLM_IBITS && (bits.bits | bits.try_bits) === 0n) return malformed('no inode bits');
+  if (request.lock_count > Math.max(1, handles.length))
+    return malformed(`${request.lock_count} handles announced, ${handles.length} sent`);
+  namespace.cancelHandles(call, handles.slice(1, request.lock_count));
   const flags = request.lock_flags >>> 0;
-  if ((flags & ~LockFlag.LDLM_FL_WIRE_REQ_FLAGS_MASK) !== 0) return Errno.EPROTO;
-  if (!isLockType(type) || !isLockMode(mode)) return Errno.EFAULT;
+  if ((flags & ~LockFlag.LDLM_FL_WIRE_REQ_FLAGS_MASK) !== 0)
+    return malformed(`flags 0x${flags.toString(16)}`);
+  if (!isLockType(type) || !isLockMode(mode))
+    return { errno: Errno.EFAULT, reason: `lock of type ${type} and mode ${mode}` };
   const policy = decodePolicy(type, desc.l_policy_data);
-  if (policy.extent !== undefined && policy.extent.start > policy.extent.end) return Errno.EPROTO;
-  if (type === LockType.LDLM_IBITS && !isLegalInodeBits(mode, policy)) return Errno.EPROTO;
-  if (namespace.locks.isDropped(client)) return Errno.ENOTCONN;
+  const { extent } = policy;
+  if (extent !== undefined && extent.start > extent.end)
+    return malformed(`extent [${extent.start}, ${extent.end}] ends before it starts`);
+  if (type === LockType.LDLM_IBITS && !isLegalInodeBits(mode, policy))
+    return malformed(`mode ${mode} with inode bits 0x${bits.bits.toString(16)}`);
+  if (namespace.locks.isDropped(client)) return { errno: Errno.ENOTCONN, reason: 'the client is gone' };
   const replay = (flags & LockFlag.LDLM_FL_REPLAY) !== 0;
-  if (namespace.isFull(client) && !replay) return Errno.EINPROGRESS;
+  if (namespace.isFull(client) && !replay)
+    return {
+      errno: Errno.EINPROGRESS,
+      reason: `${namespace.locks.countOf(client)} locks, and no room for more`,
+    };
   const resource = resourceName(desc.l_resource.lr_name.name);
   return { request, flags, clientHandle: handles[0] ?? 0n, resource, type, mode, policy };
 }
@@ -282,11 +294,12 @@ async function tell(
   } catch (error) {
     // ENOENT: the object does not exist, so there is nothing to lock.
     namespace.cancel(lock);
-    refuse(namespace, call, errnoOf(error));
+    const reason = error instanceof Error ? error.message : String(error);
+    refuse(namespace, call, { errno: errnoOf(error), reason });
     return;
   }
   if (lock.isCancelled) {
-    refuse(namespace, call, Errno.ENOTCONN);
+    refuse(namespace, call, { errno: Errno.ENOTCONN, reason: 'the client is gone' });
     return;
   }
   const replay = (wanted.flags & LockFlag.LDLM_FL_REPLAY) !== 0;
@@ -376,6 +389,8 @@ function enqueueFlock(namespace: LockOperations, call: EnqueueCall, wanted: Want
     }
     default:
       namespace.cancel(lock);
+      if (answer.errno === Errno.EINVAL || answer.errno === Errno.ENOLCK)
+        logRefusal(namespace.runtime, call, { errno: answer.errno, reason: lock.describe() });
       call.fail(answer.errno, { dlm_rep: {}, dlm_lvb: NOTHING });
   }
 }
@@ -383,7 +398,7 @@ function enqueueFlock(namespace: LockOperations, call: EnqueueCall, wanted: Want
 function handleConvert(namespace: LockOperations, call: Call<typeof RQF_LDLM_CONVERT>): void {
   const request = call.values.dlm_req;
   if (request === undefined) {
-    refuse(namespace, call, Errno.EFAULT);
+    refuse(namespace, call, { errno: Errno.EFAULT, reason: 'without an ldlm_request' });
     return;
   }
   const lock = namespace.locks.ofClient(call.export, request.lock_handle[0] ?? 0n);
@@ -392,6 +407,11 @@ function handleConvert(namespace: LockOperations, call: Call<typeof RQF_LDLM_CON
   const legal = lock?.isGranted === true && lock.type === LockType.LDLM_IBITS && keep !== 0n;
   // Kernels answer status 0 whatever happens; a lock that is not there shows as handle 0 (guide 08 §6).
   if (lock === undefined || !legal || mode !== lock.mode || granted !== lock.mode) {
+    const reason =
+      lock === undefined
+        ? 'no such lock of this client'
+        : `bits 0x${keep.toString(16)} in mode ${mode} of ${lock.describe()}`;
+    logRefusal(namespace.runtime, call, { errno: 0, reason });
     call.reply({ dlm_rep: {} });
     return;
   }
@@ -409,23 +429,27 @@ function handleConvert(namespace: LockOperations, call: Call<typeof RQF_LDLM_CON
 function handleCancel(namespace: LockOperations, call: Call<typeof RQF_LDLM_CANCEL>): void {
   const request = call.values.dlm_req;
   if (request === undefined) {
-    refuse(namespace, call, Errno.EFAULT);
+    refuse(namespace, call, { errno: Errno.EFAULT, reason: 'without an ldlm_request' });
     return;
   }
   if ((call.request.body.pb_flags & MsgFlag.MSG_REPLAY) !== 0) {
     call.reply({});
     return;
   }
+  const { lock_handle: handles } = request;
   const count = Math.max(1, request.lock_count);
-  if (request.lock_handle.length === 0) refuse(namespace, call, Errno.EPROTO);
-  else if (count > request.lock_handle.length) refuse(namespace, call, Errno.ESTALE);
-  else if (namespace.cancelHandles(call.export, request.lock_handle.slice(0, count)) === 0)
-    call.fail(Errno.ESTALE);
+  if (handles.length === 0) refuse(namespace, call, malformed('no handle'));
+  else if (count > handles.length)
+    refuse(namespace, call, {
+      errno: Errno.ESTALE,
+      reason: `${count} handles announced, ${handles.length} sent`,
+    });
+  else if (namespace.cancelHandles(call, handles.slice(0, count)) === 0)
+    refuse(namespace, call, { errno: Errno.ESTALE, reason: 'no such lock of this client' });
   else call.reply({});
 }
 
-function refuse(namespace: LockOperations, call: Call<Format>, errno: number): void {
-  const { peer, opcode } = call.request;
-  namespace.runtime.log.warn({ peer, opcode, errno, client: call.export.clientUuid }, 'lock request refused');
-  call.fail(errno);
+function refuse(namespace: LockOperations, call: Call<Format>, refusal: Refusal): void {
+  logRefusal(namespace.runtime, call, refusal);
+  call.fail(refusal.errno);
 }

@@ -214,19 +214,6 @@ describe('glimpses', () => {
   );
 
   test(
-    'of an object that does not exist fail',
-    inSimulation(async (sim) => {
-      const { namespace } = await lockServer(sim, {
-        lvb: () => Promise.reject(Object.assign(new Error('no object'), { code: 'ENOENT', errno: -2 })),
-      });
-      const a = await lockClient(sim);
-      for (const flags of [0, GLIMPSE])
-        await expect(take(a, LCK_PR, extent(0, EOF), flags)).rejects.toMatchObject({ code: 'ENOENT' });
-      expect(namespace.counts).toEqual({ resources: 0, locks: 0 });
-    }),
-  );
-
-  test(
     'that end when all locks they met are gone leave later ones alone',
     inSimulation(async (sim) => {
       let disk: Promise<void> = Promise.resolve();

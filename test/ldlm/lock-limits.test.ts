@@ -103,26 +103,6 @@ describe('a client that wants more than its share', () => {
       expect(evicted).toEqual([]);
     }),
   );
-
-  test(
-    'and gives nothing back gets no more and then loses all, and the others go on',
-    inSimulation(async (sim) => {
-      const { namespace, evicted } = await lockServer(sim, { locksPerClient: 50, timeoutMs: 20_000 });
-      const [greedy, honest] = [await lockClient(sim), await lockClient(sim)];
-      // It uses them all: none can be given back.
-      const wishes = Array.from({ length: 300 }, (_, n) => lockOn(greedy, n).catch((e: Error) => e));
-      await sim.sleep(3000);
-      expect(namespace.locks.countOf([...namespace.locks.all()][0]!.client!)).toBe(100);
-      const begun = sim.now;
-      await lockOn(honest, 1_000_000, LCK_PW);
-      expect(sim.now - begun).toBeLessThan(100);
-      await sim.sleep(60_000);
-      expect(evicted).toContain(`client-${greedy.nid}`);
-      expect(honest.locks.size).toBe(1);
-      await greedy.imp.disconnect();
-      await Promise.all(wishes);
-    }),
-  );
 });
 
 describe('contention', () => {

@@ -181,7 +181,7 @@ export class MetadataTarget {
   /** Locks that the client gives back with its request, before anything else (guide 08 §5.3). */
   cancelEarly(call: Call<Format>, request: LdlmRequestValue | undefined): void {
     if (request === undefined || request.lock_count === 0) return;
-    this.locks.cancelHandles(call.export, request.lock_handle.slice(0, request.lock_count));
+    this.locks.cancelHandles(call, request.lock_handle.slice(0, request.lock_count));
   }
 
   /**

@@ -21,7 +21,7 @@ export function ostDestroy(ost: OstContext): Operation {
     const object = objectOf(oa, ost);
     const cancels = call.values.dlm_req;
     if (cancels !== undefined && cancels.lock_count > 0)
-      ost.locks.cancelHandles(call.export, cancels.lock_handle.slice(0, cancels.lock_count));
+      ost.locks.cancelHandles(call, cancels.lock_handle.slice(0, cancels.lock_count));
     const count = hasValid(oa, MdValid.OBD_MD_FLOBJCOUNT) ? oa.o_misc : 1;
     if (count < 1 || count > COUNT_MAX) throw protocolError(`a destroy of ${count} objects`);
     let missing = 0;
