@@ -1,7 +1,8 @@
 /**
  * RPC round trips with 4 KiB each way, two processes, a whole import and target at the ends, against a bare C TCP ping-pong of
- * the same size with as many in flight.
+ * the same size with as many in flight. Also of each end: CPU, bytes allocated in JavaScript's heap, and collecting them.
  */
+import { createInterface } from 'node:readline';
 import { Import } from '../lib/connection/import.ts';
 import type { Call, Operation, Target } from '../lib/connection/target.ts';
 import { TargetNode } from '../lib/connection/target-node.ts';
@@ -11,7 +12,8 @@ import { nodeRuntime } from '../lib/runtime/runtime.ts';
 import { ConnectFlag } from '../lib/wire/connection-constants.ts';
 import { RQF_MDS_GET_INFO } from '../lib/wire/formats.ts';
 import { Opcode } from '../lib/wire/opcodes.ts';
-import { cpuSeconds, median, type Row, row, startBench } from './measure.ts';
+import { HeapMeter, type HeapUse } from './heap-meter.ts';
+import { cpuSeconds, median, type Row, type Running, row, startBench } from './measure.ts';
 import { barePingPong, type RoundTrips } from './peers.ts';
 
 const SIZE = 4096;
@@ -44,14 +46,48 @@ async function serve(port: number): Promise<void> {
   };
   node.add(target);
   process.stdout.write('ready\n');
-  process.stdin.on('end', () => process.exit(0)).resume();
+  await answerMeters();
+  process.exit(0);
+}
+
+/** Each line of input starts the meter of the heap, or stops it and prints what it says. */
+async function answerMeters(): Promise<void> {
+  let meter: HeapMeter | undefined;
+  for await (const _ of createInterface({ input: process.stdin })) {
+    process.stdout.write(`${JSON.stringify(meter?.stop() ?? {})}\n`);
+    meter = meter === undefined ? new HeapMeter() : undefined;
+  }
+}
+
+interface End {
+  /** Microseconds per RPC. */
+  readonly cpu: number;
+  /** Bytes per RPC. */
+  readonly heap: number;
+  /** Microseconds per RPC. */
+  readonly collecting: number;
 }
 
 interface RpcResult extends RoundTrips {
-  readonly cpuPerRpc: number;
+  readonly client: End;
+  readonly server: End;
 }
 
-async function roundTrips(importer: Import, window: number, count: number): Promise<RpcResult> {
+function perRpc(count: number, seconds: number, { bytes, collecting }: HeapUse): End {
+  return { cpu: (seconds / count) * 1e6, heap: bytes / count, collecting: (collecting / count) * 1e3 };
+}
+
+async function askMeter(server: Running): Promise<HeapUse> {
+  server.child.stdin!.write('\n');
+  return JSON.parse(await server.line()) as HeapUse;
+}
+
+async function roundTrips(
+  importer: Import,
+  server: Running,
+  window: number,
+  count: number,
+): Promise<RpcResult> {
   const getinfo_val = new Uint8Array(SIZE - 512).fill(7);
   const getinfo_key = new TextEncoder().encode('bench\0');
   const took: number[] = [];
@@ -64,16 +100,23 @@ async function roundTrips(importer: Import, window: number, count: number): Prom
       took.push(performance.now() - at);
     }
   };
-  const cpu = cpuSeconds(process.pid);
+  const pid = server.child.pid!;
+  await askMeter(server);
+  const meter = new HeapMeter();
+  const cpu = [cpuSeconds(process.pid), cpuSeconds(pid)] as const;
   const begin = performance.now();
   await Promise.all(Array.from({ length: window }, lane));
   const seconds = (performance.now() - begin) / 1000;
+  const used = [cpuSeconds(process.pid) - cpu[0], cpuSeconds(pid) - cpu[1]] as const;
+  const client = perRpc(count, used[0], meter.stop());
+  const serving = perRpc(count, used[1], await askMeter(server));
   took.sort((a, b) => a - b);
   return {
     perSecond: count / seconds,
     p50: took[Math.floor(count / 2)]! * 1000,
     p99: took[Math.floor(count * 0.99)]! * 1000,
-    cpuPerRpc: ((cpuSeconds(process.pid) - cpu) / count) * 1e6,
+    client,
+    server: serving,
   };
 }
 
@@ -93,13 +136,13 @@ export async function benchRpc(rounds: number, count: number): Promise<Row[]> {
     rpcsInFlightMax: 64,
   });
   await importer.connect();
-  await roundTrips(importer, 8, Math.min(count, 2000));
+  await roundTrips(importer, server, 8, Math.min(count, 2000));
   const rows: Row[] = [];
   for (const window of WINDOWS) {
     const ours: RpcResult[] = [];
     const bare: RoundTrips[] = [];
     for (let i = 0; i < rounds; i++) {
-      ours.push(await roundTrips(importer, window, count));
+      ours.push(await roundTrips(importer, server, window, count));
       bare.push(await barePingPong(port + 1 + i, SIZE, window, count));
     }
     const name = 'bare C ping-pong';
@@ -111,7 +154,12 @@ export async function benchRpc(rounds: number, count: number): Promise<Row[]> {
     rows.push(row('rpc', `${label}, rate`, of('perSecond')[0], '/s', of('perSecond')[1]));
     rows.push(row('rpc', `${label}, p50`, of('p50')[0], 'us', of('p50')[1], true));
     rows.push(row('rpc', `${label}, p99`, of('p99')[0], 'us', of('p99')[1], true));
-    rows.push(row('rpc', `${label}, client CPU`, median(ours.map((r) => r.cpuPerRpc)), 'us'));
+    for (const end of ['client', 'server'] as const) {
+      const middle = (key: keyof End): number => median(ours.map((r) => r[end][key]));
+      rows.push(row('rpc', `${label}, ${end} CPU`, middle('cpu'), 'us'));
+      rows.push(row('rpc', `${label}, ${end} heap`, middle('heap'), 'B'));
+      rows.push(row('rpc', `${label}, ${end} collecting`, middle('collecting'), 'us'));
+    }
   }
   await importer.disconnect();
   await endpoint.close();
