@@ -12,14 +12,16 @@ import type { UnrepliedList } from '../rpc/xid.ts';
 import { Errno, type ErrorContext, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import {
-  buffersSize,
+  bufferLengths,
   decodeBuffers,
-  encodeBuffers,
+  encodeInto,
   type Format,
+  type PtlrpcBody,
   type ReplyValues,
   type RequestInputs,
   rpcVersion,
 } from '../wire/format.ts';
+import { messageSize } from '../wire/message.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { MsgFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
 import type { PortalTimeouts } from './portal-timeouts.ts';
@@ -68,37 +70,31 @@ export interface ImportView {
   readonly closeSlot: Slots;
   readonly bulkSlots: Slots;
   readonly generalSlots: Slots;
-  /** Undefined when requests of `generation` may be sent now; else resolves when to look again. Throws when never. */
-  ready(
-    generation: number,
-    options: CallOptions,
-    resend: boolean,
-    context: () => ErrorContext,
-  ): Promise<void> | undefined;
-  started(transmission: Transmission): void;
-  ended(transmission: Transmission): void;
+  /** Requests of `generation` may be sent now. */
+  mayStart(generation: number): boolean;
+  /** Resolves when to look again. Throws when they never will. */
+  ready(generation: number, options: CallOptions, resend: boolean, context: ErrorContext): Promise<void>;
+  /** A call begins and ends, whatever becomes of it. */
+  began(): void;
+  finished(opcode: number): void;
+  /** An attempt of one; `started` gives its place, which `ended` takes. */
+  started(transmission: Transmission): number;
+  ended(place: number): void;
   /** The attempt made with `connectCount` found the connection dead. */
   lost(connectCount: number, reason: Error): void;
-  replied(outcome: Outcome & { kind: 'reply' }, opcode: number): void;
+  replied(body: PtlrpcBody, opcode: number): void;
 }
 
-export async function callOver<F extends Format>(
+export function callOver<F extends Format>(
   view: ImportView,
   format: F,
   request: RequestInputs<F>,
   options: CallOptions,
 ): Promise<Reply<F>> {
-  const call = new ImportCall(view, format, request, options);
-  options.signal?.throwIfAborted();
-  const onAbort = (): void => call.abort();
-  options.signal?.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await call.run();
-  } finally {
-    options.signal?.removeEventListener('abort', onAbort);
-  }
+  return new ImportCall(view, format, request, options).run();
 }
 
+/** One asynchronous function runs a call and awaits only what there is to wait for: each more is paid for by every RPC. */
 class ImportCall<F extends Format> {
   readonly #view: ImportView;
   readonly #format: F;
@@ -107,20 +103,22 @@ class ImportCall<F extends Format> {
   readonly #opcode: number;
   #generation: number;
   readonly #bulk: Bulk | undefined;
-  readonly #size: number;
-  #replySize: number;
+  #lengths: readonly number[] = [];
+  #replySize = 0;
   #xid = 0n;
   #mbits = 0n;
   #tag = 0;
   #resend = false;
   /** A server may have carried it out. */
   #mayBeDone = false;
-  #inProgressDelays = 0;
+  /** Of the last attempt. */
   #sentAt = 0;
+  #requestPortal = 0;
+  /** The server said EINPROGRESS: so often, and wait before the next attempt. */
+  #inProgressDelays = 0;
+  #delay = false;
   #transmission: Transmission | undefined;
   #memory: Memory | undefined;
-  /** For errors; most calls need none. */
-  readonly #where = (): ErrorContext => this.#context();
 
   constructor(view: ImportView, format: F, request: RequestInputs<F>, options: CallOptions) {
     this.#view = view;
@@ -132,39 +130,66 @@ class ImportCall<F extends Format> {
     // A bulk of nothing is no bulk: there would be no descriptor to wait for.
     const { bulk } = options;
     this.#bulk = bulk?.segments.some((s) => s.length > 0) ? bulk : undefined;
-    this.#size = buffersSize(format.request, request as { readonly [key: string]: unknown });
-    this.#replySize = buffersSize(format.reply, {}, true) + (options.replyRoom ?? 0);
-  }
-
-  abort(): void {
-    this.#transmission?.abort();
   }
 
   /** Slots first, then the XID, so that XIDs of one tag grow (guide 04 §3.4). */
   async run(): Promise<Reply<F>> {
-    const { signal, modifies } = this.#options;
-    const { bulkSlots, generalSlots, modifySlots, closeSlot } = this.#view;
-    const kind = flightClass(this.#opcode);
-    const flight = kind === 'bulk' ? bulkSlots : kind === 'general' ? generalSlots : undefined;
-    const tags = modifies !== true ? undefined : this.#opcode === Opcode.MDS_CLOSE ? closeSlot : modifySlots;
-    const place = flight === undefined ? 0 : await flight.take(signal);
+    const view = this.#view;
+    const { signal } = this.#options;
+    const flight = this.#flightSlots();
+    let place = 0;
+    let onAbort: (() => void) | undefined;
+    view.began();
     try {
-      if (tags !== undefined) this.#tag = await this.#takeTag(tags, signal);
-      try {
-        return await this.#attempts();
-      } finally {
-        if (this.#tag !== 0) this.#giveTag();
+      if (signal !== undefined) {
+        signal.throwIfAborted();
+        onAbort = () => this.#transmission?.abort();
+        signal.addEventListener('abort', onAbort, { once: true });
+      }
+      this.#lengths = bufferLengths(this.#format.request, this.#request);
+      this.#replySize = this.#format.replySize + (this.#options.replyRoom ?? 0);
+      if (flight !== undefined) place = flight.tryTake() || (await flight.take(signal));
+      const tags = this.#tagSlots();
+      if (tags !== undefined) this.#tag = this.#tagOf(tags, tags.tryTake() || (await tags.take(signal)));
+      for (;;) {
+        while (this.#delay || !this.#mayStart()) await this.#wait();
+        const { connectCount } = view;
+        const transmission = this.#attempt();
+        const among = view.started(transmission);
+        let outcome: Outcome;
+        try {
+          outcome = await transmission.outcome;
+        } finally {
+          this.#transmission = undefined;
+          view.ended(among);
+        }
+        const reply = this.#interpret(outcome, connectCount);
+        if (reply !== undefined) return reply;
+        signal?.throwIfAborted();
       }
     } finally {
-      flight?.give(place);
-      this.#view.unreplied.remove(this.#xid);
-      if (this.#memory !== undefined) this.#view.ptlrpc.slabs.give(this.#memory);
+      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+      if (this.#tag !== 0) this.#giveTag();
+      if (place !== 0) flight?.give(place);
+      view.unreplied.remove(this.#xid);
+      if (this.#memory !== undefined) view.ptlrpc.slabs.give(this.#memory);
+      view.finished(this.#opcode);
     }
   }
 
+  #flightSlots(): Slots | undefined {
+    const kind = flightClass(this.#opcode);
+    if (kind === 'bulk') return this.#view.bulkSlots;
+    return kind === 'general' ? this.#view.generalSlots : undefined;
+  }
+
+  #tagSlots(): Slots | undefined {
+    if (this.#options.modifies !== true) return undefined;
+    return this.#opcode === Opcode.MDS_CLOSE ? this.#view.closeSlot : this.#view.modifySlots;
+  }
+
   /** A close may use one slot beyond the others, so that it never waits for what waits for it. */
-  async #takeTag(slots: Slots, signal: AbortSignal | undefined): Promise<number> {
-    const slot = await slots.take(signal);
+  #tagOf(slots: Slots, slot: number): number {
     return slots === this.#view.closeSlot ? this.#view.modifySlots.count + slot : slot;
   }
 
@@ -174,21 +199,22 @@ class ImportCall<F extends Format> {
     else modifySlots.give(this.#tag);
   }
 
-  async #attempts(): Promise<Reply<F>> {
-    for (;;) {
-      this.#options.signal?.throwIfAborted();
-      for (;;) {
-        this.#followGeneration();
-        const wait = this.#view.ready(this.#generation, this.#options, this.#resend, this.#where);
-        if (wait === undefined) break;
-        await wait;
-        this.#options.signal?.throwIfAborted();
-      }
-      const connectCount = this.#view.connectCount;
-      const outcome = await this.#attempt();
-      const reply = await this.#interpret(outcome, connectCount);
-      if (reply !== undefined) return reply;
+  #mayStart(): boolean {
+    this.#followGeneration();
+    return this.#view.mayStart(this.#generation);
+  }
+
+  /** For the import, or for as long as the server wants to be left alone. Throws when it will never be. */
+  async #wait(): Promise<void> {
+    const { signal } = this.#options;
+    signal?.throwIfAborted();
+    if (this.#delay) {
+      this.#delay = false;
+      await this.#delayed();
+    } else {
+      await this.#view.ready(this.#generation, this.#options, this.#resend, this.#context());
     }
+    signal?.throwIfAborted();
   }
 
   /** What outlives an eviction is a new request then, not one sent again. */
@@ -202,23 +228,24 @@ class ImportCall<F extends Format> {
     this.#resend = false;
   }
 
-  async #attempt(): Promise<Outcome> {
+  #attempt(): Transmission {
     const view = this.#view;
-    const pieces = bulkPieceCount(this.#bulk);
-    this.#assignXids(pieces);
-    this.#memory ??= view.ptlrpc.slabs.take(this.#size);
+    const { slabs } = view.ptlrpc;
+    this.#assignXids(bulkPieceCount(this.#bulk));
+    this.#memory ??= slabs.take(messageSize(this.#lengths));
     const requestPortal = this.#options.requestPortal ?? requestPortalOf(view.kind, this.#opcode);
+    this.#requestPortal = requestPortal;
     const timeout = requestTimeout(view.timeouts.estimate(requestPortal));
-    const bytes = this.#encode(this.#memory.bytes, timeout);
+    const length = this.#encode(this.#memory.bytes, timeout);
     const latencyMs = view.timeouts.latency * 1000;
-    const transmission = view.ptlrpc.send(
+    this.#transmission = view.ptlrpc.send(
       {
         peer: view.nid,
         requestPortal,
         replyPortal: this.#options.replyPortal ?? replyPortalOf(requestPortal),
         xid: this.#xid,
         replyMatchBits: view.replyMbits ? this.#mbits : this.#xid,
-        request: { memory: this.#memory, offset: 0, length: bytes.length },
+        request: { memory: this.#memory, offset: 0, length },
         replySize: this.#replySize,
         adaptive: view.adaptive,
         timeoutMs: timeout * 1000 + latencyMs,
@@ -229,20 +256,8 @@ class ImportCall<F extends Format> {
       this.#opcode,
       this.#resend,
     );
-    this.#transmission = transmission;
     this.#sentAt = view.runtime.now();
-    view.started(transmission);
-    try {
-      const outcome = await transmission.outcome;
-      if (outcome.kind === 'reply') {
-        view.timeouts.measure(requestPortal, outcome.body, outcome.elapsedMs, view.runtime.now());
-        view.replied(outcome, this.#opcode);
-      }
-      return outcome;
-    } finally {
-      this.#transmission = undefined;
-      view.ended(transmission);
-    }
+    return this.#transmission;
   }
 
   /** A resend keeps its XID and draws new match bits, so that what is late for the first attempt finds nothing. */
@@ -263,31 +278,28 @@ class ImportCall<F extends Format> {
     unreplied.add(this.#xid);
   }
 
-  #encode(into: Uint8Array, timeout: number): Uint8Array {
+  #encode(into: Uint8Array, timeout: number): number {
     const view = this.#view;
     const own = (this.#request as { ptlrpc_body?: { pb_flags?: number } }).ptlrpc_body;
-    const inputs = {
-      ...this.#request,
-      ptlrpc_body: {
-        ...own,
-        pb_handle: view.remoteHandle,
-        pb_type: MsgType.PTL_RPC_MSG_REQUEST,
-        pb_version: rpcVersion(this.#opcode) | RpcVersion.PTLRPC_MSG_VERSION,
-        pb_opc: this.#opcode,
-        pb_last_xid: view.unreplied.lastXid(),
-        pb_tag: this.#tag,
-        pb_flags: (own?.pb_flags ?? 0) | (this.#resend ? MsgFlag.MSG_RESENT : 0),
-        pb_conn_cnt: view.connectCount,
-        pb_timeout: timeout,
-        pb_mbits: this.#mbits,
-      },
-    } as RequestInputs<F>;
+    const body = {
+      ...own,
+      pb_handle: view.remoteHandle,
+      pb_type: MsgType.PTL_RPC_MSG_REQUEST,
+      pb_version: rpcVersion(this.#opcode) | RpcVersion.PTLRPC_MSG_VERSION,
+      pb_opc: this.#opcode,
+      pb_last_xid: view.unreplied.lastXid(),
+      pb_tag: this.#tag,
+      pb_flags: (own?.pb_flags ?? 0) | (this.#resend ? MsgFlag.MSG_RESENT : 0),
+      pb_conn_cnt: view.connectCount,
+      pb_timeout: timeout,
+      pb_mbits: this.#mbits,
+    };
     const header = { secflvr: view.flavour, repsize: this.#replySize, flags: view.headerFlags };
-    return encodeBuffers<F['request']>(this.#format.request, inputs, header, into);
+    return encodeInto(this.#format.request, this.#lengths, this.#request, body, header, into);
   }
 
   /** The reply, or undefined to try again. Throws what the caller is to see. */
-  async #interpret(outcome: Outcome, connectCount: number): Promise<Reply<F> | undefined> {
+  #interpret(outcome: Outcome, connectCount: number): Reply<F> | undefined {
     if (outcome.kind !== 'reply') this.#mayBeDone = true;
     switch (outcome.kind) {
       case 'reply':
@@ -329,8 +341,11 @@ class ImportCall<F extends Format> {
     return undefined;
   }
 
-  async #onReply(outcome: Outcome & { kind: 'reply' }, connectCount: number): Promise<Reply<F> | undefined> {
-    const { body, message, bulkBytes } = outcome;
+  #onReply(outcome: Outcome & { kind: 'reply' }, connectCount: number): Reply<F> | undefined {
+    const { body, message, bulkBytes, elapsedMs } = outcome;
+    const { runtime, timeouts } = this.#view;
+    timeouts.measure(this.#requestPortal, body, elapsedMs, runtime.now());
+    this.#view.replied(body, this.#opcode);
     let status = body.pb_status;
     if (body.pb_type === MsgType.PTL_RPC_MSG_ERR && status >= 0) status = -Errno.EINVAL;
     if (status === -Errno.ENOTCONN || status === -Errno.ENODEV) {
@@ -341,7 +356,7 @@ class ImportCall<F extends Format> {
       return undefined;
     }
     if (status === -Errno.EINPROGRESS && this.#options.noResend !== true) {
-      await this.#delayed();
+      this.#delay = true;
       return undefined;
     }
     if (status < 0 && this.#options.accept?.includes(-status) !== true)

@@ -2,6 +2,7 @@
 import { requestTimeout } from '../rpc/adaptive-timeout.ts';
 import { opcodeName, replyPortalOf, requestPortalOf, type TargetKind } from '../rpc/portals.ts';
 import type { Outcome, Transmission } from '../rpc/transmission.ts';
+import type { UnderWay } from '../rpc/under-way.ts';
 import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
 import type { ObdConnectData } from '../wire/connection-structs.ts';
 import {
@@ -122,7 +123,7 @@ export async function sendDisconnect(view: ImportView, connectCount: number): Pr
 export async function sendFinalPing(
   view: ImportView,
   flags: number,
-  inFlight: Set<Transmission>,
+  inFlight: UnderWay<Transmission>,
 ): Promise<Error | undefined> {
   const outcome = await exchange(
     view,
@@ -156,7 +157,7 @@ interface Exchange<F extends Format> {
 async function exchange<F extends Format>(
   view: ImportView,
   x: Exchange<F>,
-  inFlight?: Set<Transmission>,
+  inFlight?: UnderWay<Transmission>,
 ): Promise<Outcome> {
   const { ptlrpc } = view;
   const xid = ptlrpc.nextXid();
@@ -200,11 +201,11 @@ async function exchange<F extends Format>(
     x.opcode,
     false,
   );
-  inFlight?.add(transmission);
+  const place = inFlight?.add(transmission);
   try {
     return await transmission.outcome;
   } finally {
-    inFlight?.delete(transmission);
+    if (place !== undefined) inFlight?.remove(place);
     ptlrpc.slabs.give(memory);
   }
 }

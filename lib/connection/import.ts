@@ -8,14 +8,15 @@
  */
 import type { Nid } from '../lnet/nid.ts';
 import type { Caller, CallOptions, Reply } from '../rpc/rpc.ts';
-import type { Outcome, Transmission } from '../rpc/transmission.ts';
+import type { Transmission } from '../rpc/transmission.ts';
+import { UnderWay } from '../rpc/under-way.ts';
 import { UnrepliedList } from '../rpc/xid.ts';
 import { Automaton } from '../runtime/automaton.ts';
 import { Errno, type ErrorContext, errnoError, LustreError } from '../runtime/errors.ts';
 import { type Runtime, randomCookie, type Timer, withLog } from '../runtime/runtime.ts';
 import { ConnectFlag } from '../wire/connection-constants.ts';
 import type { ObdConnectData } from '../wire/connection-structs.ts';
-import type { Format, RequestInputs } from '../wire/format.ts';
+import type { Format, PtlrpcBody, RequestInputs } from '../wire/format.ts';
 import { RQF_OBD_PING } from '../wire/formats.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { MsgFlag, MsgHeaderFlag } from '../wire/ptlrpc-constants.ts';
@@ -52,7 +53,7 @@ export class Import implements Caller {
   readonly #keepAlive: KeepAlive;
   readonly #unreplied = new UnrepliedList();
   readonly #modifySlots = new Slots(1);
-  readonly #inFlight = new Set<Transmission>();
+  readonly #inFlight = new UnderWay<Transmission>();
   readonly #connectWaiters: ConnectWaiters<ObdConnectData>;
   readonly #waiting = new CallWaiters();
   readonly #evictedListeners: (() => void | Promise<void>)[] = [];
@@ -173,19 +174,8 @@ export class Import implements Caller {
   }
 
   /** Rejects with a LustreError that names opcode, target and NID when the reply's status is negative. */
-  async call<F extends Format>(
-    format: F,
-    request: RequestInputs<F>,
-    options: CallOptions = {},
-  ): Promise<Reply<F>> {
-    this.#calls++;
-    const opcode = options.opcode ?? format.opcodes[0];
-    try {
-      return await callOver(this.#view, format, request, options);
-    } finally {
-      this.#calls--;
-      if (opcode !== Opcode.OBD_PING) this.#keepAlive.worked();
-    }
+  call<F extends Format>(format: F, request: RequestInputs<F>, options: CallOptions = {}): Promise<Reply<F>> {
+    return callOver(this.#view, format, request, options);
   }
 
   /** Tells the server and ends: calls under way fail with ESHUTDOWN. Safe to call twice. */
@@ -315,7 +305,7 @@ export class Import implements Caller {
   #interrupt(reason: Error | undefined): void {
     this.#runtime.log.warn({ nid: this.nid, err: reason }, 'connection lost');
     this.#keepAlive.stop();
-    for (const transmission of [...this.#inFlight]) transmission.abort();
+    for (const transmission of this.#inFlight) transmission.abort();
   }
 
   /** Eviction: the old generation fails, its users drop what they had, then it goes on. */
@@ -324,7 +314,7 @@ export class Import implements Caller {
     this.#hasState = false;
     this.#lastTransno = 0n;
     this.#runtime.log.warn({ nid: this.nid, generation }, 'evicted: locks and uncommitted requests are lost');
-    for (const transmission of [...this.#inFlight]) transmission.abort();
+    for (const transmission of this.#inFlight) transmission.abort();
     this.#waiting.wakeAll();
     const connectCount = this.#connectCount;
     for (const listener of this.#evictedListeners) {
@@ -377,32 +367,31 @@ export class Import implements Caller {
     this.#retryTimer?.cancel();
     this.#keepAlive.stop();
     this.#stopWatching();
-    for (const transmission of [...this.#inFlight]) transmission.abort();
+    for (const transmission of this.#inFlight) transmission.abort();
     this.#waiting.wakeAll();
     this.#connectWaiters.reject(this.#closedError({ syscall: 'connect' }));
   }
 
   /** Guide 04 §6, delay rules. */
-  #ready(
+  async #ready(
     generation: number,
     options: CallOptions,
     resend: boolean,
-    context: () => ErrorContext,
-  ): Promise<void> | undefined {
+    context: ErrorContext,
+  ): Promise<void> {
     const { state } = this;
     if (generation !== this.#generation)
       throw errnoError(Errno.EIO, {
-        ...context(),
+        ...context,
         hint: 'The server evicted this client; what it had is void',
       });
-    if (state === 'FULL') return undefined;
-    if (state === 'CLOSED') throw this.#closedError(context());
+    if (state === 'CLOSED') throw this.#closedError(context);
     if (state === 'NEW')
-      throw errnoError(Errno.ENOTCONN, { ...context(), hint: 'Call connect() before the first request' });
-    if (options.noDelay === true) throw errnoError(Errno.EAGAIN, context());
+      throw errnoError(Errno.ENOTCONN, { ...context, hint: 'Call connect() before the first request' });
+    if (options.noDelay === true) throw errnoError(Errno.EAGAIN, context);
     const woken = this.#waiting.wait(resend, options.signal);
     if (state === 'IDLE') this.#dispatch('connect');
-    return woken;
+    await woken;
   }
 
   #makeView(): ImportView {
@@ -448,18 +437,26 @@ export class Import implements Caller {
       get replyMbits() {
         return hasFlag2(self.#granted, repMbits);
       },
+      mayStart: (generation) => generation === this.#generation && this.state === 'FULL',
       ready: (generation, options, resend, context) => this.#ready(generation, options, resend, context),
-      started: (transmission) => {
-        this.#inFlight.add(transmission);
-        this.#keepAlive.sent();
+      began: () => {
+        this.#calls++;
       },
-      ended: (transmission) => this.#inFlight.delete(transmission),
+      finished: (opcode) => {
+        this.#calls--;
+        if (opcode !== Opcode.OBD_PING) this.#keepAlive.worked();
+      },
+      started: (transmission) => {
+        this.#keepAlive.sent();
+        return this.#inFlight.add(transmission);
+      },
+      ended: (place) => this.#inFlight.remove(place),
       lost: (connectCount, reason) => this.#lost(connectCount, reason),
-      replied: (outcome, opcode) => this.#replied(outcome, opcode),
+      replied: (body, opcode) => this.#replied(body, opcode),
     };
   }
 
-  #replied({ body }: Outcome & { kind: 'reply' }, opcode: number): void {
+  #replied(body: PtlrpcBody, opcode: number): void {
     this.#lastReplyAt = this.#runtime.now();
     if (body.pb_limit !== 0) this.#lockVolume = { slv: body.pb_slv, limit: body.pb_limit };
     if (body.pb_last_committed > this.#lastCommitted) this.#lastCommitted = body.pb_last_committed;

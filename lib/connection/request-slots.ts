@@ -19,11 +19,16 @@ export class Slots {
     return this.#count;
   }
 
+  /** A slot number from 1, or 0 when none is free. */
+  tryTake(): number {
+    return this.#free.pop() ?? 0;
+  }
+
   /** A slot number from 1. Rejects with the signal's reason when that aborts first. */
   async take(signal?: AbortSignal): Promise<number> {
     signal?.throwIfAborted();
-    const slot = this.#free.pop();
-    if (slot !== undefined) return slot;
+    const slot = this.tryTake();
+    if (slot !== 0) return slot;
     return new Promise((resolve, reject) => {
       const waiter = (given: number): void => {
         signal?.removeEventListener('abort', onAbort);

@@ -4,20 +4,21 @@
  */
 import type { Endpoint } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
-import type { Runtime } from '../runtime/runtime.ts';
+import type { Runtime, Timer } from '../runtime/runtime.ts';
 import { defaultTimeouts, type TimeoutSettings } from './adaptive-timeout.ts';
 import { RpcCounters, replyChannel, requestChannel } from './rpc-counters.ts';
 import { Service, type ServiceContext, type ServiceOptions } from './service.ts';
 import type { ServiceRequest } from './service-request.ts';
 import { SlabPool } from './slab-pool.ts';
-import { type Attempt, type Outcome, Transmission } from './transmission.ts';
+import { type Attempt, type Outcome, Transmission, type TransmissionOwner } from './transmission.ts';
+import { UnderWay } from './under-way.ts';
 import { XidAllocator } from './xid.ts';
 
 export interface PtlRpcOptions {
   readonly timeouts?: Partial<TimeoutSettings>;
 }
 
-export class PtlRpc {
+export class PtlRpc implements TransmissionOwner {
   readonly endpoint: Endpoint;
   readonly runtime: Runtime;
   readonly timeouts: TimeoutSettings;
@@ -26,9 +27,11 @@ export class PtlRpc {
   readonly slabs: SlabPool;
   readonly #xids: XidAllocator;
   readonly #services = new Set<Service>();
-  readonly #transmissions = new Set<Transmission>();
+  readonly #transmissions = new UnderWay<Transmission>();
   readonly #inWork = new Map<bigint, ServiceRequest[]>();
   readonly #downListeners = new Set<(nid: Nid, reason: Error) => void>();
+  #timer: Timer | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
   #closed = false;
 
   constructor(endpoint: Endpoint, runtime: Runtime, options: PtlRpcOptions = {}) {
@@ -78,20 +81,33 @@ export class PtlRpc {
 
   /** One attempt at one RPC. `opcode` and `resend` are for the counters. Never rejects: failures are outcomes. */
   send(attempt: Attempt, opcode: number, resend: boolean): Transmission {
-    const transmission = new Transmission(this.endpoint, this.runtime, this.slabs, attempt);
-    this.#transmissions.add(transmission);
-    if (this.#closed) transmission.abort();
+    const transmission = new Transmission(this, attempt, opcode);
+    transmission.place = this.#transmissions.add(transmission);
+    this.expiresAt(transmission.deadline);
     const counters = this.counters.of('client', opcode);
     counters.requests++;
     if (resend) counters.resends++;
     const { peer, requestPortal: portal, xid } = attempt;
     if (requestChannel.hasSubscribers) requestChannel.publish({ end: 'client', peer, portal, opcode, xid });
-    void transmission.outcome.then((outcome) => {
-      this.#transmissions.delete(transmission);
-      counters.earlyReplies += transmission.earlyReplies;
-      this.#count(attempt, opcode, outcome);
-    });
+    if (this.#closed) transmission.abort();
+    transmission.start();
     return transmission;
+  }
+
+  /** For transmissions: one timer for all, since hardly any lasts until its deadline. */
+  expiresAt(deadline: number): void {
+    if (deadline >= this.#timerAt) return;
+    this.#timer?.cancel();
+    this.#timerAt = deadline;
+    this.#timer = this.runtime.after(Math.max(0, deadline - this.runtime.now()), () => this.#onTimer());
+  }
+
+  /** For transmissions. */
+  ended(transmission: Transmission, outcome: Outcome): void {
+    const { place, attempt, opcode, earlyReplies } = transmission;
+    this.#transmissions.remove(place);
+    if (earlyReplies > 0) this.counters.of('client', opcode).earlyReplies += earlyReplies;
+    this.#count(attempt, opcode, outcome);
   }
 
   /** Ends all attempts (`aborted`) and services, and waits for both. The endpoint stays open. */
@@ -102,7 +118,19 @@ export class PtlRpc {
     const services = [...this.#services].map((service) => service.close());
     this.#services.clear();
     await Promise.all([...services, ...transmissions.map((t) => t.outcome)]);
+    this.#timer?.cancel();
     this.slabs.close();
+  }
+
+  #onTimer(): void {
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    const now = this.runtime.now();
+    let next = Number.POSITIVE_INFINITY;
+    for (const transmission of this.#transmissions) {
+      if (transmission.deadline <= now) transmission.expire();
+      else if (transmission.deadline < next) next = transmission.deadline;
+    }
+    this.expiresAt(next);
   }
 
   #count(attempt: Attempt, opcode: number, outcome: Outcome): void {

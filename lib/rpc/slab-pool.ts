@@ -11,7 +11,8 @@ const KEEP_BYTES_MAX = 4 << 20;
 export class SlabPool {
   readonly #endpoint: Endpoint;
   readonly #free: Memory[][] = [];
-  readonly #taken = new Set<Memory>();
+  /** Whether it is taken; of all that there are. */
+  readonly #taken = new Map<Memory, boolean>();
   #closed = false;
 
   constructor(endpoint: Endpoint) {
@@ -22,27 +23,36 @@ export class SlabPool {
   take(size: number): Memory {
     const bits = sizeBits(size);
     const memory = this.#free[bits]?.pop() ?? this.#endpoint.allocate(2 ** bits);
-    this.#taken.add(memory);
+    this.#taken.set(memory, true);
     return memory;
   }
 
   /** Only after the last event of every descriptor that used it. */
   give(memory: Memory): void {
     // Two users of one slab would write into each other's messages.
-    if (!this.#taken.delete(memory)) throw new Error('slab given back twice');
+    if (this.#taken.get(memory) !== true) throw new Error('slab given back twice');
     const bits = sizeBits(memory.bytes.length);
     let list = this.#free[bits];
     if (list === undefined) {
       list = [];
       this.#free[bits] = list;
     }
-    if (this.#closed || list.length << bits >= KEEP_BYTES_MAX) memory.release();
-    else list.push(memory);
+    if (this.#closed || list.length << bits >= KEEP_BYTES_MAX) {
+      this.#release(memory);
+      return;
+    }
+    this.#taken.set(memory, false);
+    list.push(memory);
   }
 
   close(): void {
     this.#closed = true;
-    for (const list of this.#free) for (const memory of list?.splice(0) ?? []) memory.release();
+    for (const list of this.#free) for (const memory of list?.splice(0) ?? []) this.#release(memory);
+  }
+
+  #release(memory: Memory): void {
+    this.#taken.delete(memory);
+    memory.release();
   }
 }
 

@@ -4,11 +4,11 @@
  * after a failed attempt is the import's business.
  */
 import { crc32 } from 'node:zlib';
-import type { Endpoint, LnetEvent, LnetHandler, MdHandle, Memory, Segment } from '../lnet/network.ts';
+import type { Endpoint, LnetEvent, MdHandle, Memory, ProcessId, Segment } from '../lnet/network.ts';
 import { MdOption } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { errnoError } from '../runtime/errors.ts';
-import type { Runtime, Timer } from '../runtime/runtime.ts';
+import type { Runtime } from '../runtime/runtime.ts';
 import { decodePtlrpcBody, type PtlrpcBody } from '../wire/format.ts';
 import { decodeMessage, type Message } from '../wire/message.ts';
 import { MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
@@ -58,38 +58,65 @@ export type Outcome =
   | { readonly kind: 'malformed'; readonly error: Error }
   | { readonly kind: 'aborted' };
 
+/** Who sends, and hears how it went. */
+export interface TransmissionOwner {
+  readonly endpoint: Endpoint;
+  readonly runtime: Runtime;
+  readonly slabs: SlabPool;
+  /** Its deadline is an earlier one than was known. */
+  expiresAt(deadline: number): void;
+  /** Called once, before `outcome` resolves. */
+  ended(transmission: Transmission, outcome: Outcome): void;
+}
+
 export class Transmission {
   readonly outcome: Promise<Outcome>;
+  readonly attempt: Attempt;
+  readonly opcode: number;
+  /** Among those under way. */
+  place = -1;
+  /** Runtime.now() at which `expire` is to be called. */
+  deadline: number;
   /** Early replies that were accepted. */
   earlyReplies = 0;
-  readonly #endpoint: Endpoint;
-  readonly #runtime: Runtime;
-  readonly #slabs: SlabPool;
-  readonly #attempt: Attempt;
-  #resolve!: (outcome: Outcome) => void;
-  readonly #handles = new Set<MdHandle>();
+  readonly #owner: TransmissionOwner;
   readonly #replyMemory: Memory;
   readonly #sentAt: number;
-  #linked = 0;
+  #resolve!: (outcome: Outcome) => void;
+  /** Descriptors posted whose last event has not come, and a hold while they are being posted. */
+  #linked = 1;
+  #replyHandle: MdHandle | undefined;
+  #sendHandle: MdHandle | undefined;
+  #bulkHandles: MdHandle[] | undefined;
   #bulkPending = 0;
   #bulkBytes = 0;
   #result: Outcome | undefined;
-  #reply: { message: Message; body: PtlrpcBody } | undefined;
+  #message: Message | undefined;
+  #body: PtlrpcBody | undefined;
   #sent = false;
-  #timer: Timer | undefined;
 
-  constructor(endpoint: Endpoint, runtime: Runtime, slabs: SlabPool, attempt: Attempt) {
-    this.#endpoint = endpoint;
-    this.#runtime = runtime;
-    this.#slabs = slabs;
-    this.#attempt = attempt;
+  constructor(owner: TransmissionOwner, attempt: Attempt, opcode: number) {
+    this.#owner = owner;
+    this.attempt = attempt;
+    this.opcode = opcode;
     this.outcome = new Promise((resolve) => {
       this.#resolve = resolve;
     });
-    this.#replyMemory = slabs.take(attempt.replySize + EARLY_REPLY_SIZE);
-    this.#sentAt = runtime.now();
-    this.#timer = runtime.after(attempt.timeoutMs, () => this.#expire());
-    this.#post();
+    this.#replyMemory = owner.slabs.take(attempt.replySize + EARLY_REPLY_SIZE);
+    this.#sentAt = owner.runtime.now();
+    this.deadline = this.#sentAt + attempt.timeoutMs;
+  }
+
+  /** Posts all of it; called once. */
+  start(): void {
+    if (this.#result === undefined) {
+      try {
+        this.#post();
+      } catch (error) {
+        this.#finish({ kind: 'network', error: error instanceof Error ? error : new Error(String(error)) });
+      }
+    }
+    this.#unlinked();
   }
 
   /** Gives up: `outcome` becomes `aborted` unless it is already known. */
@@ -97,116 +124,100 @@ export class Transmission {
     this.#finish({ kind: 'aborted' });
   }
 
+  /** The deadline has passed. */
+  expire(): void {
+    const during = this.#body !== undefined ? 'bulk' : this.#sent ? 'reply' : 'send';
+    this.#finish({ kind: 'timeout', during });
+  }
+
+  /** No event comes before the call that it is about has returned, so a descriptor is counted when it is posted. */
   #post(): void {
-    const { peer, requestPortal, replyPortal, xid, replyMatchBits, request } = this.#attempt;
-    // A hold on the count, so that events inside the calls below cannot resolve it early.
-    this.#linked = 1;
-    try {
-      this.#postBulk();
-      this.#link(this.#onReplyEvent, (handler) =>
-        this.#endpoint.attach(
-          {
-            portal: replyPortal,
-            matchBits: replyMatchBits,
-            peer: { nid: peer },
-            segments: [{ memory: this.#replyMemory, offset: 0, length: this.#replyMemory.bytes.length }],
-            threshold: Number.POSITIVE_INFINITY,
-            options: MdOption.OP_PUT | MdOption.MANAGE_REMOTE | MdOption.TRUNCATE,
-            autoUnlink: false,
-          },
-          handler,
-        ),
-      );
-      this.#link(this.#onSendEvent, (handler) =>
-        this.#endpoint.put(
-          { peer: { nid: peer }, portal: requestPortal, matchBits: xid, segments: [request] },
-          handler,
-        ),
-      );
-    } catch (error) {
-      this.#finish({ kind: 'network', error: error instanceof Error ? error : new Error(String(error)) });
-    }
-    this.#unlinked();
-  }
-
-  #postBulk(): void {
-    const { bulk, peer, bulkMatchBits } = this.#attempt;
-    if (bulk === undefined) return;
-    const pieces = splitBulk(bulk.segments, bulk.pageOffset);
-    const first = bulkMatchBits - BigInt(pieces.length - 1);
-    const options = bulk.direction === 'sink' ? MdOption.OP_PUT : MdOption.OP_GET;
-    pieces.forEach((segments, i) => {
-      this.#bulkPending++;
-      this.#link(this.#onBulkEvent, (handler) =>
-        this.#endpoint.attach(
-          {
-            portal: bulk.portal,
-            matchBits: first + BigInt(i),
-            peer: { nid: peer },
-            segments,
-            threshold: 1,
-            options,
-            autoUnlink: true,
-          },
-          handler,
-        ),
-      );
-    });
-  }
-
-  /** Counts a descriptor from before it exists until its last event. */
-  #link(onEvent: LnetHandler, post: (handler: LnetHandler) => MdHandle): void {
+    const { peer: nid, requestPortal, replyPortal, xid, replyMatchBits, request, bulk } = this.attempt;
+    const { endpoint } = this.#owner;
+    const peer = { nid };
+    if (bulk !== undefined) this.#postBulk(bulk, peer);
+    this.#replyHandle = endpoint.attach(
+      {
+        portal: replyPortal,
+        matchBits: replyMatchBits,
+        peer,
+        segments: [{ memory: this.#replyMemory, offset: 0, length: this.#replyMemory.bytes.length }],
+        threshold: Number.POSITIVE_INFINITY,
+        options: MdOption.OP_PUT | MdOption.MANAGE_REMOTE | MdOption.TRUNCATE,
+        autoUnlink: false,
+      },
+      (event) => this.#onReplyEvent(event),
+    );
     this.#linked++;
-    let handle: MdHandle | undefined;
-    let posted = false;
-    let ended = false;
-    try {
-      handle = post((event) => {
-        onEvent.call(this, event);
-        // Unlinked though nobody here asked for it: the endpoint was closed.
-        if (event.type === 'unlink' && this.#result === undefined)
-          this.#finish({ kind: 'network', error: this.#networkError(event.status || -108) });
-        if (!event.unlinked) return;
-        ended = true;
-        if (handle !== undefined) this.#handles.delete(handle);
-        this.#unlinked();
-      });
-      posted = true;
-      if (ended) return;
-      this.#handles.add(handle);
-      if (this.#result !== undefined) handle.unlink();
-    } finally {
-      if (!posted) this.#linked--;
+    this.#sendHandle = endpoint.put(
+      { peer, portal: requestPortal, matchBits: xid, segments: [request] },
+      (event) => this.#onSendEvent(event),
+    );
+    this.#linked++;
+  }
+
+  #postBulk(bulk: Bulk, peer: ProcessId): void {
+    const pieces = splitBulk(bulk.segments, bulk.pageOffset);
+    const first = this.attempt.bulkMatchBits - BigInt(pieces.length - 1);
+    const options = bulk.direction === 'sink' ? MdOption.OP_PUT : MdOption.OP_GET;
+    const handler = (event: LnetEvent): void => this.#onBulkEvent(event);
+    this.#bulkHandles = [];
+    for (let i = 0; i < pieces.length; i++) {
+      const entry = {
+        portal: bulk.portal,
+        matchBits: first + BigInt(i),
+        peer,
+        segments: pieces[i]!,
+        threshold: 1,
+        options,
+        autoUnlink: true,
+      };
+      this.#bulkHandles.push(this.#owner.endpoint.attach(entry, handler));
+      this.#linked++;
+      this.#bulkPending++;
     }
+  }
+
+  /** After each event of a descriptor. */
+  #after(event: LnetEvent): void {
+    // Unlinked though nobody here asked for it: the endpoint was closed.
+    if (event.type === 'unlink' && this.#result === undefined)
+      this.#finish({ kind: 'network', error: this.#networkError(event.status || -108) });
+    if (event.unlinked) this.#unlinked();
   }
 
   #unlinked(): void {
     this.#linked--;
     if (this.#linked > 0 || this.#result === undefined) return;
-    this.#slabs.give(this.#replyMemory);
+    const { slabs } = this.#owner;
+    slabs.give(this.#replyMemory);
+    this.#owner.ended(this, this.#result);
     this.#resolve(this.#result);
   }
 
   #finish(outcome: Outcome): void {
     if (this.#result !== undefined) return;
     this.#result = outcome;
-    this.#timer?.cancel();
-    for (const handle of [...this.#handles]) handle.unlink();
-  }
-
-  #expire(): void {
-    const during = this.#reply !== undefined ? 'bulk' : this.#sent ? 'reply' : 'send';
-    this.#finish({ kind: 'timeout', during });
+    this.#replyHandle?.unlink();
+    this.#sendHandle?.unlink();
+    if (this.#bulkHandles !== undefined) for (const handle of this.#bulkHandles) handle.unlink();
   }
 
   #onSendEvent(event: LnetEvent): void {
-    if (event.type !== 'send') return;
-    if (event.status === 0) this.#sent = true;
-    else this.#finish({ kind: 'network', error: this.#networkError(event.status) });
+    if (event.unlinked) this.#sendHandle = undefined;
+    if (event.type === 'send') {
+      if (event.status === 0) this.#sent = true;
+      else this.#finish({ kind: 'network', error: this.#networkError(event.status) });
+    }
+    this.#after(event);
   }
 
   #onBulkEvent(event: LnetEvent): void {
-    if (event.type !== 'put' && event.type !== 'get') return;
+    if (event.type === 'put' || event.type === 'get') this.#onTransfer(event);
+    this.#after(event);
+  }
+
+  #onTransfer(event: LnetEvent): void {
     if (event.status !== 0) {
       this.#finish({ kind: 'network', error: this.#networkError(event.status) });
       return;
@@ -217,12 +228,17 @@ export class Transmission {
   }
 
   #onReplyEvent(event: LnetEvent): void {
-    if (event.type !== 'put' || this.#result !== undefined || this.#reply !== undefined) return;
+    if (event.type === 'put' && this.#result === undefined && this.#body === undefined)
+      this.#onReplyPut(event);
+    this.#after(event);
+  }
+
+  #onReplyPut(event: LnetEvent): void {
     if (event.status !== 0) {
       this.#finish({ kind: 'network', error: this.#networkError(event.status) });
       return;
     }
-    const early = this.#attempt.adaptive && event.offset === 0;
+    const early = this.attempt.adaptive && event.offset === 0;
     if (event.mlength < event.rlength) {
       if (early) return;
       const needed = event.offset + event.rlength;
@@ -252,20 +268,18 @@ export class Transmission {
       throw new Error(`pb_type ${type} is not that of a reply`);
     if ((body.pb_version & 0xffff) !== RpcVersion.PTLRPC_MSG_VERSION)
       throw new Error(`pb_version 0x${body.pb_version.toString(16)} is not ours`);
-    this.#reply = { message, body };
+    this.#message = message;
+    this.#body = body;
     this.#complete();
   }
 
   /** A reply of a failed operation means that no bulk will come; else every descriptor has its transfer first. */
   #complete(): void {
-    if (this.#reply === undefined) return;
-    if (this.#reply.body.pb_status >= 0 && this.#bulkPending > 0) return;
-    this.#finish({
-      kind: 'reply',
-      ...this.#reply,
-      bulkBytes: this.#bulkBytes,
-      elapsedMs: this.#runtime.now() - this.#sentAt,
-    });
+    const message = this.#message;
+    const body = this.#body;
+    if (message === undefined || body === undefined || (body.pb_status >= 0 && this.#bulkPending > 0)) return;
+    const elapsedMs = this.#owner.runtime.now() - this.#sentAt;
+    this.#finish({ kind: 'reply', message, body, bulkBytes: this.#bulkBytes, elapsedMs });
   }
 
   /** Guide 04 §4.2: one buffer, checksum right, and the deadline moves. */
@@ -273,14 +287,13 @@ export class Transmission {
     if (message.buffers.length !== 1 || message.cksum !== earlyReplyChecksum(message.buffers[0]!)) return;
     if (body.pb_type !== MsgType.PTL_RPC_MSG_REPLY || body.pb_timeout === 0) return;
     this.earlyReplies++;
-    const deadline = this.#sentAt + Math.min(body.pb_timeout, 3600) * 1000 + this.#attempt.latencyMs;
-    this.#timer?.cancel();
-    this.#timer = this.#runtime.after(Math.max(0, deadline - this.#runtime.now()), () => this.#expire());
+    this.deadline = this.#sentAt + Math.min(body.pb_timeout, 3600) * 1000 + this.attempt.latencyMs;
+    this.#owner.expiresAt(this.deadline);
   }
 
   #networkError(status: number): Error {
-    const { peer } = this.#attempt;
-    return this.#endpoint.lastError(peer) ?? errnoError(status, { syscall: 'send', nid: peer });
+    const { peer } = this.attempt;
+    return this.#owner.endpoint.lastError(peer) ?? errnoError(status, { syscall: 'send', nid: peer });
   }
 }
 

@@ -21,25 +21,71 @@ export class XidAllocator {
   }
 }
 
-/** XIDs from assignment to the processing of their reply. Insertion order is numerical order. */
+/**
+ * XIDs from assignment to the processing of their reply, in numerical order. A ring with marks for those that are done: they
+ * end nearly in the order in which they began, and a Set makes its table anew all the time (see under-way.ts).
+ */
 export class UnrepliedList {
-  readonly #xids = new Set<bigint>();
+  #ring: bigint[] = new Array<bigint>(64).fill(0n);
+  #done = new Uint8Array(64);
+  #first = 0;
+  #end = 0;
+  #size = 0;
 
+  /** Above all that were added before, or one that is there. */
   add(xid: bigint): void {
-    this.#xids.add(xid);
+    if (this.#find(xid) !== undefined) return;
+    if (this.#end - this.#first === this.#ring.length) this.#makeRoom();
+    const at = this.#end++ & (this.#ring.length - 1);
+    this.#ring[at] = xid;
+    this.#done[at] = 0;
+    this.#size++;
   }
 
   remove(xid: bigint): void {
-    this.#xids.delete(xid);
+    const found = this.#find(xid);
+    if (found === undefined) return;
+    this.#done[found] = 1;
+    this.#size--;
+    const mask = this.#ring.length - 1;
+    while (this.#first !== this.#end && this.#done[this.#first & mask] === 1) this.#first++;
+    if (this.#first === this.#end) this.#first = this.#end = 0;
   }
 
   get size(): number {
-    return this.#xids.size;
+    return this.#size;
   }
 
   /** pb_last_xid: the XID below the oldest one unreplied; 0 when the list is empty. */
   lastXid(): bigint {
-    for (const first of this.#xids) return first - 1n;
-    return 0n;
+    return this.#size === 0 ? 0n : this.#ring[this.#first & (this.#ring.length - 1)]! - 1n;
+  }
+
+  /** Where it stands, if it does and is not done. */
+  #find(xid: bigint): number | undefined {
+    const ring = this.#ring;
+    const mask = ring.length - 1;
+    let low = this.#first;
+    let high = this.#end;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (ring[middle & mask]! < xid) low = middle + 1;
+      else high = middle;
+    }
+    const at = low & mask;
+    return low < this.#end && ring[at] === xid && this.#done[at] === 0 ? at : undefined;
+  }
+
+  /** Drops those that are done behind an older one, and doubles the ring where that frees less than half of it. */
+  #makeRoom(): void {
+    const old = this.#ring;
+    const mask = old.length - 1;
+    const kept: bigint[] = [];
+    for (let i = this.#first; i < this.#end; i++) if (this.#done[i & mask] === 0) kept.push(old[i & mask]!);
+    const capacity = kept.length > old.length / 2 ? old.length * 2 : old.length;
+    this.#ring = [...kept, ...new Array<bigint>(capacity - kept.length).fill(0n)];
+    this.#done = new Uint8Array(capacity);
+    this.#first = 0;
+    this.#end = kept.length;
   }
 }

@@ -5,7 +5,14 @@
  */
 import { LustreError } from '../runtime/errors.ts';
 import { LdlmRequest } from './ldlm-structs.ts';
-import { decodeMessage, layOutMessage, type Message, type MessageHeader, messageSize } from './message.ts';
+import {
+  decodeMessage,
+  layOutMessage,
+  type Message,
+  type MessageHeader,
+  messageSize,
+  roundUp8,
+} from './message.ts';
 import { PtlrpcBodyV2, PtlrpcBodyV3 } from './ptlrpc-structs.ts';
 import { type Struct, type StructInput, type StructValue, WireError, type WireType } from './struct.ts';
 import { decodeText, encodeText, textByteLength } from './text.ts';
@@ -58,6 +65,8 @@ export interface Format<
   readonly version: number;
   readonly request: Rq;
   readonly reply: Rp;
+  /** Bytes of a reply whose variable buffers are empty. */
+  readonly replySize: number;
 }
 
 export type RequestValues<F extends Format> = BufferValues<F['request']>;
@@ -72,7 +81,7 @@ export function format<const Rq extends readonly AnyField[], const Rp extends re
   request: Rq,
   reply: Rp,
 ): Format<Rq, Rp> {
-  return { name, opcodes, version, request, reply };
+  return { name, opcodes, version, request, reply, replySize: buffersSize(reply, {}, true) };
 }
 
 /** A buffer that is one struct. `sizeMayDiffer`: a shorter one is read as if zeroes followed, a longer one cut. */
@@ -276,9 +285,11 @@ export function decodePtlrpcBody(bytes: Uint8Array, littleEndian: boolean): Ptlr
   return PtlrpcBodyV3.decode(padded, 0, littleEndian);
 }
 
+const connectionOpcodes: ReadonlySet<number> = new Set([8, 9, 38, 39, 250, 251, 400, 403]);
+
 /** pb_version's high half for an opcode (guide 04 §1.2). */
 export function rpcVersion(opcode: number): number {
-  if ([8, 9, 38, 39, 250, 251, 400, 403].includes(opcode) || (opcode >= 801 && opcode <= 803)) return 0x10000;
+  if (connectionOpcodes.has(opcode) || (opcode >= 801 && opcode <= 803)) return 0x10000;
   if (opcode <= 23) return 0x30000;
   if (opcode >= 101 && opcode <= 107) return 0x40000;
   if (opcode >= 501 && opcode <= 509) return 0x50000;
@@ -293,11 +304,11 @@ type Inputs = { readonly [key: string]: unknown };
  * value a request ends at the first variable slot, a reply (`allSlots`) has every slot (guide 04 §1.1). `null` is a
  * slot of 0 bytes, of fixed-size fields too. `slots`: exactly so many.
  */
-function bufferLengths(
+export function bufferLengths(
   fields: readonly AnyField[],
   values: Inputs,
-  allSlots: boolean,
-  slots: number | undefined,
+  allSlots = false,
+  slots?: number,
 ): number[] {
   const lengths: number[] = [];
   let last = fields.length - 1;
@@ -342,15 +353,29 @@ export function encodeBuffers<Fs extends readonly AnyField[]>(
 ): Uint8Array {
   const inputs = values as Inputs;
   const lengths = bufferLengths(fields, inputs, options.allSlots === true, options.slots);
-  const size = messageSize(lengths);
-  const bytes = into ?? new Uint8Array(size);
-  const offsets = layOutMessage(bytes, lengths, options);
-  for (let i = 0; i < offsets.length; i++) {
-    const field = fields[i]!;
-    const value = inputs[field.key];
-    if (value !== undefined && value !== null) field.encodeInto(bytes, offsets[i]!, value as never);
-  }
+  const bytes = into ?? new Uint8Array(messageSize(lengths));
+  const size = encodeInto(fields, lengths, inputs, inputs.ptlrpc_body, options, bytes);
   return bytes.length === size ? bytes : bytes.subarray(0, size);
+}
+
+/** The same where `bufferLengths` has been asked already, the ptlrpc_body being given apart from the other buffers. Gives the
+ * message's size. */
+export function encodeInto(
+  fields: readonly AnyField[],
+  lengths: readonly number[],
+  values: Inputs,
+  body: unknown,
+  header: MessageHeader,
+  into: Uint8Array,
+): number {
+  let at = layOutMessage(into, lengths, header);
+  for (let i = 0; i < lengths.length; i++) {
+    const field = fields[i]!;
+    const value = field === ptlrpcBodyField ? body : values[field.key];
+    if (value !== undefined && value !== null) field.encodeInto(into, at, value as never);
+    at += roundUp8(lengths[i]!);
+  }
+  return at;
 }
 
 /** Decodes a message's buffers by a list. Empty and missing buffers are undefined; throws WireError for malformed ones. */

@@ -4,7 +4,7 @@
  */
 import { Magic } from './ptlrpc-constants.ts';
 import { LustreMsgV2 } from './ptlrpc-structs.ts';
-import { WireError } from './struct.ts';
+import { facesOf, WireError } from './struct.ts';
 
 /** Most buffers a message may have: a kernel keeps a 32-bit mask of them. */
 export const MESSAGE_BUFFERS_MAX = 32;
@@ -32,7 +32,8 @@ export interface MessageHeader {
   readonly opc?: number | undefined;
 }
 
-const roundUp8 = (n: number): number => (n + 7) & ~7;
+/** Buffers are padded to this. */
+export const roundUp8 = (n: number): number => (n + 7) & ~7;
 
 /** Size of header and length table for `count` buffers. */
 export function messageHeaderSize(count: number): number {
@@ -41,7 +42,9 @@ export function messageHeaderSize(count: number): number {
 
 /** Bytes of a whole message whose buffers have these lengths. */
 export function messageSize(lengths: readonly number[]): number {
-  return lengths.reduce((sum, length) => sum + roundUp8(length), messageHeaderSize(lengths.length));
+  let size = messageHeaderSize(lengths.length);
+  for (let i = 0; i < lengths.length; i++) size += roundUp8(lengths[i]!);
+  return size;
 }
 
 /** Takes a message apart. Throws WireError for a wrong magic, buffer count or length; reads nothing outside `bytes`. */
@@ -56,10 +59,11 @@ export function decodeMessage(bytes: Uint8Array): Message {
   if (count < 1 || count > MESSAGE_BUFFERS_MAX) throw new WireError('lustre_msg', `has ${count} buffers`);
   let at = messageHeaderSize(count);
   if (at > bytes.length) throw new WireError('lustre_msg', 'length table is cut off', at, bytes.length);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const { view } = facesOf(bytes.buffer);
+  const table = bytes.byteOffset + LustreMsgV2.size;
   const buffers: Uint8Array[] = [];
   for (let i = 0; i < count; i++) {
-    const length = view.getUint32(LustreMsgV2.size + 4 * i, littleEndian);
+    const length = view.getUint32(table + 4 * i, littleEndian);
     if (length > MESSAGE_BUFFER_SIZE_MAX)
       throw new WireError('lustre_msg', `buffer ${i} claims ${length} bytes`);
     if (at + roundUp8(length) > bytes.length) {
@@ -81,14 +85,15 @@ export function decodeMessage(bytes: Uint8Array): Message {
 }
 
 /**
- * Writes header and length table for buffers of these lengths and gives the offset of each buffer. The buffers
- * themselves, padding included, are zeroed for the caller to fill. Throws WireError when `bytes` is too small.
+ * Writes header and length table for buffers of these lengths and gives the offset of the first buffer; each next one begins
+ * behind the padding of the one before it. The buffers themselves, padding included, are zeroed for the caller to fill.
+ * Throws WireError when `bytes` is too small.
  */
 export function layOutMessage(
   bytes: Uint8Array,
   lengths: readonly number[],
   header: MessageHeader = {},
-): number[] {
+): number {
   const size = messageSize(lengths);
   if (bytes.length < size) throw new WireError('lustre_msg', 'does not fit', size, bytes.length);
   bytes.fill(0, 0, size);
@@ -101,12 +106,8 @@ export function layOutMessage(
     lm_flags: header.flags,
     lm_opc: header.opc,
   });
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  let at = messageHeaderSize(lengths.length);
-  return lengths.map((length, i) => {
-    view.setUint32(LustreMsgV2.size + 4 * i, length, true);
-    const offset = at;
-    at += roundUp8(length);
-    return offset;
-  });
+  const { view } = facesOf(bytes.buffer);
+  const table = bytes.byteOffset + LustreMsgV2.size;
+  for (let i = 0; i < lengths.length; i++) view.setUint32(table + 4 * i, lengths[i]!, true);
+  return messageHeaderSize(lengths.length);
 }

@@ -249,19 +249,31 @@ function compile<Fn>(parameters: string, head: string, body: (constants: unknown
 }
 
 /** Both faces of one backing store, whole. */
-interface Faces {
+export interface Faces {
   readonly buffer: ArrayBufferLike;
   readonly view: DataView;
   readonly bytes: Uint8Array;
 }
-let last: Faces | undefined;
+/** Of the backing stores used last, the latest first: messages come out of one and go into another. */
+const recent: Faces[] = [];
+const RECENT_MAX = 4;
 
 /** A message is many structs in one backing store, and the next message lies behind it: making views for each costs more
  * than all else that a decoder does. */
-function facesOf(buffer: ArrayBufferLike): Faces {
-  if (last === undefined || last.buffer !== buffer)
-    last = { buffer, view: new DataView(buffer), bytes: new Uint8Array(buffer) };
-  return last;
+export function facesOf(buffer: ArrayBufferLike): Faces {
+  const first = recent[0];
+  if (first !== undefined && first.buffer === buffer) return first;
+  for (let i = 1; i < recent.length; i++) {
+    const found = recent[i]!;
+    if (found.buffer !== buffer) continue;
+    recent[i] = recent[0]!;
+    recent[0] = found;
+    return found;
+  }
+  const made = { buffer, view: new DataView(buffer), bytes: new Uint8Array(buffer) };
+  for (let i = Math.min(recent.length, RECENT_MAX - 1); i > 0; i--) recent[i] = recent[i - 1]!;
+  recent[0] = made;
+  return made;
 }
 
 function readText(b: Uint8Array, at: number, size: number): string {

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type AnyField, decodeBuffers, encodeBuffers } from '../../lib/wire/format.ts';
-import { decodeMessage, layOutMessage, messageSize } from '../../lib/wire/message.ts';
+import { decodeMessage, layOutMessage, messageSize, roundUp8 } from '../../lib/wire/message.ts';
 import { struct, text, u8, u16, u32, u64, WireError } from '../../lib/wire/struct.ts';
 import { decodeText, encodeText, textByteLength } from '../../lib/wire/text.ts';
 import { allFormats, allStructs } from './reference.ts';
@@ -73,9 +73,11 @@ function bufferOf(field: AnyField): fc.Arbitrary<Uint8Array> {
 function messageOf(buffers: readonly Uint8Array[]): Uint8Array {
   const lengths = buffers.map((buffer) => buffer.length);
   const bytes = new Uint8Array(messageSize(lengths));
-  layOutMessage(bytes, lengths).forEach((offset, i) => {
-    bytes.set(buffers[i]!, offset);
-  });
+  let at = layOutMessage(bytes, lengths);
+  for (const buffer of buffers) {
+    bytes.set(buffer, at);
+    at += roundUp8(buffer.length);
+  }
   return bytes;
 }
 
