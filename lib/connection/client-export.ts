@@ -11,7 +11,7 @@ import type { Outcome } from '../rpc/transmission.ts';
 import { UnrepliedList } from '../rpc/xid.ts';
 import { Automaton } from '../runtime/automaton.ts';
 import { Errno, type ErrorContext, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
-import { ConnectFlag } from '../wire/connection-constants.ts';
+import { ConnectFlag, ConnectFlag2 } from '../wire/connection-constants.ts';
 import type { ObdConnectData } from '../wire/connection-structs.ts';
 import {
   buffersSize,
@@ -24,7 +24,7 @@ import {
 } from '../wire/format.ts';
 import { Portal } from '../wire/opcodes.ts';
 import { MsgFlag, MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
-import { hasFlag } from './connect-data.ts';
+import { hasFlag, hasFlag2, repMbits } from './connect-data.ts';
 import { type ExportAction, type ExportEvent, type ExportState, exportStates } from './export-states.ts';
 import { PortalTimeouts } from './portal-timeouts.ts';
 import { ReplyData } from './reply-data.ts';
@@ -56,7 +56,6 @@ export class ClientExport implements Export {
   readonly replies = new ReplyData();
   callbackHandle: bigint;
   peer: Nid;
-  connectData: ObdConnectData;
   connectCount: number;
   /** exp_last_xid: the client has told that it has all replies up to here. */
   lastXid = 0n;
@@ -68,6 +67,13 @@ export class ClientExport implements Export {
   evictReason = '';
   /** The target has been told that it is gone. */
   released = false;
+  #connectData!: ObdConnectData;
+  /** What the connection's flags say that every request asks of. */
+  replyMbits = false;
+  bulkMbits = false;
+  growingXids = false;
+  /** It keeps as many unused locks as replies tell it. */
+  resizesLru = false;
   readonly #ptlrpc: PtlRpc;
   readonly #timeouts: PortalTimeouts;
   readonly #callbacks = new UnrepliedList();
@@ -96,9 +102,16 @@ export class ClientExport implements Export {
     return this.#automaton.state;
   }
 
-  /** It keeps as many unused locks as replies tell it. */
-  get resizesLru(): boolean {
-    return hasFlag(this.connectData, ConnectFlag.OBD_CONNECT_LRU_RESIZE);
+  get connectData(): ObdConnectData {
+    return this.#connectData;
+  }
+
+  set connectData(granted: ObdConnectData) {
+    this.#connectData = granted;
+    this.replyMbits = hasFlag2(granted, repMbits);
+    this.bulkMbits = hasFlag(granted, ConnectFlag.OBD_CONNECT_BULK_MBITS);
+    this.growingXids = hasFlag2(granted, ConnectFlag2.OBD_CONNECT2_INC_XID);
+    this.resizesLru = hasFlag(granted, ConnectFlag.OBD_CONNECT_LRU_RESIZE);
   }
 
   get connected(): boolean {

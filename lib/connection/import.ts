@@ -236,7 +236,7 @@ export class Import implements Caller {
         'server went back in time; data may be lost',
       );
     this.#remoteHandle = outcome.handle;
-    this.#granted = outcome.granted;
+    this.#grant(outcome.granted);
     this.#resizeSlots();
     this.#nids.beginRound();
     this.#failedRounds = 0;
@@ -244,6 +244,17 @@ export class Import implements Caller {
     else if (initial) this.#dispatch('connected');
     else if (outcome.reconnect) this.#dispatch(sameHandle ? 'reconnected' : 'evicted');
     else this.#dispatch(this.#hasState ? 'evicted' : 'connected');
+  }
+
+  #grant(granted: ObdConnectData): void {
+    this.#granted = granted;
+    const adaptive = hasFlag(granted, ConnectFlag.OBD_CONNECT_AT);
+    Object.assign(this.#view, {
+      adaptive,
+      headerFlags: (adaptive ? MsgHeaderFlag.MSGHDR_AT_SUPPORT : 0) | MsgHeaderFlag.MSGHDR_CKSUM_INCOMPAT18,
+      bulkMbits: hasFlag(granted, ConnectFlag.OBD_CONNECT_BULK_MBITS),
+      replyMbits: hasFlag2(granted, repMbits),
+    });
   }
 
   /** Another NID at once, the same one after a while, or never again. */
@@ -425,18 +436,10 @@ export class Import implements Caller {
       get lastReplyAt() {
         return self.#lastReplyAt;
       },
-      get adaptive() {
-        return hasFlag(self.#granted, ConnectFlag.OBD_CONNECT_AT);
-      },
-      get headerFlags() {
-        return (this.adaptive ? MsgHeaderFlag.MSGHDR_AT_SUPPORT : 0) | MsgHeaderFlag.MSGHDR_CKSUM_INCOMPAT18;
-      },
-      get bulkMbits() {
-        return hasFlag(self.#granted, ConnectFlag.OBD_CONNECT_BULK_MBITS);
-      },
-      get replyMbits() {
-        return hasFlag2(self.#granted, repMbits);
-      },
+      adaptive: false,
+      headerFlags: MsgHeaderFlag.MSGHDR_CKSUM_INCOMPAT18,
+      bulkMbits: false,
+      replyMbits: false,
       mayStart: (generation) => generation === this.#generation && this.state === 'FULL',
       ready: (generation, options, resend, context) => this.#ready(generation, options, resend, context),
       began: () => {

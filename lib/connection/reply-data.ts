@@ -21,6 +21,7 @@ export class ReplyData {
 
   /** pb_last_xid: the client has all replies up to it. */
   release(lastXid: bigint): void {
+    if (this.#byTag.size === 0) return;
     for (const [tag, kept] of this.#byTag) if (kept.xid <= lastXid) this.#byTag.delete(tag);
   }
 

@@ -4,59 +4,61 @@ import { Errno } from '../runtime/errors.ts';
 import type { Format, ReplyInputs, RequestValues } from '../wire/format.ts';
 import type { ClientExport } from './client-export.ts';
 import { TAG_MAX } from './reply-data.ts';
-import type { Call, Target } from './target.ts';
+import type { ServedTarget } from './served-target.ts';
+import type { Call } from './target.ts';
+
+const NO_OPTIONS: ReplyOptions = {};
 
 export class TargetCall<F extends Format> implements Call<F> {
   readonly request: IncomingRequest;
   readonly values: RequestValues<F>;
   readonly export: ClientExport;
   readonly #format: F;
-  readonly #target: Target;
-  readonly #record: (xid: bigint, status: number) => void;
+  readonly #served: ServedTarget;
 
-  constructor(o: {
-    target: Target;
-    client: ClientExport;
-    request: IncomingRequest;
-    format: F;
-    values: RequestValues<F>;
-    /** Writes the client's line of last_rcvd. */
-    record: (xid: bigint, status: number) => void;
-  }) {
-    this.#target = o.target;
-    this.export = o.client;
-    this.request = o.request;
-    this.#format = o.format;
-    this.values = o.values;
-    this.#record = o.record;
+  constructor(
+    served: ServedTarget,
+    client: ClientExport,
+    request: IncomingRequest,
+    format: F,
+    values: RequestValues<F>,
+  ) {
+    this.#served = served;
+    this.export = client;
+    this.request = request;
+    this.#format = format;
+    this.values = values;
   }
 
-  reply(values: ReplyInputs<F>, options: ReplyOptions = {}): void {
+  reply(values: ReplyInputs<F>, options: ReplyOptions = NO_OPTIONS): void {
+    const { target } = this.#served;
     const transno = options.transno ?? 0n;
-    const volume = this.export.resizesLru ? this.#target.lockVolume?.() : undefined;
+    const volume = this.export.resizesLru ? target.lockVolume?.() : undefined;
+    const { onSent } = options;
     this.request.reply(this.#format, values, {
-      lastCommitted: this.#target.lastCommitted(),
+      lastCommitted: target.lastCommitted(),
       ...volume,
       ...options,
-      onSent: (bytes) => {
-        this.#keep(bytes);
-        options.onSent?.(bytes);
-      },
+      ...(this.#isKept && {
+        onSent: (bytes: Uint8Array) => {
+          this.export.replies.keep(this.request.body.pb_tag, this.request.xid, bytes);
+          onSent?.(bytes);
+        },
+      }),
     });
     if (transno > this.export.lastTransno) {
       this.export.lastTransno = transno;
-      this.#record(this.request.xid, options.status ?? 0);
+      this.#served.record(this.export, this.request.xid, options.status ?? 0);
     }
+  }
+
+  /** A slot's reply is kept whatever its result: a resent enqueue or create must see the same. */
+  get #isKept(): boolean {
+    const tag = this.request.body.pb_tag;
+    return tag > 0 && tag <= TAG_MAX && this.export.connected;
   }
 
   fail(errno: number, values?: ReplyInputs<F>): void {
     this.reply(values ?? ({} as ReplyInputs<F>), { status: -Math.abs(errno || Errno.EIO) });
-  }
-
-  /** A slot's reply is kept whatever its result: a resent enqueue or create must see the same. */
-  #keep(bytes: Uint8Array): void {
-    const tag = this.request.body.pb_tag;
-    if (tag > 0 && tag <= TAG_MAX && this.export.connected)
-      this.export.replies.keep(tag, this.request.xid, bytes);
   }
 }

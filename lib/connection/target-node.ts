@@ -10,17 +10,15 @@ import { BulkError } from '../rpc/server-bulk.ts';
 import type { ServiceOptions } from '../rpc/service.ts';
 import { Errno, LustreError, ProtocolError } from '../runtime/errors.ts';
 import type { Runtime, Timer } from '../runtime/runtime.ts';
-import { ConnectFlag, ConnectFlag2 } from '../wire/connection-constants.ts';
 import { type Format, type RequestValues, rpcVersion } from '../wire/format.ts';
 import { RQF_CONNECT, RQF_MDS_DISCONNECT, RQF_OBD_PING } from '../wire/formats.ts';
 import { Opcode, Portal } from '../wire/opcodes.ts';
 import { MsgFlag, RpcLimit, RpcVersion } from '../wire/ptlrpc-constants.ts';
 import { WireError } from '../wire/struct.ts';
 import type { ClientExport } from './client-export.ts';
-import { hasFlag, hasFlag2, repMbits } from './connect-data.ts';
 import { TAG_MAX } from './reply-data.ts';
 import { failureOf, ServedTarget } from './served-target.ts';
-import type { Export, Operation, Target } from './target.ts';
+import type { Export, Target } from './target.ts';
 import { TargetCall } from './target-call.ts';
 
 /** Portals by the largest request each takes (guide 04 §2.2). Cancels have a service of their own, so that none waits
@@ -104,24 +102,15 @@ export class TargetNode {
     await Promise.all(this.#services.map((service) => service.close()));
   }
 
-  async #handle(request: IncomingRequest): Promise<void> {
-    if (isConnect(request.opcode)) {
-      await this.#connect(request);
-      return;
-    }
+  #handle(request: IncomingRequest): void | Promise<void> {
+    if (isConnect(request.opcode)) return this.#connect(request);
     const found = this.#exports.get(request.body.pb_handle);
     if (found === undefined) {
       request.replyError(Errno.ENOTCONN);
       return;
     }
     const { client, of: served } = found;
-    if (!this.#admit(request, client, served)) return;
-    served.begin(client);
-    try {
-      await this.#serve(request, client, served);
-    } finally {
-      served.end(client);
-    }
+    if (this.#admit(request, client, served)) return this.#serve(request, client, served);
   }
 
   #isUrgent(request: IncomingRequest): boolean {
@@ -185,11 +174,7 @@ export class TargetNode {
     if (xid === 0n || xid <= client.lastXid) return refuse(Errno.EPROTO, 'XID already replied to');
     if (body.pb_tag > TAG_MAX) return refuse(Errno.EPROTO, 'no such modify slot');
     client.replies.release(client.lastXid);
-    const { connectData } = client;
-    request.useMbits({
-      reply: hasFlag2(connectData, repMbits),
-      bulk: hasFlag(connectData, ConnectFlag.OBD_CONNECT_BULK_MBITS),
-    });
+    request.useMbits(client.replyMbits, client.bulkMbits);
     return this.#reconstruct(request, client, refuse);
   }
 
@@ -208,56 +193,47 @@ export class TargetNode {
       return false;
     }
     if (kept !== undefined) return refuse(Errno.ENOTCONN, 'XID used twice');
-    const incXid = hasFlag2(client.connectData, ConnectFlag2.OBD_CONNECT2_INC_XID);
-    if (incXid && client.replies.xidOf(body.pb_tag) > xid)
+    if (client.growingXids && client.replies.xidOf(body.pb_tag) > xid)
       return refuse(Errno.EPROTO, 'the modify slot has a later request');
     return true;
   }
 
+  /** One asynchronous function for a request, whatever it is: each more would cost every request. */
   async #serve(request: IncomingRequest, client: ClientExport, served: ServedTarget): Promise<void> {
     const { opcode, body } = request;
     const builtIn = opcode === Opcode.OBD_PING || isDisconnect(opcode);
-    const operation = served.target.operations.get(opcode);
-    if (!builtIn && operation === undefined) {
-      this.#runtime.log.warn(
-        { peer: request.peer, target: served.target.name, opcode: opcodeName(opcode) },
-        'opcode not supported',
-      );
-      request.replyError(Errno.EOPNOTSUPP);
-    } else if ((body.pb_version & RpcVersion.LUSTRE_VERSION_MASK) !== rpcVersion(opcode)) {
-      request.replyError(Errno.EINVAL);
-    } else if (isDisconnect(opcode)) {
-      await served.disconnect(client);
-      request.reply(RQF_MDS_DISCONNECT, {}, { lastCommitted: served.target.lastCommitted() });
-    } else if (operation !== undefined) {
-      await this.#operate(operation, request, client, served);
-    } else {
-      request.reply(RQF_OBD_PING, {}, { lastCommitted: served.target.lastCommitted() });
+    const operation = builtIn ? undefined : served.target.operations.get(opcode);
+    let call: TargetCall<Format> | undefined;
+    served.begin(client);
+    try {
+      if (!builtIn && operation === undefined) this.#notSupported(request, served);
+      else if ((body.pb_version & RpcVersion.LUSTRE_VERSION_MASK) !== rpcVersion(opcode))
+        request.replyError(Errno.EINVAL);
+      else if (operation !== undefined) {
+        const { format } = operation;
+        const chosen = typeof format === 'function' ? format(request) : format;
+        call = new TargetCall(served, client, request, chosen, request.decode(chosen));
+        await operation.handle(call);
+      } else if (opcode === Opcode.OBD_PING) {
+        request.reply(RQF_OBD_PING, {}, { lastCommitted: served.target.lastCommitted() });
+      } else {
+        await served.disconnect(client);
+        request.reply(RQF_MDS_DISCONNECT, {}, { lastCommitted: served.target.lastCommitted() });
+      }
+    } catch (error) {
+      if (operation === undefined) throw error;
+      this.#operationFailed(error, request, call, served);
+    } finally {
+      served.end(client);
     }
   }
 
-  async #operate(
-    operation: Operation,
-    request: IncomingRequest,
-    client: ClientExport,
-    served: ServedTarget,
-  ): Promise<void> {
-    let call: TargetCall<Format> | undefined;
-    try {
-      const { format } = operation;
-      const chosen = typeof format === 'function' ? format(request) : format;
-      call = new TargetCall({
-        target: served.target,
-        client,
-        request,
-        format: chosen,
-        values: request.decode(chosen),
-        record: (xid, status) => served.record(client, xid, status),
-      });
-      await operation.handle(call);
-    } catch (error) {
-      this.#operationFailed(error, request, call, served);
-    }
+  #notSupported(request: IncomingRequest, served: ServedTarget): void {
+    this.#runtime.log.warn(
+      { peer: request.peer, target: served.target.name, opcode: opcodeName(request.opcode) },
+      'opcode not supported',
+    );
+    request.replyError(Errno.EOPNOTSUPP);
   }
 
   /** Ordinary failures carry the operation's buffers; faults of the request or of ours only the body (guide 16 §2). */

@@ -16,8 +16,8 @@ export interface RequestBufferOptions {
   readonly requestSizeMax: number;
   readonly buffers: number;
   readonly bufferSize: number;
-  /** A message; `release` is called once when its bytes are no longer needed. */
-  onRequest(event: LnetEvent, bytes: Uint8Array, release: () => void): void;
+  /** A message; `within.release` is called once when its bytes are no longer needed. */
+  onRequest(event: LnetEvent, bytes: Uint8Array, within: RequestBuffer): void;
 }
 
 export class RequestBuffers {
@@ -65,7 +65,8 @@ export class RequestBuffers {
   }
 }
 
-class RequestBuffer {
+/** One of them. */
+export class RequestBuffer {
   readonly memory: Memory;
   readonly #options: RequestBufferOptions;
   readonly #onIdle: () => void;
@@ -112,13 +113,14 @@ class RequestBuffer {
     if (event.type === 'put' && event.status === 0) {
       this.#users++;
       const bytes = this.memory.bytes.subarray(event.offset, event.offset + event.mlength);
-      this.#options.onRequest(event, bytes, () => this.#release());
+      this.#options.onRequest(event, bytes, this);
     }
     if (event.unlinked) this.#linked = false;
-    this.#release();
+    this.release();
   }
 
-  #release(): void {
+  /** One message less that is needed. */
+  release(): void {
     this.#users--;
     if (this.#users === 0 && !this.#linked) this.#onIdle();
   }

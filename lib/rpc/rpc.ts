@@ -83,7 +83,7 @@ export interface IncomingRequest {
   readonly deadline: number;
   /** Match bits of the reply PUT and of the last bulk descriptor are pb_mbits instead of the XID where both ends agreed on
    * REP_MBITS and BULK_MBITS (guide 04 §3.2, §3.3). Called by who knows the export. */
-  useMbits(kind: { reply: boolean; bulk: boolean }): void;
+  useMbits(reply: boolean, bulk: boolean): void;
   /** True once answered or dropped. */
   readonly answered: boolean;
   /** Decodes the buffers. Throws WireError. */

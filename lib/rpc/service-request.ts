@@ -7,21 +7,24 @@ import type { Nid } from '../lnet/nid.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import {
-  buffersSize,
+  bufferLengths,
   decodeBuffers,
   decodePtlrpcBody,
   encodeBuffers,
+  encodeInto,
   type Format,
   type PtlrpcBody,
   ptlrpcBodyField,
   type ReplyInputs,
   type RequestValues,
 } from '../wire/format.ts';
-import { decodeMessage, type Message } from '../wire/message.ts';
+import { decodeMessage, type Message, messageSize } from '../wire/message.ts';
 import { MsgFlag, MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
-import { LustreMsgV2 } from '../wire/ptlrpc-structs.ts';
+import { LustreMsgV2, type PtlrpcBodyV3 } from '../wire/ptlrpc-structs.ts';
+import type { StructInput } from '../wire/struct.ts';
 import { BULK_PIECE } from './bulk-pieces.ts';
 import { opcodeName } from './portals.ts';
+import type { RequestBuffer } from './request-buffers.ts';
 import type { IncomingRequest, ReplyOptions } from './rpc.ts';
 import { BulkError, type BulkMoved, type BulkPayload, type RunningBulk, startBulk } from './server-bulk.ts';
 import type { SlabPool } from './slab-pool.ts';
@@ -53,6 +56,8 @@ const ordinaryErrors = new Set<number>([
   Errno.EDQUOT,
   Errno.EROFS,
 ]);
+
+const NO_VERSIONS: readonly bigint[] = [];
 
 export interface Unpacked {
   readonly message: Message;
@@ -94,6 +99,13 @@ export class ServiceRequest implements IncomingRequest {
   started = false;
   /** ... and has not settled. */
   running = false;
+  /** Among those of its service, until it is done. */
+  place = -1;
+  /** In the chains of requests-in-work.ts. */
+  nextInWork: ServiceRequest | undefined;
+  /** Bytes that its copy is counted with, or the buffer that it still lies in. */
+  readonly copied: number;
+  readonly within: RequestBuffer | undefined;
   readonly #owner: RequestOwner;
   readonly #adaptive: boolean;
   #answered = false;
@@ -101,8 +113,17 @@ export class ServiceRequest implements IncomingRequest {
   /** A resend replaced the client's descriptors: what is in transfer starts again. */
   #bulkMoved = false;
 
-  constructor(owner: RequestOwner, event: LnetEvent, portal: number, unpacked: Unpacked) {
+  constructor(
+    owner: RequestOwner,
+    event: LnetEvent,
+    portal: number,
+    unpacked: Unpacked,
+    copied: number,
+    within: RequestBuffer | undefined,
+  ) {
     this.#owner = owner;
+    this.copied = copied;
+    this.within = within;
     this.peer = event.initiator.nid;
     this.self = event.target;
     this.portal = portal;
@@ -117,12 +138,12 @@ export class ServiceRequest implements IncomingRequest {
     this.#adaptive = (this.message.flags & MsgHeaderFlag.MSGHDR_AT_SUPPORT) !== 0;
   }
 
-  useMbits(kind: { reply: boolean; bulk: boolean }): void {
+  useMbits(reply: boolean, bulk: boolean): void {
     const { pb_mbits } = this.body;
-    this.usesReplyMbits = kind.reply;
-    this.usesBulkMbits = kind.bulk;
-    if (kind.reply) this.replyMatchBits = pb_mbits;
-    if (kind.bulk) this.bulkMatchBits = pb_mbits;
+    this.usesReplyMbits = reply;
+    this.usesBulkMbits = bulk;
+    if (reply) this.replyMatchBits = pb_mbits;
+    if (bulk) this.bulkMatchBits = pb_mbits;
   }
 
   get answered(): boolean {
@@ -144,12 +165,11 @@ export class ServiceRequest implements IncomingRequest {
     if (status >= 0 && (this.body.pb_flags & MsgFlag.MSG_RESENT) === 0)
       this.#owner.served((this.#owner.runtime.now() - this.arrivedAt) / 1000);
     const body = this.#replyBody(status, MsgType.PTL_RPC_MSG_REPLY, options);
-    const inputs = { ...values, ptlrpc_body: body } as ReplyInputs<F>;
-    const size = buffersSize(format.reply, inputs, true);
-    this.#send(size, status, (into) => {
-      const bytes = encodeBuffers<F['reply']>(format.reply, inputs, { allSlots: true }, into);
-      options.onSent?.(bytes);
-      return bytes;
+    const lengths = bufferLengths(format.reply, values, true);
+    this.#send(messageSize(lengths), status, (into) => {
+      const size = encodeInto(format.reply, lengths, values, body, {}, into);
+      options.onSent?.(into.subarray(0, size));
+      return size;
     });
   }
 
@@ -157,15 +177,13 @@ export class ServiceRequest implements IncomingRequest {
     const status = -Math.abs(errno);
     const type = ordinaryErrors.has(-status) ? MsgType.PTL_RPC_MSG_REPLY : MsgType.PTL_RPC_MSG_ERR;
     const body = { ...this.#replyBody(status, type, {}), pb_timeout: 0 };
-    this.#send(EARLY_REPLY_SIZE, status, (into) =>
-      encodeBuffers([ptlrpcBodyField], { ptlrpc_body: body }, {}, into),
-    );
+    this.#send(EARLY_REPLY_SIZE, status, (into) => encodeBody(body, into));
   }
 
   replyAgain(bytes: Uint8Array): void {
     this.#send(bytes.length, 0, (into) => {
       into.set(bytes);
-      return into.subarray(0, bytes.length);
+      return bytes.length;
     });
   }
 
@@ -184,13 +202,13 @@ export class ServiceRequest implements IncomingRequest {
       pb_timeout: Math.ceil((deadline - this.arrivedAt) / 1000),
     };
     this.#put(EARLY_REPLY_SIZE, 0, (into) => {
-      const bytes = encodeBuffers([ptlrpcBodyField], { ptlrpc_body: body }, {}, into);
-      const message = decodeMessage(bytes);
-      LustreMsgV2.encodeInto(bytes, 0, {
-        ...LustreMsgV2.decode(bytes),
+      const size = encodeBody(body, into);
+      const message = decodeMessage(into.subarray(0, size));
+      LustreMsgV2.encodeInto(into, 0, {
+        ...LustreMsgV2.decode(into),
         lm_cksum: earlyReplyChecksum(message.buffers[0]!),
       });
-      return bytes;
+      return size;
     });
   }
 
@@ -268,7 +286,7 @@ export class ServiceRequest implements IncomingRequest {
     }
   }
 
-  #replyBody(status: number, type: number, options: ReplyOptions): Partial<PtlrpcBody> {
+  #replyBody(status: number, type: number, options: ReplyOptions): StructInput<typeof PtlrpcBodyV3> {
     const { runtime, serviceEstimate } = this.#owner;
     return {
       pb_handle: options.handle ?? 0n,
@@ -284,11 +302,11 @@ export class ServiceRequest implements IncomingRequest {
       pb_service_time: Math.round((runtime.now() - this.arrivedAt) / 1000),
       pb_limit: options.limit ?? 0,
       pb_slv: options.slv ?? 0n,
-      pb_pre_versions: [...(options.versions ?? [])],
+      pb_pre_versions: options.versions ?? NO_VERSIONS,
     };
   }
 
-  #send(size: number, status: number, encode: (into: Uint8Array) => Uint8Array): void {
+  #send(size: number, status: number, encode: (into: Uint8Array) => number): void {
     if (this.#answered)
       throw new LustreError('ERR_LUSTRE_ANSWERED_TWICE', 'a request has one reply', {
         opcode: opcodeName(this.opcode),
@@ -299,18 +317,18 @@ export class ServiceRequest implements IncomingRequest {
     this.#owner.answered(this, status);
   }
 
-  #put(size: number, offset: number, encode: (into: Uint8Array) => Uint8Array): void {
+  #put(size: number, offset: number, encode: (into: Uint8Array) => number): void {
     const { endpoint, slabs } = this.#owner;
     const memory = slabs.take(size);
     try {
-      const bytes = encode(memory.bytes);
+      const length = encode(memory.bytes);
       endpoint.put(
         {
           peer: { nid: this.peer },
           portal: this.#owner.replyPortal(this.portal),
           matchBits: this.replyMatchBits,
           offset,
-          segments: [{ memory, offset: 0, length: bytes.length }],
+          segments: [{ memory, offset: 0, length }],
         },
         // A reply that does not arrive is resent on the client's asking.
         (event) => {
@@ -322,6 +340,10 @@ export class ServiceRequest implements IncomingRequest {
       throw error;
     }
   }
+}
+
+function encodeBody(body: StructInput<typeof PtlrpcBodyV3>, into: Uint8Array): number {
+  return encodeBuffers([ptlrpcBodyField], { ptlrpc_body: body }, {}, into).length;
 }
 
 /** The count that a bulk size stands for, made a power of two as the mask needs. */

@@ -11,12 +11,14 @@ import { Estimator, type TimeoutSettings } from './adaptive-timeout.ts';
 import { FairQueue } from './fair-queue.ts';
 import { copyCost, copyMessage } from './message-copies.ts';
 import { isConnect, opcodeName, replyPortalOf } from './portals.ts';
-import { RequestBuffers } from './request-buffers.ts';
+import { type RequestBuffer, RequestBuffers } from './request-buffers.ts';
+import type { RequestsInWork } from './requests-in-work.ts';
 import type { IncomingRequest } from './rpc.ts';
 import { type RpcCounters, replyChannel, requestChannel } from './rpc-counters.ts';
 import { BulkError } from './server-bulk.ts';
 import { type RequestOwner, ServiceRequest, unpackRequest } from './service-request.ts';
 import type { SlabPool } from './slab-pool.ts';
+import { UnderWay } from './under-way.ts';
 
 export interface ServiceOptions {
   readonly portals: readonly number[];
@@ -43,11 +45,15 @@ export interface ServiceContext {
   readonly slabs: SlabPool;
   readonly counters: RpcCounters;
   readonly timeouts: TimeoutSettings;
-  /** Requests in work by XID, over all services: where a resend finds the one it repeats. */
-  readonly inWork: Map<bigint, ServiceRequest[]>;
+  /** Of all services together. */
+  readonly inWork: RequestsInWork;
 }
 
 const REQUEST_SIZE_MAX = 0x10400;
+const IN_PROGRESS_MAX = 4096;
+const IN_PROGRESS_PER_PEER_MAX = 512;
+/** Peers without requests are remembered up to here: an entry that comes and goes costs more than one that stays. */
+const IDLE_PEERS_MAX = 1024;
 const CLOSE_GRACE_MS = 2000;
 const COPIED_BYTES_MAX = 32 << 20;
 /** Urgent requests in the handler's hands beyond the limits. */
@@ -65,7 +71,7 @@ export class Service implements RequestOwner {
   readonly #options: ServiceOptions;
   readonly #estimator: Estimator;
   readonly #buffers: RequestBuffers[];
-  readonly #release = new Map<ServiceRequest, () => void>();
+  readonly #requests = new UnderWay<ServiceRequest>();
   readonly #queue = new FairQueue<ServiceRequest>();
   readonly #perPeer = new Map<Nid, number>();
   #inProgress = 0;
@@ -92,7 +98,7 @@ export class Service implements RequestOwner {
           requestSizeMax,
           buffers: options.buffers ?? 4,
           bufferSize: options.bufferSize ?? Math.max(256 << 10, 4 * requestSizeMax),
-          onRequest: (event, bytes, release) => this.#onArrival(portal, event, bytes, release),
+          onRequest: (event, bytes, within) => this.#onArrival(portal, event, bytes, within),
         }),
     );
   }
@@ -107,7 +113,7 @@ export class Service implements RequestOwner {
 
   /** Requests taken in and not yet done. */
   get requests(): number {
-    return this.#release.size;
+    return this.#requests.size;
   }
 
   replyPortal(requestPortal: number): number {
@@ -126,7 +132,7 @@ export class Service implements RequestOwner {
     });
     await Promise.race([idle, patience]);
     grace?.cancel();
-    for (const request of [...this.#release.keys()]) request.drop('service is closing');
+    for (const request of this.#requests) request.drop('service is closing');
     this.#timer?.cancel();
     this.#urgencyTimer?.cancel();
     this.slabs.give(this.emptyMemory);
@@ -134,52 +140,73 @@ export class Service implements RequestOwner {
 
   /** Copied out of its buffer while copies are few, so that a request which waits for a lock does not keep a whole buffer
    * from being posted; beyond that it stays there, and full buffers are the back-pressure. */
-  #onArrival(portal: number, event: LnetEvent, bytes: Uint8Array, release: () => void): void {
+  #onArrival(portal: number, event: LnetEvent, bytes: Uint8Array, within: RequestBuffer): void {
     const cost = copyCost(bytes.length);
     if (this.#copiedBytes + cost > COPIED_BYTES_MAX) {
-      this.#onRequest(portal, event, bytes, release);
+      this.#onRequest(portal, event, bytes, 0, within);
       return;
     }
     this.#copiedBytes += cost;
     const copy = copyMessage(bytes);
-    release();
-    this.#onRequest(portal, event, copy, () => {
-      this.#copiedBytes -= cost;
-    });
+    within.release();
+    this.#onRequest(portal, event, copy, cost, undefined);
   }
 
-  #onRequest(portal: number, event: LnetEvent, bytes: Uint8Array, release: () => void): void {
+  #onRequest(
+    portal: number,
+    event: LnetEvent,
+    bytes: Uint8Array,
+    copied: number,
+    within: RequestBuffer | undefined,
+  ): void {
     const unpacked = unpackRequest(bytes);
     if (typeof unpacked === 'string') {
       this.#context.counters.drop(unpacked.startsWith('malformed') ? 'malformed' : unpacked);
       this.runtime.log.warn({ peer: event.initiator.nid, portal, reason: unpacked }, 'request dropped');
-      release();
+      this.#release(copied, within);
       return;
     }
-    const request = new ServiceRequest(this, event, portal, unpacked);
+    const request = new ServiceRequest(this, event, portal, unpacked, copied, within);
     this.#context.counters.of('server', request.opcode).requests++;
     if (requestChannel.hasSubscribers) requestChannel.publish(trace(request));
-    const same = this.#context.inWork.get(request.xid);
-    const twin = same?.find((r) => r.peer === request.peer && r.body.pb_handle === request.body.pb_handle);
+    const { inWork } = this.#context;
+    const twin = inWork.find(request.xid, request.peer, request.body.pb_handle);
     if (twin !== undefined && !isConnect(request.opcode)) {
       twin.inherit(request);
       this.#context.counters.drop('duplicate of one in work');
-      release();
+      this.#release(copied, within);
       return;
     }
-    if (same === undefined) this.#context.inWork.set(request.xid, [request]);
-    else same.push(request);
-    this.#release.set(request, release);
-    this.#queue.push(request);
+    inWork.add(request);
+    request.place = this.#requests.add(request);
     this.#armTimer(request);
+    if (this.#queue.size === 0 && this.#hasRoom() && this.#allows(request.peer)) {
+      this.#start(request);
+      return;
+    }
+    this.#queue.push(request);
     this.#run();
+  }
+
+  /** A message's bytes are no longer needed. */
+  #release(copied: number, within: RequestBuffer | undefined): void {
+    this.#copiedBytes -= copied;
+    within?.release();
+  }
+
+  #hasRoom(): boolean {
+    return this.#inProgress < (this.#options.inProgressMax ?? IN_PROGRESS_MAX);
+  }
+
+  #allows(peer: Nid): boolean {
+    return (this.#perPeer.get(peer) ?? 0) < (this.#options.inProgressPerPeerMax ?? IN_PROGRESS_PER_PEER_MAX);
   }
 
   /** Hands on what the limits allow. */
   #run(): void {
-    const { inProgressMax = 4096, inProgressPerPeerMax = 512 } = this.#options;
-    const allowed = (peer: Nid): boolean => (this.#perPeer.get(peer) ?? 0) < inProgressPerPeerMax;
-    while (this.#inProgress < inProgressMax) {
+    if (this.#queue.size === 0) return;
+    const allowed = (peer: Nid): boolean => this.#allows(peer);
+    while (this.#hasRoom()) {
       const request = this.#queue.shift(allowed);
       if (request === undefined) break;
       if (request.answered) continue;
@@ -204,7 +231,7 @@ export class Service implements RequestOwner {
   #hurry(): void {
     const { isUrgent } = this.#options;
     if (isUrgent === undefined || this.#queue.size === 0 || this.#urgencyTimer !== undefined) return;
-    const room = (this.#options.inProgressMax ?? 4096) + URGENT_MAX - this.#inProgress;
+    const room = (this.#options.inProgressMax ?? IN_PROGRESS_MAX) + URGENT_MAX - this.#inProgress;
     for (const request of this.#queue.take(isUrgent, room)) this.#start(request);
     if (this.#queue.size === 0) return;
     this.#urgencyTimer = this.runtime.after(URGENCY_MS, () => {
@@ -253,19 +280,17 @@ export class Service implements RequestOwner {
 
   /** Answered and out of the handler: its bytes may be overwritten. */
   #done(request: ServiceRequest): void {
-    const release = this.#release.get(request);
-    if (release === undefined) return;
-    this.#release.delete(request);
-    const same = this.#context.inWork.get(request.xid)?.filter((r) => r !== request) ?? [];
-    if (same.length === 0) this.#context.inWork.delete(request.xid);
-    else this.#context.inWork.set(request.xid, same);
+    if (request.place < 0) return;
+    this.#requests.remove(request.place);
+    request.place = -1;
+    this.#context.inWork.remove(request);
     if (request.started) {
-      const ofPeer = this.#perPeer.get(request.peer) ?? 0;
       this.#inProgress--;
-      if (ofPeer > 1) this.#perPeer.set(request.peer, ofPeer - 1);
+      const left = (this.#perPeer.get(request.peer) ?? 1) - 1;
+      if (left > 0 || this.#perPeer.size <= IDLE_PEERS_MAX) this.#perPeer.set(request.peer, left);
       else this.#perPeer.delete(request.peer);
     }
-    release();
+    this.#release(request.copied, request.within);
     if (!this.#closing) this.#run();
   }
 
@@ -280,7 +305,7 @@ export class Service implements RequestOwner {
     this.#timer = undefined;
     const marginMs = this.#context.timeouts.atEarlyMargin * 1000;
     let next: number | undefined;
-    for (const request of [...this.#release.keys()]) {
+    for (const request of this.#requests) {
       if (request.answered) continue;
       if (request.deadline - marginMs <= this.runtime.now() + 1) this.#extend(request);
       if (request.answered) continue;
