@@ -30,6 +30,7 @@ import { type MountSpec, parseMountSpec } from './mount-spec.ts';
 import { chooseChecksum } from './osc/checksum.ts';
 import { GrantLedger } from './osc/grant.ts';
 import { encodeLvb, KnownObjects, resourceKey } from './osc/known-objects.ts';
+import { QuotaMarks } from './osc/quota-marks.ts';
 import { Slots } from './osc/slots.ts';
 import type { ObjectTarget } from './osc/target.ts';
 import { chooseOwnNid } from './own-nid.ts';
@@ -352,6 +353,7 @@ class Connector {
       },
       grant,
       known,
+      quota: new QuotaMarks(),
       slots: new Slots(this.#inFlight),
       locklessSlots: new Slots(this.#inFlight),
       get checksum() {

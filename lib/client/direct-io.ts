@@ -76,7 +76,15 @@ export async function writeDirectly(
   await settle(
     cutRun(run.objectOffset, segmentsOf(memory, run), rpcSize(ost.granted)).map(async (part) => {
       const { owner } = session;
-      const request = { object, part, lockHandle: lock.serverHandle, owner, time: BigInt(time) };
+      const synchronous = ost.quota.concern(object, owner);
+      const request = {
+        object,
+        part,
+        lockHandle: lock.serverHandle,
+        owner,
+        time: BigInt(time),
+        synchronous,
+      };
       const { oa, transno } = await write(ost, request, options);
       ost.known.wrote(key, part.offset + part.length, time, Number(oa.o_blocks));
       if (!stripe.onMdt) options.onWritten(stripe, transno);

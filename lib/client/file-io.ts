@@ -359,7 +359,8 @@ export class FileIo {
     if (object.isChanging(at, end)) await object.untilQuiet(at, end);
     if (!memory.hasRoom(BLOCK_SIZE)) await untilAborted(memory.makeRoom(BLOCK_SIZE), options.signal);
     if (!lock.isHeld) throw errnoError(Errno.EIO, { ...options.context, target: ost.name });
-    if (object.isChanging(at, end) || !object.reserve(at, end)) {
+    const asks = ost.quota.concern(stripe.object, this.#session.owner);
+    if (asks || object.isChanging(at, end) || !object.reserve(at, end)) {
       await this.#putThrough({ stripe, lock }, object, at, bytes, options);
       return;
     }

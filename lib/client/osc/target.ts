@@ -7,6 +7,7 @@ import type { Runtime } from '../../runtime/runtime.ts';
 import type { ObdConnectData } from '../../wire/connection-structs.ts';
 import type { GrantLedger } from './grant.ts';
 import type { KnownObjects } from './known-objects.ts';
+import type { QuotaMarks } from './quota-marks.ts';
 import type { Slots } from './slots.ts';
 
 /** The import, namespace and ledgers of an OST, as its requests need them. */
@@ -21,6 +22,7 @@ export interface ObjectTarget {
   readonly granted: ObdConnectData;
   readonly grant: GrantLedger;
   readonly known: KnownObjects;
+  readonly quota: QuotaMarks;
   /** Limits the data RPCs that are under way. */
   readonly slots: Slots;
   /** Those that go without a lock of ours. */

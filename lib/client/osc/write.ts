@@ -19,6 +19,8 @@ export interface Write {
   readonly owner: Owner;
   /** Seconds: the new mtime and ctime. */
   readonly time: bigint;
+  /** The server answers when it has them on disk, and refuses what a quota does not allow. */
+  readonly synchronous?: boolean;
   /** Grant that was set aside for these bytes; the first RPC that goes takes it over. */
   readonly reserved?: { bytes: number };
 }
@@ -36,7 +38,7 @@ export interface WriteRequestArguments extends Write {
 export function writeRequest(w: WriteRequestArguments): RequestInputs<typeof RQF_OST_BRW_WRITE> {
   // ASYNC: the server may answer before it has committed; sync() is what makes data durable.
   const niobufFlags =
-    BrwFlag.OBD_BRW_ASYNC |
+    (w.synchronous === true ? BrwFlag.OBD_BRW_SYNC : BrwFlag.OBD_BRW_ASYNC) |
     (w.grantUsed > 0 ? BrwFlag.OBD_BRW_FROM_GRANT : 0) |
     (w.owner.privileged ? BrwFlag.OBD_BRW_SYS_RESOURCE : 0);
   const version = layoutVersion(w.object);
@@ -92,7 +94,7 @@ async function attempt(
   }
   const announced = ost.grant.announce();
   const grants = (ost.granted.ocd_connect_flags & ConnectFlag.OBD_CONNECT_GRANT) !== 0n;
-  const grantUsed = grants ? ost.grant.take(offset, length) : 0;
+  const grantUsed = grants && w.synchronous !== true ? ost.grant.take(offset, length) : 0;
   const request = writeRequest({
     ...w,
     granted: ost.granted,
@@ -119,6 +121,7 @@ async function attempt(
     done = true;
     const { oa } = required(reply.values, 'ost_body');
     if ((oa.o_valid & MdValid.OBD_MD_FLGRANT) !== 0n) more = Number(oa.o_grant & 0xffff_ffffn);
+    ost.quota.answered(oa, reply.transno);
     checkWritten(ost, reply.values.rcs ?? [], w);
     const answered = (oa.o_valid & MdValid.OBD_MD_FLCKSUM) !== 0n;
     if (type !== undefined && answered && oa.o_nlink !== value) {
