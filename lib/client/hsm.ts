@@ -116,14 +116,17 @@ export async function releaseFile(
   const lease = await openLease(session, inode, flags, context);
   let attributes = await files.attributes(inode, context, false);
   let version: bigint;
+  let unnamed: Fid;
   try {
     version = await ranges.inodeVersion(inode, 'write', context);
     attributes = await files.attributes(inode, context);
+    // The MDT makes a file without a name by this FID, which takes the objects along when it goes.
+    unnamed = await inode.mdt.fids.allocate();
   } catch (error) {
     await closeLease(session, lease, attributes, undefined, context);
     throw error;
   }
-  const data = { cd_data_version: version };
+  const data = { cd_data_version: version, cd_fid: unnamed };
   const intent = { bias: OpBias.MDS_HSM_RELEASE, data, exact: true };
   await closeLease(session, lease, attributes, intent, context);
   inode.expire();
