@@ -180,7 +180,7 @@ async function startHere(settings: Settings): Promise<Servers> {
     kill: () =>
       Promise.reject(
         new LustreError(
-          'ENOTSUP',
+          'EOPNOTSUPP',
           'servers in this process cannot be killed',
           { hint: 'Start the cluster without inProcess' },
           -95,

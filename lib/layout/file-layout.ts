@@ -116,7 +116,7 @@ export function unusable(layout: FileLayout): LustreError | undefined {
 }
 
 export function unsupported(what: string): LustreError {
-  return new LustreError('ENOTSUP', `${what} is not supported by this client`, {}, -95);
+  return new LustreError('EOPNOTSUPP', `${what} is not supported by this client`, {}, -95);
 }
 
 /** A file's layout of v1 or v3. */

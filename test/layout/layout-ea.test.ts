@@ -139,13 +139,13 @@ describe('layout EAs', () => {
     ]);
     const layout = decodeLayout(foreign);
     expect(layout.foreign).toMatchObject({ type: 0xda05 });
-    expect(unusable(layout)?.message).toMatch(/ENOTSUP.*foreign layout of type 0xda05/);
+    expect(unusable(layout)?.message).toMatch(/EOPNOTSUPP.*foreign layout of type 0xda05/);
     const compressed = Buffer.from(v1);
     compressed.writeUInt32LE(0x801, 4);
-    expect(unusable(decodeLayout(compressed))?.message).toMatch(/ENOTSUP.*compressed/);
+    expect(unusable(decodeLayout(compressed))?.message).toMatch(/EOPNOTSUPP.*compressed/);
     const coded = Buffer.from(v1);
     coded.writeUInt32LE(0x5, 4);
-    expect(unusable(decodeLayout(coded))?.message).toMatch(/ENOTSUP.*erasure/);
+    expect(unusable(decodeLayout(coded))?.message).toMatch(/EOPNOTSUPP.*erasure/);
     expect(unusable(decodeLayout(captured.domFilled))).toBeUndefined();
   });
 });

@@ -18,7 +18,7 @@ export function getRootRequest(
   };
 }
 
-/** Rejects with ENOENT, ENOTDIR ... for a sub-directory that cannot be mounted, ENOTSUP when the MDT offers none. */
+/** Rejects with ENOENT, ENOTDIR ... for a sub-directory that cannot be mounted, EOPNOTSUPP when the MDT offers none. */
 export async function getRoot(
   mdc: MetadataTarget,
   directory: string | undefined,
@@ -27,7 +27,7 @@ export async function getRoot(
 ): Promise<Fid> {
   if (directory !== undefined && (mdc.granted.ocd_connect_flags & ConnectFlag.OBD_CONNECT_SUBTREE) === 0n) {
     throw new LustreError(
-      'ENOTSUP',
+      'EOPNOTSUPP',
       `${mdc.name} does not offer mounts of a sub-directory`,
       { syscall: 'mount', path: directory, target: mdc.name, hint: 'Mount the whole file system' },
       -95,
