@@ -1,5 +1,5 @@
 /** Tests that compare with a kernel client beside us. */
-import { it } from 'vitest';
+import { it, type TestContext } from 'vitest';
 import { ASKED_FOR, type ClusterUnderTest } from './cluster-under-test.ts';
 import type { KernelView } from './kernel-view.ts';
 
@@ -7,12 +7,12 @@ import type { KernelView } from './kernel-view.ts';
 export function compare(
   name: string,
   cluster: ClusterUnderTest,
-  test: (kernel: KernelView) => Promise<void>,
+  test: (kernel: KernelView, skip: TestContext['skip']) => Promise<void>,
 ): void {
   if (!ASKED_FOR) return;
   it(`${name}, as a kernel client sees it`, async ({ skip }) => {
     const { kernel } = cluster;
     if (kernel === undefined) return skip('no kernel mount to compare with (--verify-with DIR)');
-    await test(kernel);
+    await test(kernel, skip);
   });
 }

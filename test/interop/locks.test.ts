@@ -44,6 +44,21 @@ describe('file locks', { timeout: PATIENCE_MS }, () => {
     await theirs.close();
   });
 
+  it('tells one of those who wait for each other', async () => {
+    const { fs, dir } = cluster;
+    await using other = await cluster.mount();
+    await using ours = await fs.open(`${dir}/deadlock`, 'w+');
+    await using theirs = await other.open(`${dir}/deadlock`, 'r+');
+    await ours.lockRange('exclusive', { start: 0, length: 10 });
+    await theirs.lockRange('exclusive', { start: 10, length: 10 });
+    const both = await Promise.allSettled([
+      ours.lockRange('exclusive', { start: 10, length: 10 }).finally(() => ours.lockRange('unlock')),
+      theirs.lockRange('exclusive', { start: 0, length: 10 }).finally(() => theirs.lockRange('unlock')),
+    ]);
+    const refused = both.filter((result) => result.status === 'rejected');
+    expect(refused.map(({ reason }) => reason.code)).toEqual(['EDEADLK']);
+  });
+
   it('lets the members of a group write side by side, and others when they have gone', async () => {
     const { fs, dir } = cluster;
     await using other = await cluster.mount();
@@ -73,6 +88,32 @@ describe('file locks', { timeout: PATIENCE_MS }, () => {
     await file.groupUnlock(4711);
     expect(await kernel.sh(read)).toBe('group');
     await file.close();
+  });
+
+  compare('tells one of ours and theirs who wait for each other', cluster, async (kernel, skip) => {
+    const { fs, dir } = cluster;
+    await using file = await fs.open(`${dir}/circle`, 'w+');
+    await file.lockRange('exclusive', { start: 0, length: 10 });
+    const script = `command -v python3 > /dev/null || exit 0
+python3 - <<'END'
+import errno, fcntl, os
+f = os.open('circle', os.O_RDWR)
+fcntl.lockf(f, fcntl.LOCK_EX, 10, 10)
+os.write(os.open('holds', os.O_CREAT | os.O_WRONLY), b'x')
+try: fcntl.lockf(f, fcntl.LOCK_EX, 10, 0); print('got')
+except OSError as e: print('EDEADLK' if e.errno == errno.EDEADLK else e)
+END`;
+    const theirs = kernel.sh(script);
+    const holds = async (): Promise<boolean> => (await fs.readdir(dir)).includes('holds');
+    while (!(await holds())) {
+      if ((await Promise.race([theirs, fs.stat(dir)])) === '') return skip('no python3 in that shell');
+    }
+    const ours = await file.lockRange('exclusive', { start: 10, length: 10 }).then(
+      () => 'got',
+      ({ code }) => code,
+    );
+    await file.lockRange('unlock');
+    expect([ours, (await theirs).trim()].sort()).toEqual(['EDEADLK', 'got']);
   });
 
   compare('keeps a flock of ours and one of theirs apart', cluster, async (kernel) => {

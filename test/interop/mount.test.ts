@@ -35,6 +35,37 @@ describe('mount', { timeout: PATIENCE_MS }, () => {
     });
   });
 
+  it('changes nothing when it is mounted ro', async () => {
+    const { fs, dir } = cluster;
+    await fs.writeFile(`${dir}/ro`, 'only to be read');
+    await using ro = await cluster.mount(1, { options: 'ro' });
+    expect(await ro.readFile(`${dir}/ro`, 'utf8')).toBe('only to be read');
+    const changes = [
+      ro.writeFile(`${dir}/ro`, 'x'),
+      ro.mkdir(`${dir}/rw`),
+      ro.unlink(`${dir}/ro`),
+      ro.chmod(`${dir}/ro`, 0o600),
+      ro.rename(`${dir}/ro`, `${dir}/rw`),
+      ro.setxattr(`${dir}/ro`, 'user.x', 'x'),
+    ];
+    for (const change of changes) await expect(change).rejects.toMatchObject({ code: 'EROFS' });
+    expect(await fs.readFile(`${dir}/ro`, 'utf8')).toBe('only to be read');
+  });
+
+  it('does without a target that is excluded', async () => {
+    const { fs, dir } = cluster;
+    const osts = (await fs.statfsTargets()).filter(({ kind }) => kind === 'ost');
+    await fs.writeFile(`${dir}/there`, 'x', { stripeCount: 1, stripeOffset: osts[0]!.index });
+    await fs.writeFile(`${dir}/elsewhere`, 'x', { stripeCount: 1, stripeOffset: osts.at(-1)!.index });
+    await using some = await cluster.mount(1, { options: `exclude=${osts.at(-1)!.name}` });
+    const left = (await some.statfsTargets()).map(({ name }) => name);
+    expect(left).not.toContain(osts.at(-1)!.name);
+    expect(left).toContain(osts[0]!.name);
+    expect(await some.readFile(`${dir}/there`, 'utf8')).toBe('x');
+    await expect(some.readFile(`${dir}/elsewhere`)).rejects.toMatchObject({ code: 'EIO' });
+    expect(await some.readdir(dir)).toContain('elsewhere');
+  });
+
   it('comes and goes many times', async () => {
     const { dir } = cluster;
     for (let i = 0; i < 5; i++) {
