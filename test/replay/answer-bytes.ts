@@ -1,9 +1,12 @@
 /** Recorded replies cut to what our client asked for: a server grants no more. */
 import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
 import { ObdConnectData } from '../../lib/wire/connection-structs.ts';
-import { LdlmReply } from '../../lib/wire/ldlm-structs.ts';
+import { encodeBuffers } from '../../lib/wire/format.ts';
+import { RQF_LDLM_CONVERT } from '../../lib/wire/formats.ts';
+import { LdlmReply, type LdlmRequest } from '../../lib/wire/ldlm-structs.ts';
 import { decodeMessage } from '../../lib/wire/message.ts';
 import { Opcode } from '../../lib/wire/opcodes.ts';
+import { MsgType } from '../../lib/wire/ptlrpc-constants.ts';
 import { LustreMsgV2 } from '../../lib/wire/ptlrpc-structs.ts';
 import type { LockLedger } from './lock-ledger.ts';
 import { bufferOffset } from './recorded-bytes.ts';
@@ -58,6 +61,21 @@ function withHandleOfOurs(payload: Uint8Array, locks: LockLedger): Uint8Array {
   const { lock_handle } = LdlmReply.decode(bytes, at);
   new DataView(bytes.buffer).setBigUint64(at + LOCK_HANDLE, locks.ours(lock_handle) ?? lock_handle, true);
   return bytes;
+}
+
+/** What a server says that takes a convert: nothing but the client's handle of the lock (guide 08 §6). */
+export function answerToConvert(request: RpcMessage, locks: LockLedger): Uint8Array {
+  const { values, body } = request;
+  const { lock_desc } = values.dlm_req as LdlmRequest;
+  const inputs = {
+    ptlrpc_body: {
+      pb_type: MsgType.PTL_RPC_MSG_REPLY,
+      pb_version: body.pb_version,
+      pb_opc: body.pb_opc,
+    },
+    dlm_rep: { lock_desc, lock_handle: locks.named(request) ?? 0n },
+  };
+  return encodeBuffers(RQF_LDLM_CONVERT.reply, inputs, { secflvr: 0, repsize: 0, flags: 0 });
 }
 
 /** Servers grant only what was asked (guide 05 §2): ours asks for less than the kernel. */

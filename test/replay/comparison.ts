@@ -2,7 +2,7 @@
 import { fieldsOf } from '../../lib/cli/decode/values.ts';
 import { bytesOf } from './answer-bytes.ts';
 import { allows, MEANT } from './differences.ts';
-import { isNotAsked, NOT_ASKED } from './omissions.ts';
+import { isNotAsked, NOT_ASKED, timesOf } from './omissions.ts';
 import { handlesOf } from './recorded-bytes.ts';
 import { purposeText } from './recording.ts';
 import type { Match, ReplayPeer } from './replay-peer.ts';
@@ -83,6 +83,8 @@ export interface Explained {
   /** Requests of the kernel client that ours does without, without a row that says why. */
   readonly omissions: string[];
   readonly rows: ReadonlySet<unknown>;
+  /** How often rows of the table of omissions did. */
+  readonly times: ReadonlyMap<unknown, number>;
 }
 
 export function explain(peer: ReplayPeer): Explained {
@@ -93,11 +95,14 @@ export function explain(peer: ReplayPeer): Explained {
     if (row === undefined) differences.push(`${purpose}: ${field} is ${ours}, the kernel's ${theirs}`);
     else rows.add(row);
   }
+  const times = new Map<unknown, number>();
   for (const { frame, purpose } of peer.unused()) {
-    const text = `${purposeText(purpose)} (frame ${frame})`;
+    const text = purposeText(purpose);
     const row = NOT_ASKED.find((notAsked) => isNotAsked(notAsked, peer.recording, frame, text));
-    if (row === undefined) omissions.push(text);
-    else rows.add(row);
+    const before = times.get(row) ?? 0;
+    if (row === undefined || before === timesOf(row, peer.recording))
+      omissions.push(`${text} (frame ${frame})`);
+    else times.set(row, before + 1);
   }
-  return { differences, omissions, rows };
+  return { differences, omissions, rows, times };
 }

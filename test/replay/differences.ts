@@ -154,7 +154,7 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^(MDS_REINT|LDLM_ENQUEUE( open\|creat| layout|$))/,
     field: /^(handles|dlm_req\.lock_count)$/,
-    values: /^[012] \| [0-4]$/,
+    values: /^[0-3] \| [0-4]$/,
     why: 'which locks a request conflicts with depends on what was cached before it',
   },
   {
@@ -228,8 +228,8 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^LDLM_ENQUEUE getattr$/,
     field: /^(name|buffers)$/,
-    values: /^("" \| "sd"|184 104 8 216 0 1 \| 184 104 8 216 0 3)$/,
-    why: 'as above: `sd` was looked up by its name',
+    values: /^("" \| "s?d"|184 104 8 216 0 1 \| 184 104 8 216 0 [23])$/,
+    why: 'as above: `sd` and `d` were looked up by their names',
   },
   {
     operation: /^LDLM_ENQUEUE getattr$/,

@@ -7,6 +7,8 @@ import type { Exchange } from './recording.ts';
 export class LockLedger {
   /** Our handles of locks by the kernel client's. */
   readonly #ours = new Map<bigint, bigint>();
+  /** Our handles of locks by the server's. */
+  readonly #byServer = new Map<bigint, bigint>();
   /** Server handles that were granted, with the target, and those given back. */
   readonly #granted = new Map<bigint, string>();
   readonly #cancelled = new Set<bigint>();
@@ -23,13 +25,19 @@ export class LockLedger {
       return;
     this.#ours.set(theirs, ours);
     const reply = exchange.reply?.rpc?.values.dlm_rep as { lock_handle: bigint } | undefined;
-    if (reply !== undefined && reply.lock_handle !== 0n)
-      this.#granted.set(reply.lock_handle, exchange.purpose.target);
+    if (reply === undefined || reply.lock_handle === 0n) return;
+    this.#granted.set(reply.lock_handle, exchange.purpose.target);
+    this.#byServer.set(reply.lock_handle, ours);
   }
 
   /** Our handle of the kernel client's lock. */
   ours(theirs: bigint): bigint | undefined {
     return this.#ours.get(theirs);
+  }
+
+  /** Our handle of the lock that a request of ours names. */
+  named(request: RpcMessage): bigint | undefined {
+    return this.#byServer.get(handlesOf(request)[0] ?? 0n);
   }
 
   cancel(request: RpcMessage): void {

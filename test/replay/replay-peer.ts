@@ -6,7 +6,7 @@
 import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
 import type { Endpoint, LnetEvent } from '../../lib/lnet/network.ts';
 import { Opcode, Portal } from '../../lib/wire/opcodes.ts';
-import { answerTo, bytesAsked, isConnect } from './answer-bytes.ts';
+import { answerTo, answerToConvert, bytesAsked, isConnect } from './answer-bytes.ts';
 import { CallbackPlayer } from './callback-player.ts';
 import { ExchangeSearch, within } from './exchange-search.ts';
 import { LockLedger } from './lock-ledger.ts';
@@ -113,6 +113,11 @@ export class ReplayPeer {
     this.#closing = step;
   }
 
+  /** Kernel clients convert locks only where an MDT keeps data: most recordings have no answer to that. */
+  get #converts(): boolean {
+    return this.#recording.exchanges.some(({ request }) => request.body.pb_opc === Opcode.LDLM_CONVERT);
+  }
+
   get #window(): Step {
     const step = this.#closing ?? this.#windows[this.#windows.length - 1];
     if (step === undefined) throw new Error('no step was entered');
@@ -145,6 +150,13 @@ export class ReplayPeer {
     if (isConnect(request)) this.callbacks.connected(mount, purpose.target, request, event.initiator);
     if (purpose.target === this.down) return;
     if (UNSCRIPTED.includes(request.body.pb_opc)) return this.#unscripted(request, purpose.target, event);
+    if (request.body.pb_opc === Opcode.LDLM_CONVERT && !this.#converts) {
+      const { initiator, matchBits } = event;
+      const portal = Portal.LDLM_CANCEL_REPLY_PORTAL;
+      const answer = this.callbacks.damage(answerToConvert(request, this.locks));
+      this.#wire.put(initiator, portal, replyBits(request, matchBits), 0, answer);
+      return;
+    }
     const xid = `${mount} ${event.matchBits}`;
     const before = this.#answered.get(xid);
     const resent: [Exchange, boolean] | undefined = before === undefined ? undefined : [before, true];

@@ -1,48 +1,21 @@
 /** Capture 03: a striped file, truncated; O_DIRECT; a sparse file; space reserved and freed; data versions. */
-import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { expect } from 'vitest';
-import type { StripingOptions } from '../../../lib/layout/striping.ts';
 import type { Replay } from '../replay.ts';
-import { cat } from './shell.ts';
+import { cat, lines as linesOf, MIB, md5, md5sum, setstripe, sizes } from './shell.ts';
 
-const MIB = 1 << 20;
-const md5 = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('hex');
+/** `/tmp/5m` of the notes. */
+const lines = linesOf(5 * MIB);
 
-/** `/tmp/5m` of the notes: numbers in lines of 16 bytes. */
-const lines = Buffer.concat(
-  Array.from({ length: (5 * MIB) / 16 }, (_, i) => Buffer.from(`${String(i).padStart(15, '0')}\n`)),
-);
-
-export async function stripeIo({ filesystem: fs, step, dropLocks }: Replay): Promise<void> {
-  const sizes = async (path: string): Promise<[number, number]> => {
-    const { size, blocks } = await fs.stat(path);
-    return [size, blocks];
-  };
-  /** Reads up to each of `ends` in turn, past the cache: what the kernel's read-ahead asked for. */
-  const sum = async (path: string, ...ends: number[]): Promise<string> => {
-    await using file = await fs.open(path, 'r', 0, { direct: true });
-    const hash = createHash('md5');
-    let at = 0;
-    for (const end of ends) {
-      const { bytesRead, buffer } = await file.read(Buffer.alloc(end - at), { position: at });
-      hash.update(buffer.subarray(0, bytesRead));
-      at = end;
-    }
-    return hash.digest('hex');
-  };
-  /** `lfs` makes a file without a layout, then sets it; ours makes it with one, and the answer to that has none yet. */
-  const setstripe = async (path: string, layout: StripingOptions): Promise<void> => {
-    await (await fs.open(path, 'wx', 0o644, layout)).close();
-    await dropLocks();
-  };
+export async function stripeIo(replay: Replay): Promise<void> {
+  const { filesystem: fs, step, dropLocks } = replay;
   const write = async (path: string, bytes: Uint8Array): Promise<void> => {
     await fs.writeFile(path, bytes);
   };
 
   expect(md5(lines)).toBe('a382a8b3862a8233fb2f32d003a23b2a');
   await step('lfs setstripe -c 2 -S 1M', async () => {
-    await setstripe('/s2', { stripeCount: 2, stripeSize: MIB, stripeOffset: 0 });
+    await setstripe(replay, '/s2', { stripeCount: 2, stripeSize: MIB, stripeOffset: 0 });
     expect(await fs.getLayout('/s2')).toMatchObject({
       stripeCount: 2,
       stripeSize: MIB,
@@ -59,23 +32,23 @@ export async function stripeIo({ filesystem: fs, step, dropLocks }: Replay): Pro
     await using file = await fs.open('/s2', constants.O_WRONLY | constants.O_TRUNC);
     // The kernel's cache sends each stripe by itself.
     for (let at = 0; at < lines.length; at += MIB) await file.write(lines.subarray(at, at + MIB));
-    expect(await sizes('/s2')).toEqual([5242880, 10240]);
+    expect(await sizes(fs, '/s2')).toEqual([5242880, 10240]);
   });
   await step('lru_size', dropLocks);
   await step('md5sum /mnt/lustre/s2', async () => {
-    expect(await sum('/s2', 32768, 4 * MIB, 5 * MIB)).toBe('a382a8b3862a8233fb2f32d003a23b2a');
+    expect(await md5sum(fs, '/s2', 32768, 4 * MIB, 5 * MIB)).toBe('a382a8b3862a8233fb2f32d003a23b2a');
   });
   await step('truncate -s 2621447', async () => {
     {
       await using file = await fs.open('/s2', constants.O_WRONLY | constants.O_CREAT);
       await file.truncate(2621447);
     }
-    expect(await sizes('/s2')).toEqual([2621447, 5128]);
+    expect(await sizes(fs, '/s2')).toEqual([2621447, 5128]);
   });
   await step('lru_size', dropLocks);
   await step('stat -c "%s %b" /mnt/lustre/s2', async () => {
-    expect(await sizes('/s2')).toEqual([2621447, 5128]);
-    expect(await sum('/s2', 32768, 2621447)).toBe('12cd206f29c6e9e80ce53070a9a0212a');
+    expect(await sizes(fs, '/s2')).toEqual([2621447, 5128]);
+    expect(await md5sum(fs, '/s2', 32768, 2621447)).toBe('12cd206f29c6e9e80ce53070a9a0212a');
   });
   await step('head -c 1048576 /tmp/5m', async () => {
     await write('/adl', lines.subarray(0, MIB));
@@ -87,7 +60,7 @@ export async function stripeIo({ filesystem: fs, step, dropLocks }: Replay): Pro
   });
   await step('lru_size', dropLocks);
   await step('md5sum /mnt/lustre/adl', async () => {
-    expect(await sum('/adl', 32768, MIB)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
+    expect(await md5sum(fs, '/adl', 32768, MIB)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
   });
   await step('crc32 checksummed', () => write('/crc', Buffer.from('crc32 checksummed\n')));
   await step('lru_size', dropLocks);
@@ -100,7 +73,7 @@ export async function stripeIo({ filesystem: fs, step, dropLocks }: Replay): Pro
     }
   });
   await step('oflag=direct', async () => {
-    await setstripe('/dio', { stripeCount: 2, stripeSize: 65536 });
+    await setstripe(replay, '/dio', { stripeCount: 2, stripeSize: 65536 });
     {
       await using file = await fs.open('/dio', 'w', 0o644, { direct: true });
       let at = 0;
@@ -111,10 +84,10 @@ export async function stripeIo({ filesystem: fs, step, dropLocks }: Replay): Pro
       }
     }
     const ends = [1, 4, 6, 8, 10, 12, 14, 16].map((n) => n * 65536);
-    expect(await sum('/dio', ...ends)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
+    expect(await md5sum(fs, '/dio', ...ends)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
   });
   await step('seek=3145728', async () => {
-    await setstripe('/sparse', { stripeCount: 2, stripeSize: MIB });
+    await setstripe(replay, '/sparse', { stripeCount: 2, stripeSize: MIB });
     await using file = await fs.open('/sparse', constants.O_WRONLY | constants.O_CREAT);
     await file.write(Buffer.from('tail'), { position: 3145728 });
   });

@@ -1,43 +1,14 @@
 /** Capture 04: data on the MDT, components made as they are written, mirrors, overstriping, inherited layouts. */
-import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { expect } from 'vitest';
-import type { StripingOptions } from '../../../lib/layout/striping.ts';
 import type { Replay } from '../replay.ts';
-import { cat } from './shell.ts';
+import { cat, KIB, lines as linesOf, MIB, md5, md5sum, setstripe, sizes } from './shell.ts';
 
-const KIB = 1024;
-const MIB = 1 << 20;
-const md5 = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('hex');
+/** `/tmp/1m` of the notes. */
+const lines = linesOf(MIB);
 
-/** `/tmp/1m` of the notes: numbers in lines of 16 bytes. */
-const lines = Buffer.concat(
-  Array.from({ length: MIB / 16 }, (_, i) => Buffer.from(`${String(i).padStart(15, '0')}\n`)),
-);
-
-export async function layouts({ filesystem: fs, step, behind, dropLocks }: Replay): Promise<void> {
-  /** `lfs` makes a file without a layout, then sets it; ours makes it with one, and the answer to that has none yet: what it is
-   * is seen at the next step. */
-  const setstripe = async (path: string, layout: StripingOptions): Promise<void> => {
-    await (await fs.open(path, 'wx', 0o644, layout)).close();
-    await dropLocks();
-  };
-  const sizes = async (path: string): Promise<[number, number]> => {
-    const { size, blocks } = await fs.stat(path);
-    return [size, blocks];
-  };
-  /** Reads up to each of `ends` in turn, past the cache: what the kernel's read-ahead asked for. */
-  const sum = async (path: string, ...ends: number[]): Promise<string> => {
-    await using file = await fs.open(path, 'r', 0, { direct: true });
-    const hash = createHash('md5');
-    let at = 0;
-    for (const end of ends) {
-      const { bytesRead, buffer } = await file.read(Buffer.alloc(end - at), { position: at });
-      hash.update(buffer.subarray(0, bytesRead));
-      at = end;
-    }
-    return hash.digest('hex');
-  };
+export async function layouts(replay: Replay): Promise<void> {
+  const { filesystem: fs, step, behind, dropLocks } = replay;
   /** What `lfs getstripe -v` shows of a composite layout. */
   const components = async (path: string): Promise<unknown> => {
     const layout = await fs.getLayout(path);
@@ -56,7 +27,7 @@ export async function layouts({ filesystem: fs, step, behind, dropLocks }: Repla
   };
   expect(md5(lines)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
   await step('lfs setstripe -E 64K -L mdt', () =>
-    setstripe('/dom', {
+    setstripe(replay, '/dom', {
       components: [
         { end: 64 * KIB, pattern: 'mdt' },
         { end: Number.POSITIVE_INFINITY, stripeCount: 2, stripeSize: MIB },
@@ -66,7 +37,7 @@ export async function layouts({ filesystem: fs, step, behind, dropLocks }: Repla
   await step('echo "small data on mdt"', async () => {
     await fs.writeFile('/dom', 'small data on mdt\n');
     expect(await components('/dom')).toEqual([2, '0', '1 init 0-65536 mdt', '2  65536-Infinity raid0']);
-    expect(await sizes('/dom')).toEqual([18, 8]);
+    expect(await sizes(fs, '/dom')).toEqual([18, 8]);
   });
   await step('lru_size', dropLocks);
   await step('cat /mnt/lustre/dom', async () => {
@@ -82,7 +53,7 @@ export async function layouts({ filesystem: fs, step, behind, dropLocks }: Repla
       '1 init 0-65536 mdt',
       '2 init 65536-Infinity raid0 0:280000401:15 1:2c0000401:16',
     ]);
-    expect(await sizes('/dom')).toEqual([1048594, 2056]);
+    expect(await sizes(fs, '/dom')).toEqual([1048594, 2056]);
   });
   await step('lru_size', dropLocks);
   await step('md5sum /mnt/lustre/dom', async () => {
@@ -101,7 +72,7 @@ export async function layouts({ filesystem: fs, step, behind, dropLocks }: Repla
     expect(await cat(fs, '/dom')).toBe('small data');
   });
   await step('lfs setstripe -E 256K', () =>
-    setstripe('/pfl', {
+    setstripe(replay, '/pfl', {
       components: [
         { end: 256 * KIB, stripeCount: 1, stripeSize: 64 * KIB },
         { end: 512 * KIB, stripeCount: 2, stripeSize: 64 * KIB },
@@ -126,14 +97,14 @@ export async function layouts({ filesystem: fs, step, behind, dropLocks }: Repla
       await using file = await fs.open('/pfl', constants.O_WRONLY | constants.O_TRUNC);
       await file.write(lines);
     }
-    expect(await sizes('/pfl')).toEqual([1048576, 2048]);
+    expect(await sizes(fs, '/pfl')).toEqual([1048576, 2048]);
   });
   await step('lru_size', dropLocks);
   await step('md5sum /mnt/lustre/pfl', async () => {
-    expect(await sum('/pfl', 32768, 262144, MIB)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
+    expect(await md5sum(fs, '/pfl', 32768, 262144, MIB)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
   });
   await step('lfs mirror create', () =>
-    setstripe('/flr', {
+    setstripe(replay, '/flr', {
       components: [
         { end: Number.POSITIVE_INFINITY, stripeCount: 1, stripeOffset: 0, newMirror: true },
         { end: Number.POSITIVE_INFINITY, stripeCount: 1, stripeOffset: 1, newMirror: true },
@@ -162,7 +133,7 @@ export async function layouts({ filesystem: fs, step, behind, dropLocks }: Repla
     ]);
   });
   await step('lfs setstripe -C 4', async () => {
-    await setstripe('/over', { stripeCount: 4, stripeSize: 64 * KIB, overstripe: true });
+    await setstripe(replay, '/over', { stripeCount: 4, stripeSize: 64 * KIB, overstripe: true });
     {
       // As `cp`.
       await using file = await fs.open('/over', constants.O_WRONLY | constants.O_TRUNC);
@@ -179,14 +150,14 @@ export async function layouts({ filesystem: fs, step, behind, dropLocks }: Repla
   });
   await step('lru_size', dropLocks);
   await step('md5sum /mnt/lustre/over', async () => {
-    expect(await sum('/over', 32768, MIB)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
+    expect(await md5sum(fs, '/over', 32768, MIB)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
   });
   await dropLocks();
   // What the kernel has swapped is read.
   const swapped = async (): Promise<void> => {
-    expect(await sum('/over', 32768, 262144, MIB)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
+    expect(await md5sum(fs, '/over', 32768, 262144, MIB)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
     expect(await fs.getLayout('/over')).toMatchObject({ composite: { state: '0' } });
-    expect(await sum('/pfl', 32768, MIB)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
+    expect(await md5sum(fs, '/pfl', 32768, MIB)).toBe('618e6fcfda61bb49b6dfe31caccbb708');
     expect(await fs.getLayout('/pfl')).toMatchObject({ pattern: ['raid0', 'overstriped'] });
   };
   await behind(3838, swapped);
@@ -205,7 +176,7 @@ export async function layouts({ filesystem: fs, step, behind, dropLocks }: Repla
       [1, 0x1c],
       [0, 0x1c],
     ]);
-    expect(await sizes('/dom')).toEqual([10, 8]);
+    expect(await sizes(fs, '/dom')).toEqual([10, 8]);
   });
   // What the kernel has moved is read.
   const migrated = async (): Promise<void> => {

@@ -63,4 +63,32 @@ export async function twoClients({ filesystem: a, second: b, step, dropLocks }: 
     }
     expect(letters).toBe('ABABAB');
   });
+  await step('mkdir /mnt/lustre/d; ls', async () => {
+    await a.mkdir('/d');
+    expect(await b.readdir('/d')).toEqual([]);
+    // `touch` sets its times, too, which ours does under a lock on the object: no answer to that is recorded.
+    await (await a.open('/d/new', constants.O_WRONLY | constants.O_CREAT)).close();
+    expect(await b.readdir('/d')).toEqual(['new']);
+    await b.unlink('/d/new');
+    expect(await a.readdir('/d')).toEqual([]);
+    await a.rename('/c', '/d/cc');
+    expect((await b.readdir('/')).toSorted()).toEqual(['d', 'pp', 'w']);
+    expect(await b.readdir('/d')).toEqual(['cc']);
+    await b.chmod('/d/cc', 0o600);
+    expect((await a.stat('/d/cc')).mode & 0o777).toBe(0o600);
+    {
+      // As `truncate` does.
+      await using file = await b.open('/d/cc', constants.O_WRONLY | constants.O_CREAT);
+      await file.truncate(5);
+    }
+    expect(await cat(a, '/d/cc')).toBe('from ');
+    await b.unlink('/d/cc');
+    await b.rmdir('/d');
+    expect((await a.readdir('/')).toSorted()).toEqual(['pp', 'w']);
+  });
+  await step('exec 7</mnt/lustre/w', async () => {
+    await using file = await a.open('/w', 'r');
+    await b.unlink('/w');
+    expect((await file.read(Buffer.alloc(4), { position: 0 })).buffer).toEqual(Buffer.alloc(4));
+  });
 }
