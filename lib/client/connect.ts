@@ -12,6 +12,7 @@ import { SequenceClient } from '../fid/sequence-client.ts';
 import type { ClientLock } from '../ldlm/client-lock.ts';
 import { ClientNamespace } from '../ldlm/client-namespace.ts';
 import { LockCallbacks } from '../ldlm/lock-callbacks.ts';
+import type { LruOptions } from '../ldlm/lock-lru.ts';
 import type { ChecksumName, Endpoint, Network } from '../lnet/network.ts';
 import { type Nid, parseNid } from '../lnet/nid.ts';
 import { PtlRpc } from '../rpc/ptlrpc.ts';
@@ -62,6 +63,8 @@ export interface SessionOptions {
    * told that this client would (kernel clients from 2.15 on would not); they say so only where `max_nolock_bytes` is set.
    */
   readonly contentionMs?: number;
+  /** Most locks kept unused for each target (lru_size); default what its server allows, or 1600 where it does not say. */
+  readonly lruSize?: number;
   /** Requests in flight to one target; default 8. */
   readonly maxRpcsInFlight?: number;
   /** In the words of mount.lustre, `flock,exclude=lab-OST0001`. Rejects with EINVAL for what this client does not have. */
@@ -249,6 +252,11 @@ class Connector {
     });
   }
 
+  #lru(): LruOptions {
+    const { lruSize } = this.#options;
+    return lruSize === undefined ? {} : { maxCount: lruSize };
+  }
+
   #register(connection: Connection): void {
     this.#connections.push(connection);
     this.#callbacks.add(connection.locks);
@@ -268,6 +276,8 @@ class Connector {
       runtime: this.#runtime,
       import: imp,
       onBlocking: (lock, bits) => this.#hooks.mdt?.cancelling(index, lock, bits),
+      goesAtOnce: (lock) => this.#hooks.mdt?.goesAtOnce(index, lock) ?? true,
+      lru: this.#lru(),
       onLost: (lock) => this.#hooks.mdt?.lost(index, lock),
       onGlimpse: (lock) => lvbOf(known, lock),
     });
@@ -319,6 +329,8 @@ class Connector {
       import: imp,
       onGlimpse: (lock) => lvbOf(known, lock),
       onBlocking: (lock, bits) => this.#hooks.ost?.cancelling(target.index, lock, bits),
+      goesAtOnce: (lock) => this.#hooks.ost?.goesAtOnce(target.index, lock) ?? true,
+      lru: this.#lru(),
       onLost: (lock) => this.#hooks.ost?.lost(target.index, lock),
     });
     this.#register({ import: imp, locks });

@@ -66,6 +66,10 @@ export class OpenHandles implements LockHook {
     if (handle !== undefined && handle.users === 0) await this.#close(handle);
   }
 
+  goesAtOnce(_target: number, lock: ClientLock): boolean {
+    return !this.#byLock.has(lock);
+  }
+
   lost(_target: number, lock: ClientLock): void {
     this.#forget(lock);
   }

@@ -13,7 +13,7 @@ export interface LockImport extends Caller {
   readonly nid?: string;
   /** What the server last said of how many locks we may keep. */
   readonly lockVolume?: ServerVolume;
-  /** What the server granted at connect: whether it takes converts. */
+  /** What the server granted at connect: whether it takes early cancels, and converts. */
   readonly granted?: ObdConnectData;
   onEvicted(listener: () => void | Promise<void>): void;
 }
@@ -27,6 +27,9 @@ export interface ClientNamespaceOptions {
    * unwritten. `bits`: those of a lock on inode bits that go; the lock has the others still. A rejection is logged; the
    * lock goes back all the same. */
   readonly onBlocking?: (lock: ClientLock, bits: bigint) => Promise<void> | void;
+  /** False while something has to be written, closed or waited for before the lock can go back: then it does not go with
+   * somebody else's request. Without it no lock does for which there is an `onBlocking`. */
+  readonly goesAtOnce?: (lock: ClientLock) => boolean;
   /** The LVB as this client knows it (ost_lvb); undefined when it does not know the object. */
   readonly onGlimpse?: (lock: ClientLock) => Uint8Array | undefined;
   /** The server has forgotten the lock (eviction): what is cached under it is void, dirty data is lost. */

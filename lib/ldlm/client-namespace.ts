@@ -2,19 +2,29 @@
  * A client's shadow of one target's locks (guide 08 §1, §3.1, §5, §9): enqueues, finds again what it has, keeps what is
  * unused, and gives back what others want, after its user has written what the lock protects.
  */
-import type { CallOptions, Reply } from '../rpc/rpc.ts';
+import type { Reply } from '../rpc/rpc.ts';
 import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
 import { cookieSource, type Runtime, withLog } from '../runtime/runtime.ts';
-import type { Format, LdlmRequestInput, RequestInputs } from '../wire/format.ts';
+import { ConnectFlag } from '../wire/connection-constants.ts';
+import type { Format, RequestInputs } from '../wire/format.ts';
 import { RQF_LDLM_ENQUEUE } from '../wire/formats.ts';
 import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
-import type { LdlmReply } from '../wire/ldlm-structs.ts';
-import type { StructValue } from '../wire/struct.ts';
 import { CancelBatch } from './cancel-batch.ts';
 import { ClientLock, type ClientLockActions, clientLockActions, WHOLE_LOCK } from './client-lock.ts';
 import { ClientLockTable } from './client-lock-table.ts';
 import type { ClientNamespaceOptions } from './client-namespace-options.ts';
-import { decodePolicy, describeLock, isLockType, resourceName } from './description.ts';
+import { decodePolicy, isLockType, resourceName } from './description.ts';
+import {
+  carriesCancels,
+  type EnqueueOptions,
+  type EnqueueResult,
+  enqueueRequest,
+  type IntentEnqueue,
+  type LockBuffers,
+  type LockReply,
+  lockBuffers,
+  roomForCancels,
+} from './enqueue.ts';
 import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
 import { bitsToKeep, goesEarly, sendConvert } from './lock-convert.ts';
 import { LockLru } from './lock-lru.ts';
@@ -22,38 +32,7 @@ import { isLockMode } from './modes.ts';
 import { ELDLM_LOCK_ABORTED } from './status.ts';
 
 export type { ClientNamespaceOptions, LockImport } from './client-namespace-options.ts';
-
-export interface EnqueueOptions extends CallOptions {
-  readonly resource: ResourceId;
-  readonly type: LockTypeNumber;
-  readonly mode: LockModeNumber;
-  readonly policy: Policy;
-  /** LDLM_FL_* for the request. */
-  readonly flags?: number;
-  /** Early cancels: server handles that go with the request (guide 08 §5.3). */
-  readonly cancels?: readonly bigint[];
-}
-
-/** An enqueue that carries an operation: a request of another format, with its buffers beside dlm_req. */
-export interface IntentEnqueue<F extends Format> extends EnqueueOptions {
-  readonly intent: { readonly format: F; readonly buffers: RequestInputs<F> };
-}
-
-export interface EnqueueResult<F extends Format = typeof RQF_LDLM_ENQUEUE> {
-  /** Granted and referenced: `release` it. Undefined when the server gave none (status 301). */
-  readonly lock: ClientLock | undefined;
-  readonly reply: Reply<F>;
-  /** 0 or 301 (ELDLM_LOCK_ABORTED). */
-  readonly status: number;
-  /** dlm_lvb of the grant or, without a lock, of the reply; empty when there was none. */
-  readonly lvb: Uint8Array;
-}
-
-type LockReply = StructValue<typeof LdlmReply>;
-interface LockBuffers {
-  readonly dlm_rep: LockReply | undefined;
-  readonly dlm_lvb: Uint8Array | undefined;
-}
+export type { EnqueueOptions, EnqueueResult, IntentEnqueue } from './enqueue.ts';
 
 export class ClientNamespace implements ClientLockActions {
   readonly name: string;
@@ -74,7 +53,7 @@ export class ClientNamespace implements ClientLockActions {
     this.#lru = new LockLru(
       this.#runtime,
       options.lru ?? {},
-      (lock) => this.#startCancel(lock),
+      (locks) => void this.#giveBackTogether(locks),
       () => options.import.lockVolume,
     );
     options.import.onEvicted(() => this.loseAll());
@@ -163,16 +142,22 @@ export class ClientNamespace implements ClientLockActions {
     format: F,
     buffers: RequestInputs<F>,
   ): Promise<EnqueueResult<F>> {
-    const { resource, type, mode, policy, flags, cancels, ...callOptions } = options;
+    const { resource, type, mode, policy, flags, cancels: early = [], ...callOptions } = options;
     const wish = { handle: this.#nextHandle(), type, resource, mode, policy };
     const lock = new ClientLock(wish, this.#lockActions);
     lock.addReference();
     this.#table.add(lock);
+    const unused = carriesCancels(lock)
+      ? this.#takeUnused(roomForCancels(format, buffers, 1 + early.length))
+      : [];
+    const cancels = unused.length === 0 ? early : [...early, ...(await this.#handlesOf(unused))];
     let reply: Reply<F>;
     try {
-      const dlm_req = enqueueRequest(lock, flags ?? 0, cancels ?? []);
+      const dlm_req = enqueueRequest(lock, flags ?? 0, cancels);
       reply = await this.#options.import.call(format, { ...buffers, dlm_req }, callOptions);
     } catch (error) {
+      // It may never have been sent, and then the handles have not gone with it.
+      if (callOptions.signal?.aborted === true) for (const handle of cancels) void this.#cancels.add(handle);
       lock.fail(asLustreError(error, this.name));
       throw error;
     }
@@ -233,10 +218,7 @@ export class ClientNamespace implements ClientLockActions {
   async surrender(lock: ClientLock): Promise<void> {
     this.release(lock);
     if (!lock.isMatchable || !lock.isIdle) return;
-    this.#lru.remove(lock);
-    lock.cancelsByItself = false;
-    lock.dispatch('cancel');
-    await lock.gone;
+    await this.#handlesOf([lock]);
   }
 
   /** Gives a lock back, after its users: the flush hook runs first. Resolves when the server has answered. */
@@ -263,17 +245,35 @@ export class ClientNamespace implements ClientLockActions {
     const taken = this.#table
       .on(resource)
       .filter((lock) => lock.isMatchable && lock.isIdle && goesEarly(lock, inodeBits));
-    const handles: bigint[] = [];
+    return this.#handlesOf(taken);
+  }
+
+  /** Unused locks that have to make room, to go back with a request of ours (guide 08 §9). */
+  #takeUnused(most: number): ClientLock[] {
+    const { import: imp, onBlocking, goesAtOnce } = this.#options;
+    if (((imp.granted?.ocd_connect_flags ?? 0n) & ConnectFlag.OBD_CONNECT_CANCELSET) === 0n) return [];
+    if (onBlocking !== undefined && goesAtOnce === undefined) return [];
+    return this.#lru.take(most, (lock) => lock.isMatchable && (goesAtOnce?.(lock) ?? true));
+  }
+
+  /** Gives unused locks back in as few requests as can be, when the last of them is written. */
+  async #giveBackTogether(locks: readonly ClientLock[]): Promise<void> {
+    const handles = await this.#handlesOf(locks.filter((lock) => lock.isMatchable));
+    for (const handle of handles) void this.#cancels.add(handle);
+  }
+
+  /** Gives locks back whose server handles go with a request of ours. */
+  async #handlesOf(locks: readonly ClientLock[]): Promise<bigint[]> {
     await Promise.all(
-      taken.map(async (lock) => {
+      locks.map((lock) => {
         this.#lru.remove(lock);
-        handles.push(lock.serverHandle);
         lock.cancelsByItself = false;
         lock.dispatch('cancel');
-        await lock.gone;
+        return lock.gone;
       }),
     );
-    return handles;
+    // Some may have been wanted meanwhile, and be gone by themselves.
+    return locks.filter((lock) => !lock.cancelsByItself).map(({ serverHandle }) => serverHandle);
   }
 
   /** Eviction: the server has none of our locks any more. */
@@ -479,22 +479,4 @@ export class ClientNamespace implements ClientLockActions {
 function asLustreError(error: unknown, target: string): LustreError {
   if (error instanceof LustreError) return error;
   return new LustreError('EIO', `enqueue failed: ${String(error)}`, { target, cause: error }, -Errno.EIO);
-}
-
-function enqueueRequest(lock: ClientLock, flags: number, cancels: readonly bigint[]): LdlmRequestInput {
-  return {
-    lock_flags: flags,
-    // MGCs enqueue without a count (guide 08 §2).
-    lock_count: lock.type === LockType.LDLM_PLAIN ? 0 : 1 + cancels.length,
-    lock_desc: describeLock(lock, 0),
-    lock_handle: [lock.handle, ...cancels],
-  };
-}
-
-/** The buffers that every reply to an enqueue has, whatever its format. */
-function lockBuffers(values: object): LockBuffers {
-  return {
-    dlm_rep: 'dlm_rep' in values ? (values.dlm_rep as LockReply | undefined) : undefined,
-    dlm_lvb: 'dlm_lvb' in values ? (values.dlm_lvb as Uint8Array | undefined) : undefined,
-  };
 }

@@ -1,13 +1,16 @@
 /**
  * Locks that nobody uses, kept for the next user: bounded in number, in age, and by what the server says that it has room
- * for (guide 08 §9). What goes back for the number's sake goes in batches, so that not every enqueue costs a cancel.
+ * for (guide 08 §9). What has to go goes with the next enqueues; what does not go that way, or finds none, in batches of
+ * its own.
  */
 import type { Runtime, Timer } from '../runtime/runtime.ts';
 import type { ClientLock } from './client-lock.ts';
 
 const CHECK_MS = 10_000;
-/** Of the most that may be kept, what goes back at a time. */
+/** Of the most that may be kept, what goes back at a time; so many before that end locks begin to go with enqueues. */
 const BATCH_SHARE = 1 / 16;
+/** Locks that an enqueue passes over for having work to do before they go. */
+const PASSED_MAX = 32;
 /** Most unused locks where a server tells a volume, and where none does. */
 const COUNT_MAX = 100_000;
 const FIXED_COUNT = 1600;
@@ -29,7 +32,7 @@ export class LockLru {
   readonly #runtime: Runtime;
   readonly #maxCount: number | undefined;
   readonly #maxAgeMs: number;
-  readonly #cancel: (lock: ClientLock) => void;
+  readonly #cancel: (locks: readonly ClientLock[]) => void;
   readonly #volume: () => ServerVolume | undefined;
   /** Least recently used first. */
   readonly #unused = new Set<ClientLock>();
@@ -39,7 +42,7 @@ export class LockLru {
   constructor(
     runtime: Runtime,
     options: LruOptions,
-    cancel: (lock: ClientLock) => void,
+    cancel: (locks: readonly ClientLock[]) => void,
     volume: () => ServerVolume | undefined = () => undefined,
   ) {
     this.#runtime = runtime;
@@ -66,6 +69,30 @@ export class LockLru {
     this.#unused.delete(lock);
   }
 
+  /**
+   * The oldest that have to go, or soon will, and go without further ado as `mayGo` says: no more than `most`. They are
+   * here no longer.
+   */
+  take(most: number, mayGo: (lock: ClientLock) => boolean): ClientLock[] {
+    const taken: ClientLock[] = [];
+    const limit = this.#most();
+    const now = this.#runtime.now();
+    let excess = this.#unused.size - (limit - batchOf(limit));
+    let passed = 0;
+    for (const lock of this.#unused) {
+      if (taken.length >= most || passed === PASSED_MAX) break;
+      if (excess <= 0 && !this.#isOverdue(lock, now)) break;
+      if (!mayGo(lock)) {
+        passed++;
+        continue;
+      }
+      this.#unused.delete(lock);
+      taken.push(lock);
+      excess--;
+    }
+    return taken;
+  }
+
   /** Ends the timer; the locks stay. */
   stop(): void {
     this.#stopped = true;
@@ -81,15 +108,18 @@ export class LockLru {
 
   /** The oldest go until so many are left. */
   #keep(count: number): void {
-    for (const oldest of this.#unused) {
-      if (this.#unused.size <= count) break;
-      this.#drop(oldest);
-    }
+    this.#dropWhile(() => this.#unused.size > count);
   }
 
-  #drop(lock: ClientLock): void {
-    this.#unused.delete(lock);
-    this.#cancel(lock);
+  /** Gives back, together, the oldest as long as they have to go. */
+  #dropWhile(hasToGo: (oldest: ClientLock) => boolean): void {
+    const dropped: ClientLock[] = [];
+    for (const lock of this.#unused) {
+      if (!hasToGo(lock)) break;
+      this.#unused.delete(lock);
+      dropped.push(lock);
+    }
+    if (dropped.length > 0) this.#cancel(dropped);
   }
 
   #arm(): void {
@@ -100,12 +130,13 @@ export class LockLru {
   #dropOld(): void {
     this.#timer = undefined;
     const now = this.#runtime.now();
-    for (const lock of this.#unused) {
-      const age = now - lock.lastUsed;
-      if (age < this.#maxAgeMs && !this.#isBeyondVolume(age)) break;
-      this.#drop(lock);
-    }
+    this.#dropWhile((lock) => this.#isOverdue(lock, now));
     if (this.#unused.size > 0) this.#arm();
+  }
+
+  #isOverdue(lock: ClientLock, now: number): boolean {
+    const age = now - lock.lastUsed;
+    return age >= this.#maxAgeMs || this.#isBeyondVolume(age);
   }
 
   /** The client's own volume, unused locks times the age of the oldest, against the server's. */

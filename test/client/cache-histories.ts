@@ -7,9 +7,10 @@
  * with SIM_SEED=17 `linearizability.test.ts` tries that one, with an even one `linearizability-even.test.ts`.
  */
 import type { Filesystem } from '../../lib/client/filesystem.ts';
+import type { EngineOptions } from '../../lib/client/mount.ts';
 import type { Simulation } from '../../lib/sim/simulation.ts';
 import { type Model, type Operation, unlinearizable } from './linearizable.ts';
-import { SERVER_NID, withCluster } from './sim-cluster.ts';
+import { type ClusterSetup, SERVER_NID, withCluster } from './sim-cluster.ts';
 
 const chosen = process.env.SIM_SEED;
 const many = Number(process.env.LUSTRE_CACHE_SEEDS ?? 200);
@@ -220,13 +221,21 @@ async function make(fs: Filesystem, path: string, value: string): Promise<string
 }
 
 /** Servers that send small requests away as soon as anybody is in their way, and clients that do without for a moment. */
-export const contended = {
+export const contended: Conditions = {
   servers: { contention: { locks: 0, timeMs: 50, bytesMax: 1 << 20 } },
   clients: { contentionMs: 100 },
 };
 
+/** Clients that keep next to no locks: those that nobody uses go with the requests for others all the time. */
+export const crowded: Conditions = { clients: { lruSize: 3 } };
+
+interface Conditions {
+  readonly servers?: ClusterSetup;
+  readonly clients?: Partial<EngineOptions>;
+}
+
 /** Runs the history of a seed. Throws what no order explains. */
-export async function check(seed: number, how: Partial<typeof contended> = {}): Promise<void> {
+export async function check(seed: number, how: Conditions = {}): Promise<void> {
   await withCluster(
     async ({ sim, mount }) => {
       const recorder = new Recorder(sim);

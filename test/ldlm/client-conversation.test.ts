@@ -7,7 +7,7 @@ import type { Unit } from '../../lib/cli/decode/conversation.ts';
 import { decodeCapture } from '../../lib/cli/decode/decode-capture.ts';
 import { ClientFlocks } from '../../lib/ldlm/client-flocks.ts';
 import type { EnqueueResult } from '../../lib/ldlm/client-namespace.ts';
-import type { Endpoint, Network, PutOptions } from '../../lib/lnet/network.ts';
+import type { PutOptions } from '../../lib/lnet/network.ts';
 import type { Simulation } from '../../lib/sim/simulation.ts';
 import { decodeBuffers, decodePtlrpcBody, type LdlmRequestValue } from '../../lib/wire/format.ts';
 import { RQF_LDLM_ENQUEUE } from '../../lib/wire/formats.ts';
@@ -19,6 +19,7 @@ import { MsgType } from '../../lib/wire/ptlrpc-constants.ts';
 import type { StructValue } from '../../lib/wire/struct.ts';
 import { capture, captureFrames } from '../cli/captures.ts';
 import { EOF, extent, inSimulation, type LockClient, lockClient, lockServer } from './lock-cluster.ts';
+import { overhear } from './overhear.ts';
 
 const { LCK_PR, LCK_PW, LCK_NL } = LockMode;
 
@@ -120,29 +121,6 @@ async function ofKernel(name: string, type: number, from: number, to: number): P
   return transcript.lines;
 }
 
-/** A network that writes down what goes over it. */
-function listening(network: Network, transcript: Transcript): Network {
-  const wrap = (endpoint: Endpoint): Endpoint => {
-    const put: Endpoint['put'] = (options, handler) => {
-      const [segment] = options.segments;
-      if (segment !== undefined) {
-        const { memory, offset, length } = segment;
-        const said = decode(memory.bytes.subarray(offset, offset + length), endpoint.nid, options);
-        if (said !== undefined) transcript.add(said);
-      }
-      return endpoint.put(options, handler);
-    };
-    return new Proxy(endpoint, {
-      get(target, key) {
-        if (key === 'put') return put;
-        const value: unknown = Reflect.get(target, key, target);
-        return typeof value === 'function' ? value.bind(target) : value;
-      },
-    });
-  };
-  return { open: async (options) => wrap(await network.open(options)) };
-}
-
 function decode(bytes: Uint8Array, from: string, { peer, matchBits }: PutOptions): Said | undefined {
   const message = decodeMessage(bytes);
   const body = decodePtlrpcBody(message.buffers[0]!, message.littleEndian);
@@ -162,12 +140,9 @@ function decode(bytes: Uint8Array, from: string, { peer, matchBits }: PutOptions
 }
 
 const heard = (sim: Simulation, transcript: Transcript): Simulation =>
-  new Proxy(sim, {
-    get(target, key) {
-      if (key === 'network') return listening(target.network, transcript);
-      const value: unknown = Reflect.get(target, key, target);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
+  overhear(sim, (bytes, from, options) => {
+    const said = decode(bytes, from, options);
+    if (said !== undefined) transcript.add(said);
   });
 
 /** Requests and callbacks in order, and what each was answered: an answer may cross what is asked next. */

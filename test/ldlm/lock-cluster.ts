@@ -19,7 +19,8 @@ import { LockType } from '../../lib/wire/ldlm-constants.ts';
 import { fullAsk, fullOffer, testTarget } from '../connection/cluster.ts';
 
 const serverNid = '10.0.0.1@tcp';
-const moreFlags = ConnectFlag.OBD_CONNECT_LRU_RESIZE | ConnectFlag.OBD_CONNECT_FLOCK_DEAD;
+const moreFlags =
+  ConnectFlag.OBD_CONNECT_CANCELSET | ConnectFlag.OBD_CONNECT_LRU_RESIZE | ConnectFlag.OBD_CONNECT_FLOCK_DEAD;
 
 export interface LockServer {
   readonly namespace: ServerNamespace;
@@ -34,7 +35,10 @@ export interface LockClient {
   readonly ptlrpc: PtlRpc;
 }
 
-export type ClientHooks = Pick<ClientNamespaceOptions, 'onBlocking' | 'onGlimpse' | 'onLost' | 'lru'>;
+export type ClientHooks = Pick<
+  ClientNamespaceOptions,
+  'onBlocking' | 'goesAtOnce' | 'onGlimpse' | 'onLost' | 'lru'
+>;
 
 export async function lockServer(
   sim: Simulation,

@@ -64,18 +64,17 @@ export class CachedObject implements BlockOwner {
   }
 
   get isEmpty(): boolean {
-    return (
-      this.users === 0 &&
-      this.#blocks.size === 0 &&
-      this.#fills.size === 0 &&
-      this.#writes.size === 0 &&
-      this.#direct.size === 0
-    );
+    return this.users === 0 && this.#blocks.size === 0 && this.isSettled;
   }
 
   get isDirty(): boolean {
     for (const block of this.#blocks.values()) if (!block.dirty.isEmpty) return true;
     return false;
+  }
+
+  /** All that it holds is at the server, and nothing is on its way from or to there. */
+  get isSettled(): boolean {
+    return this.#writes.size + this.#fills.size + this.#direct.size === 0 && !this.isDirty;
   }
 
   /** True when all of `[start, end)` can be had without a request. */

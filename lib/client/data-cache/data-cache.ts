@@ -131,6 +131,10 @@ export class DataCache implements LockHook {
     if (!this.#coveredElsewhere(object, lock)) object.drop(start, end);
   }
 
+  goesAtOnce(target: number, lock: ClientLock): boolean {
+    return this.#underLock(target, lock)?.isSettled ?? true;
+  }
+
   lost(target: number, lock: ClientLock): void {
     const object = this.#underLock(target, lock);
     if (object === undefined) return;

@@ -1,0 +1,36 @@
+/** A simulation whose network tells what is sent over it. */
+import type { Endpoint, Network, PutOptions } from '../../lib/lnet/network.ts';
+import type { Simulation } from '../../lib/sim/simulation.ts';
+
+/** The first segment of a message, who sends it, and where to. */
+export type Listener = (bytes: Uint8Array, from: string, options: PutOptions) => void;
+
+export function overhear(sim: Simulation, listener: Listener): Simulation {
+  return replacing(sim, { network: listening(sim.network, listener) });
+}
+
+function listening(network: Network, listener: Listener): Network {
+  const wrap = (endpoint: Endpoint): Endpoint => {
+    const put: Endpoint['put'] = (options, handler) => {
+      const [segment] = options.segments;
+      if (segment !== undefined) {
+        const { memory, offset, length } = segment;
+        listener(memory.bytes.subarray(offset, offset + length), endpoint.nid, options);
+      }
+      return endpoint.put(options, handler);
+    };
+    return replacing(endpoint, { put });
+  };
+  return { open: async (options) => wrap(await network.open(options)) };
+}
+
+/** `object` with some of its members replaced. */
+function replacing<T extends object>(object: T, members: Partial<T>): T {
+  return new Proxy(object, {
+    get(target, key) {
+      if (key in members) return members[key as keyof T];
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
