@@ -34,7 +34,7 @@ export interface MountOptions {
   readonly umask?: number;
   /** Bulk checksums; default crc32c where the server has it, false for none. */
   readonly checksums?: 'crc32c' | 'crc32' | 'adler32' | false;
-  /** Requests in flight to one target; default 8. */
+  /** Requests in flight to one target; default 8, to an MDT 32. */
   readonly maxRpcsInFlight?: number;
   /** How long to wait for the first connection, milliseconds; default 30000. */
   readonly connectTimeoutMs?: number;

@@ -65,7 +65,7 @@ export interface SessionOptions {
   readonly contentionMs?: number;
   /** Most locks kept unused for each target (lru_size); default what its server allows, or 1600 where it does not say. */
   readonly lruSize?: number;
-  /** Requests in flight to one target; default 8. */
+  /** Requests in flight to one target, of bulk and of others each; default 8, to an MDT 32. */
   readonly maxRpcsInFlight?: number;
   /** In the words of mount.lustre, `flock,exclude=lab-OST0001`. Rejects with EINVAL for what this client does not have. */
   readonly options?: string;
@@ -77,6 +77,8 @@ const MIB = 1 << 20;
 /** Before a mount is tried again the first two times; then twice as long, up to 32 s, as mount.lustre waits. */
 const RETRY_MS = 1000;
 const CACHE_BYTES = 64 * MIB;
+/** By default: small requests, whose number costs a server little, and each waits for a commit. */
+const MDT_IN_FLIGHT = 32;
 /** How long servers may take to answer at unmount, milliseconds. */
 const GOODBYE_MS = 10_000;
 
@@ -248,7 +250,7 @@ class Connector {
       nids: [...new Set([...(this.#moved.get(target.name) ?? []), ...target.nids.flat()])],
       clientUuid: this.#clientUuid,
       ask,
-      rpcsInFlightMax: this.#inFlight,
+      rpcsInFlightMax: kind === 'mdt' ? (this.#options.maxRpcsInFlight ?? MDT_IN_FLIGHT) : this.#inFlight,
     });
   }
 

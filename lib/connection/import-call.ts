@@ -67,7 +67,6 @@ export interface ImportView {
   /** Runtime.now() of the last reply to anything. */
   readonly lastReplyAt: number;
   readonly modifySlots: Slots;
-  readonly closeSlot: Slots;
   readonly bulkSlots: Slots;
   readonly generalSlots: Slots;
   /** Requests of `generation` may be sent now. */
@@ -136,6 +135,8 @@ class ImportCall<F extends Format> {
   async run(): Promise<Reply<F>> {
     const view = this.#view;
     const { signal } = this.#options;
+    const { modifySlots } = view;
+    const closes = this.#opcode === Opcode.MDS_CLOSE;
     const flight = this.#flightSlots();
     let place = 0;
     let onAbort: (() => void) | undefined;
@@ -149,8 +150,8 @@ class ImportCall<F extends Format> {
       this.#lengths = bufferLengths(this.#format.request, this.#request);
       this.#replySize = this.#format.replySize + (this.#options.replyRoom ?? 0);
       if (flight !== undefined) place = flight.tryTake() || (await flight.take(signal));
-      const tags = this.#tagSlots();
-      if (tags !== undefined) this.#tag = this.#tagOf(tags, tags.tryTake() || (await tags.take(signal)));
+      if (this.#options.modifies === true)
+        this.#tag = modifySlots.tryTake(closes) || (await modifySlots.take(signal, closes));
       for (;;) {
         while (this.#delay || !this.#mayStart()) await this.#wait();
         const { connectCount } = view;
@@ -169,7 +170,7 @@ class ImportCall<F extends Format> {
       }
     } finally {
       if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
-      if (this.#tag !== 0) this.#giveTag();
+      if (this.#tag !== 0) modifySlots.give(this.#tag, closes);
       if (place !== 0) flight?.give(place);
       view.unreplied.remove(this.#xid);
       if (this.#memory !== undefined) view.ptlrpc.slabs.give(this.#memory);
@@ -181,22 +182,6 @@ class ImportCall<F extends Format> {
     const kind = flightClass(this.#opcode);
     if (kind === 'bulk') return this.#view.bulkSlots;
     return kind === 'general' ? this.#view.generalSlots : undefined;
-  }
-
-  #tagSlots(): Slots | undefined {
-    if (this.#options.modifies !== true) return undefined;
-    return this.#opcode === Opcode.MDS_CLOSE ? this.#view.closeSlot : this.#view.modifySlots;
-  }
-
-  /** A close may use one slot beyond the others, so that it never waits for what waits for it. */
-  #tagOf(slots: Slots, slot: number): number {
-    return slots === this.#view.closeSlot ? this.#view.modifySlots.count + slot : slot;
-  }
-
-  #giveTag(): void {
-    const { modifySlots, closeSlot } = this.#view;
-    if (this.#opcode === Opcode.MDS_CLOSE) closeSlot.give(1);
-    else modifySlots.give(this.#tag);
   }
 
   #mayStart(): boolean {

@@ -418,7 +418,6 @@ export class Import implements Caller {
       timeouts: this.#timeouts,
       unreplied: this.#unreplied,
       modifySlots: this.#modifySlots,
-      closeSlot: new Slots(1),
       bulkSlots: new Slots(rpcsInFlightMax),
       generalSlots: new Slots(rpcsInFlightMax),
       get nid() {

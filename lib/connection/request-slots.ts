@@ -4,11 +4,22 @@
  */
 import { Opcode } from '../wire/opcodes.ts';
 
-/** Numbered slots, given out lowest first; who finds none waits in order. */
+interface Waiter {
+  readonly urgent: boolean;
+  readonly take: (slot: number) => void;
+}
+
+/**
+ * Numbered slots, given out lowest first; who finds none waits in order. Those that are urgent may have one beyond the count
+ * while none of them has any: a close then never waits for what waits for it.
+ */
 export class Slots {
   readonly #free: number[];
-  readonly #waiting: ((slot: number) => void)[] = [];
+  readonly #waiting: Waiter[] = [];
   #count: number;
+  /** Slots of urgent ones, and which of them is the one beyond the count; 0 for none. */
+  #urgent = 0;
+  #extra = 0;
 
   constructor(count: number) {
     this.#count = count;
@@ -20,20 +31,28 @@ export class Slots {
   }
 
   /** A slot number from 1, or 0 when none is free. */
-  tryTake(): number {
-    return this.#free.pop() ?? 0;
+  tryTake(urgent = false): number {
+    let slot = this.#free.pop() ?? 0;
+    if (!urgent) return slot;
+    if (slot === 0 && this.#urgent === 0) {
+      slot = this.#count + 1;
+      this.#extra = slot;
+    }
+    if (slot !== 0) this.#urgent++;
+    return slot;
   }
 
   /** A slot number from 1. Rejects with the signal's reason when that aborts first. */
-  async take(signal?: AbortSignal): Promise<number> {
+  async take(signal?: AbortSignal, urgent = false): Promise<number> {
     signal?.throwIfAborted();
-    const slot = this.tryTake();
+    const slot = this.tryTake(urgent);
     if (slot !== 0) return slot;
     return new Promise((resolve, reject) => {
-      const waiter = (given: number): void => {
+      const take = (given: number): void => {
         signal?.removeEventListener('abort', onAbort);
         resolve(given);
       };
+      const waiter = { urgent, take };
       const onAbort = (): void => {
         this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
         reject(signal?.reason as Error);
@@ -43,11 +62,26 @@ export class Slots {
     });
   }
 
-  give(slot: number): void {
-    if (slot > this.#count) return;
-    const next = this.#waiting.shift();
-    if (next !== undefined) next(slot);
-    else this.#putBack(slot);
+  /** `urgent` as it was taken. */
+  give(slot: number, urgent = false): void {
+    if (urgent) this.#urgent--;
+    if (slot === this.#extra) this.#extra = 0;
+    if (slot <= this.#count) this.#putBack(slot);
+    this.#handOn();
+  }
+
+  #handOn(): void {
+    for (let i = 0; i < this.#waiting.length; ) {
+      if (this.#free.length === 0 && this.#urgent > 0) return;
+      const waiter = this.#waiting[i]!;
+      const slot = this.tryTake(waiter.urgent);
+      if (slot === 0) {
+        i++;
+        continue;
+      }
+      this.#waiting.splice(i, 1);
+      waiter.take(slot);
+    }
   }
 
   /** Where it belongs, so that the lowest is the last. */
@@ -63,7 +97,8 @@ export class Slots {
     const old = this.#count;
     this.#count = count;
     for (let i = this.#free.length - 1; i >= 0; i--) if (this.#free[i]! > count) this.#free.splice(i, 1);
-    for (let slot = old + 1; slot <= count; slot++) this.give(slot);
+    for (let slot = old + 1; slot <= count; slot++) if (slot !== this.#extra) this.#putBack(slot);
+    this.#handOn();
   }
 }
 

@@ -83,8 +83,10 @@ export class NativeLnetEndpoint implements Endpoint {
   #held = false;
   #planned = false;
   #microtasks = 0;
-  /** Something was sent in this turn: what follows it goes together. */
-  #bursting = false;
+  /** Messages of this turn: what follows the first goes together. */
+  #burst = 0;
+  /** The turn before had several. */
+  #many = false;
   /** Messages queued and not yet given to the sockets. */
   #unsent = 0;
   readonly #catchUp = (): void => this.#settle();
@@ -306,8 +308,8 @@ export class NativeLnetEndpoint implements Endpoint {
 
   #sent(slot: number, status: number, what: string, nid: Nid): MdHandle {
     if (status === 0) {
-      if (this.#bursting && ++this.#unsent >= SENDS_MAX) this.#send();
-      this.#bursting = true;
+      if (this.#when() !== 0 && ++this.#unsent >= SENDS_MAX) this.#send();
+      this.#burst++;
       if (this.#underWay++ === 0 && !this.#held) {
         this.#held = true;
         this.#native.hold();
@@ -344,16 +346,16 @@ export class NativeLnetEndpoint implements Endpoint {
 
   // ---- completions
 
-  /** The first message of a turn goes at once. */
+  /** The first message of a turn goes at once, unless the turn before it had several. */
   #when(): number {
-    return this.#bursting ? ScratchFlag.LATER : 0;
+    return this.#burst > 0 || this.#many ? ScratchFlag.LATER : 0;
   }
 
   /** Messages that were queued, and events that an operation completed on this very thread (they wake nobody), are seen to
    * when what runs now and what follows from it at once has said all that it has to say. */
   #plan(): void {
     if (this.#planned || this.#finished) return;
-    if (!this.#bursting && this.#ring[ControlWord.WRITE] === this.#ring[ControlWord.READ]) return;
+    if (this.#burst === 0 && this.#ring[ControlWord.WRITE] === this.#ring[ControlWord.READ]) return;
     this.#planned = true;
     // Not queueMicrotask, which makes an AsyncResource each time.
     if (++this.#microtasks % BATCH_MAX === 0) setImmediate(this.#catchUp);
@@ -362,7 +364,8 @@ export class NativeLnetEndpoint implements Endpoint {
 
   #settle(): void {
     this.#planned = false;
-    this.#bursting = false;
+    this.#many = this.#burst > 1;
+    this.#burst = 0;
     if (this.#finished) return;
     this.#send();
     if (this.#ring[ControlWord.WRITE] !== this.#ring[ControlWord.READ]) this.#drain();

@@ -68,3 +68,25 @@ test('slots are given lowest first, in order of asking, and can be resized', asy
   slots.give(1);
   expect(await slots.take()).toBe(1);
 });
+
+test('an urgent one has a slot beyond the others when none is free, one at a time, and shares theirs', async () => {
+  const slots = new Slots(2);
+  expect([slots.tryTake(), slots.tryTake(), slots.tryTake()]).toEqual([1, 2, 0]);
+  expect([slots.tryTake(true), slots.tryTake(true)]).toEqual([3, 0]);
+  const ordinary = slots.take();
+  const first = slots.take(undefined, true);
+  const second = slots.take(undefined, true);
+  // The one beyond is free again: only an urgent one may have it.
+  slots.give(3, true);
+  expect(await first).toBe(3);
+  slots.give(1);
+  expect(await ordinary).toBe(1);
+  slots.give(2);
+  expect(await second).toBe(2);
+  // A slot that is in use already is not given out again when the count grows over it.
+  slots.resize(3);
+  expect(slots.tryTake()).toBe(0);
+  slots.give(3, true);
+  slots.give(2, true);
+  expect([slots.tryTake(), slots.tryTake(), slots.tryTake()]).toEqual([2, 3, 0]);
+});

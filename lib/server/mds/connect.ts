@@ -47,7 +47,7 @@ const FLAGS2 =
 const INODE_BITS = BigInt(InodeBit.MDS_INODELOCK_ELC);
 const BRW_SIZE_MAX = 1 << 20;
 /** Modify slots of a client. */
-const MODIFY_SLOTS = 8;
+const MODIFY_SLOTS = 32;
 
 /** Throws EBADE for a client that knows no FIDs, EPROTO for a bulk size of 0. */
 export function mdtConnect(asked: ObdConnectData, boots: number): ConnectGrant {
