@@ -27,7 +27,7 @@ const OST_BRW_ASKED = 64 * MIB;
 /**
  * Not asked of an MDT: GRANT_SHRINK, ASYNC_DISCARD (no cache of data on the MDT); DMV_IMP_INHERIT (defaults of
  * directories are inherited by the server); PCC, PCCRO, ARCHIVE_ID_ARRAY (archives); ENCRYPT..., FILE_SECCTX,
- * SELINUX_POLICY; BATCH_RPC; READDIR_OPEN, ATOMIC_OPEN_LOCK;
+ * SELINUX_POLICY; READDIR_OPEN, ATOMIC_OPEN_LOCK;
  * LARGE_ACL; GETATTR_PFID; LFSCK; PINGLESS, MDS_CAPA, OSS_CAPA, which servers do not grant.
  */
 export function mdtAsk(checksum: ChecksumName | undefined, readOnly = false): ConnectGrant {
@@ -84,6 +84,7 @@ const MDT_ASK: ConnectGrant = {
     'OBD_CONNECT2_LSEEK',
     'OBD_CONNECT2_DOM_LVB',
     'OBD_CONNECT2_REP_MBITS',
+    'OBD_CONNECT2_BATCH_RPC',
   ]),
   ocd_version: VERSION,
   ocd_brw_size: MIB,

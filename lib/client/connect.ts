@@ -25,6 +25,7 @@ import type { Counters } from './engine.ts';
 import { LockHooks } from './lock-hooks.ts';
 import type { Credentials } from './mdc/credentials.ts';
 import { getRoot } from './mdc/get-root.ts';
+import { GetattrBatch } from './mdc/getattr-batch.ts';
 import type { MetadataTarget } from './mdc/target.ts';
 import { type MountWishes, parseMountOptions } from './mount-options.ts';
 import { type MountSpec, parseMountSpec } from './mount-spec.ts';
@@ -289,6 +290,14 @@ class Connector {
     // A create of the lost generation may have used any FID of the sequence.
     imp.onEvicted(() => fids.drop());
     this.#callers.set(index, imp);
+    const batch = new GetattrBatch({
+      name: target.name,
+      runtime: this.#runtime,
+      caller: imp,
+      get granted() {
+        return imp.granted;
+      },
+    });
     this.#mdts.set(index, {
       index,
       name: target.name,
@@ -297,6 +306,7 @@ class Connector {
       },
       caller: imp,
       locks,
+      batch,
       data,
       fids,
       runtime: this.#runtime,

@@ -152,7 +152,7 @@ export class OpenDirectory {
     const { walker, slots } = this.#reader;
     return slots.run(async () => {
       try {
-        const inode = await walker.child(this.file.inode, entry.name, 'getattr', context);
+        const inode = await walker.child(this.file.inode, entry.name, 'getattr', context, true);
         if (inode === undefined) return undefined;
         const attributes = await files.attributes(inode, context, sizes);
         return { ...entry, fid: attributes.fid, type: attributes.mode & S_IFMT, attributes };

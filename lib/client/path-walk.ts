@@ -120,16 +120,17 @@ export class PathWalker {
     }
   }
 
-  /** What `name` leads to in `parent`; undefined when it is not there. */
+  /** What `name` leads to in `parent`; undefined when it is not there. `batched`: many names are asked for together. */
   async child(
     parent: Inode,
     name: string,
     freshness: Freshness,
     context: WalkContext,
+    batched = false,
   ): Promise<Inode | undefined> {
     if (!isDirectory(parent.body.mbo_mode)) throw this.#error(Errno.ENOTDIR, context);
     for (const shard of await this.#shards(parent, name, context)) {
-      const found = await this.#childOf(shard, name, freshness, context);
+      const found = await this.#childOf(shard, name, freshness, context, batched);
       if (found !== undefined) return found;
     }
     return undefined;
@@ -141,6 +142,7 @@ export class PathWalker {
     name: string,
     freshness: Freshness,
     context: WalkContext,
+    batched = false,
   ): Promise<Inode | undefined> {
     const cached = this.known(parent, name, context);
     if (cached === null) return undefined;
@@ -154,7 +156,7 @@ export class PathWalker {
     const begun = this.cache.begin();
     const found = await lookup(
       parent.mdt,
-      { parent: parent.fid, name, intent: freshness, group },
+      { parent: parent.fid, name, intent: freshness, group, batched },
       who,
       options(context),
     );

@@ -83,7 +83,7 @@ export class StatAhead {
     const context = { syscall, path };
     const key = `${directory.key}/${name}`;
     const work = async (): Promise<void> => {
-      const inode = await this.#walker.child(directory, name, 'getattr', context);
+      const inode = await this.#walker.child(directory, name, 'getattr', context, true);
       if (inode !== undefined) await this.#files.attributes(inode, context);
     };
     // Whoever asks for it will be told.

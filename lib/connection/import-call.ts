@@ -35,6 +35,7 @@ import { flightClass, type Slots } from './request-slots.ts';
 const BOUND_TO_NOTHING: ReadonlySet<number> = new Set([
   Opcode.LDLM_ENQUEUE,
   Opcode.MDS_REINT,
+  Opcode.MDS_BATCH,
   Opcode.MDS_GETATTR,
   Opcode.MDS_GETATTR_NAME,
   Opcode.MDS_GET_ROOT,

@@ -6,8 +6,7 @@ import type { Reply } from '../rpc/rpc.ts';
 import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
 import { cookieSource, type Runtime, withLog } from '../runtime/runtime.ts';
 import { ConnectFlag } from '../wire/connection-constants.ts';
-import type { Format, RequestInputs } from '../wire/format.ts';
-import { RQF_LDLM_ENQUEUE } from '../wire/formats.ts';
+import type { Format } from '../wire/format.ts';
 import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
 import { CancelBatch } from './cancel-batch.ts';
 import { ClientLock, type ClientLockActions, clientLockActions, WHOLE_LOCK } from './client-lock.ts';
@@ -23,6 +22,7 @@ import {
   type LockBuffers,
   type LockReply,
   lockBuffers,
+  PLAIN,
   roomForCancels,
 } from './enqueue.ts';
 import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
@@ -92,14 +92,14 @@ export class ClientNamespace implements ClientLockActions {
   ): Promise<EnqueueResult<F> | EnqueueResult> {
     if ('intent' in options && options.intent !== undefined) {
       const { intent, ...rest } = options;
-      return this.#enqueue(rest, intent.format, intent.buffers);
+      return this.#enqueue(rest, intent);
     }
-    return this.#enqueue(options, RQF_LDLM_ENQUEUE, {});
+    return this.#enqueue(options, PLAIN);
   }
 
   /** As `enqueue`, without waiting for the grant: `lock.untilGranted()` does. `abandon` takes the request back. */
   ask(options: EnqueueOptions): Promise<EnqueueResult> {
-    return this.#ask(options, RQF_LDLM_ENQUEUE, {});
+    return this.#ask(options, PLAIN);
   }
 
   /** Takes back a request that waits. False when the server did not have it waiting any more. */
@@ -112,10 +112,9 @@ export class ClientNamespace implements ClientLockActions {
 
   async #enqueue<F extends Format>(
     options: EnqueueOptions,
-    format: F,
-    buffers: RequestInputs<F>,
+    intent: IntentEnqueue<F>['intent'],
   ): Promise<EnqueueResult<F>> {
-    const result = await this.#ask(options, format, buffers);
+    const result = await this.#ask(options, intent);
     const { lock } = result;
     if (lock === undefined) return result;
     await this.#untilGranted(lock, options.signal);
@@ -139,22 +138,23 @@ export class ClientNamespace implements ClientLockActions {
 
   async #ask<F extends Format>(
     options: EnqueueOptions,
-    format: F,
-    buffers: RequestInputs<F>,
+    { format, buffers, call }: IntentEnqueue<F>['intent'],
   ): Promise<EnqueueResult<F>> {
     const { resource, type, mode, policy, flags, cancels: early = [], ...callOptions } = options;
     const wish = { handle: this.#nextHandle(), type, resource, mode, policy };
     const lock = new ClientLock(wish, this.#lockActions);
     lock.addReference();
     this.#table.add(lock);
-    const unused = carriesCancels(lock)
-      ? this.#takeUnused(roomForCancels(format, buffers, 1 + early.length))
-      : [];
+    // One of many in a request has no room for them.
+    const unused =
+      call === undefined && carriesCancels(lock)
+        ? this.#takeUnused(roomForCancels(format, buffers, 1 + early.length))
+        : [];
     const cancels = unused.length === 0 ? early : [...early, ...(await this.#handlesOf(unused))];
     let reply: Reply<F>;
     try {
-      const dlm_req = enqueueRequest(lock, flags ?? 0, cancels);
-      reply = await this.#options.import.call(format, { ...buffers, dlm_req }, callOptions);
+      const request = { ...buffers, dlm_req: enqueueRequest(lock, flags ?? 0, cancels) };
+      reply = await (call?.(request, callOptions) ?? this.#options.import.call(format, request, callOptions));
     } catch (error) {
       // It may never have been sent, and then the handles have not gone with it.
       if (callOptions.signal?.aborted === true) for (const handle of cancels) void this.#cancels.add(handle);

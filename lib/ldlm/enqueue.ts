@@ -2,7 +2,7 @@
  * have (guide 08 §2). */
 import type { CallOptions, Reply } from '../rpc/rpc.ts';
 import { buffersSize, type Format, type LdlmRequestInput, type RequestInputs } from '../wire/format.ts';
-import type { RQF_LDLM_ENQUEUE } from '../wire/formats.ts';
+import { RQF_LDLM_ENQUEUE } from '../wire/formats.ts';
 import { LockType } from '../wire/ldlm-constants.ts';
 import type { LdlmReply } from '../wire/ldlm-structs.ts';
 import type { StructValue } from '../wire/struct.ts';
@@ -23,7 +23,12 @@ export interface EnqueueOptions extends CallOptions {
 
 /** An enqueue that carries an operation: a request of another format, with its buffers beside dlm_req. */
 export interface IntentEnqueue<F extends Format> extends EnqueueOptions {
-  readonly intent: { readonly format: F; readonly buffers: RequestInputs<F> };
+  readonly intent: {
+    readonly format: F;
+    readonly buffers: RequestInputs<F>;
+    /** Sends it; default the import. */
+    readonly call?: (request: RequestInputs<F>, options: CallOptions) => Promise<Reply<F>>;
+  };
 }
 
 export interface EnqueueResult<F extends Format = typeof RQF_LDLM_ENQUEUE> {
@@ -35,6 +40,9 @@ export interface EnqueueResult<F extends Format = typeof RQF_LDLM_ENQUEUE> {
   /** dlm_lvb of the grant or, without a lock, of the reply; empty when there was none. */
   readonly lvb: Uint8Array;
 }
+
+/** An enqueue without an intent. */
+export const PLAIN = { format: RQF_LDLM_ENQUEUE, buffers: {} } as const;
 
 export type LockReply = StructValue<typeof LdlmReply>;
 

@@ -28,6 +28,7 @@ import {
   serverLockActions,
 } from './server-lock.ts';
 import {
+  type Grant,
   type GrantedLock,
   type LockOperations,
   lockReply,
@@ -149,17 +150,17 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
   }
 
   /**
-   * Grants a lock to the client that sent `request`, inside the answer to its intent: waits for conflicting holders. The
-   * client's lock handle is the one in `request`. Rejects with ENOTCONN when the client goes away meanwhile; gives
-   * undefined when only optional bits were asked and none is free.
+   * Grants a lock to the client that sent `request`, inside the answer to its intent: at once, or when conflicting holders
+   * have given back theirs. The client's lock handle is the one in `request`. Rejects with ENOTCONN when the client goes away
+   * meanwhile; gives undefined when only optional bits were asked and none is free.
    */
-  async grantTo(
+  grantTo(
     client: Export,
     request: LdlmRequestValue,
     resource: ResourceId,
     mode: LockModeNumber,
     policy: Policy,
-  ): Promise<GrantedLock | undefined> {
+  ): Grant {
     const type = policy.extent !== undefined ? LockType.LDLM_EXTENT : LockType.LDLM_IBITS;
     const clientHandle = request.lock_handle[0] ?? 0n;
     const earlier = this.locks.byClientHandle(client, clientHandle);
@@ -167,10 +168,9 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     const flags = request.lock_flags >>> 0;
     const lock = this.create(resource, { clientHandle, client, type, mode, policy, flags });
     const outcome = this.enqueue(lock);
-    if (outcome === 'waiting') await this.granted(lock);
+    if (outcome === 'waiting') return this.granted(lock).then(() => this.describeGrant(lock, request));
     if (outcome === 'nothing') return undefined;
-    if (outcome !== 'granted' && outcome !== 'waiting')
-      throw errnoError(Errno.EAGAIN, { syscall: 'enqueue', target: this.name });
+    if (outcome !== 'granted') throw errnoError(Errno.EAGAIN, { syscall: 'enqueue', target: this.name });
     return this.describeGrant(lock, request);
   }
 

@@ -47,13 +47,22 @@ export interface GrantedLock {
   reply(): DlmReplyInput;
 }
 
+/** A promise only where somebody has to be waited for. */
+export type Grant = GrantedLock | undefined | Promise<GrantedLock | undefined>;
+
 /** What an intent's handler is given beside the call. */
 export interface IntentContext {
   /** IT_* bits; 0 when the request has no intent buffer. */
   readonly opcode: number;
   readonly request: LdlmRequestValue;
   /** `ServerNamespace.grantTo` for the asking client. What it granted is taken back if the handler throws. */
-  grant(resource: ResourceId, mode: LockModeNumber, policy: Policy): Promise<GrantedLock | undefined>;
+  grant(resource: ResourceId, mode: LockModeNumber, policy: Policy): Grant;
+}
+
+/** An intent under way. */
+export interface BegunIntent extends IntentContext {
+  /** Takes back all that was granted. */
+  cancel(): void;
 }
 
 /** The answer to one kind of intent. */
@@ -87,7 +96,7 @@ export interface LockOperations {
     resource: ResourceId,
     mode: LockModeNumber,
     policy: Policy,
-  ): Promise<GrantedLock | undefined>;
+  ): Grant;
   lvbOf(resource: ServerResource): Promise<Uint8Array>;
   hasConflict(lock: ServerLock): boolean;
   glimpse(lock: ServerLock): Promise<Uint8Array>;
@@ -149,27 +158,45 @@ async function handleIntent(
   opcode: number,
 ): Promise<void> {
   const { dlm_req } = call.request.decode(RQF_LDLM_ENQUEUE);
-  const wanted = check(namespace, call, dlm_req);
-  if ('errno' in wanted) {
-    refuse(namespace, call, wanted);
+  const context = beginIntent(namespace, call, dlm_req, opcode);
+  if ('errno' in context) {
+    refuse(namespace, call, context);
     return;
   }
-  const granted: GrantedLock[] = [];
-  const context: IntentContext = {
-    opcode,
-    request: wanted.request,
-    grant: async (resource, mode, policy) => {
-      const lock = await namespace.grantTo(call.export, wanted.request, resource, mode, policy);
-      if (lock !== undefined) granted.push(lock);
-      return lock;
-    },
-  };
   try {
     await intent.handle(call, context);
   } catch (error) {
-    for (const lock of granted) lock.cancel();
+    context.cancel();
     throw error;
   }
+}
+
+/** The checks of an enqueue, for an intent that comes with it. */
+export function beginIntent(
+  namespace: LockOperations,
+  call: Refusable,
+  dlm_req: LdlmRequestValue | undefined,
+  opcode: number,
+): BegunIntent | Refusal {
+  const wanted = check(namespace, call, dlm_req);
+  if ('errno' in wanted) return wanted;
+  const { request } = wanted;
+  const granted: GrantedLock[] = [];
+  const noted = (lock: GrantedLock | undefined): GrantedLock | undefined => {
+    if (lock !== undefined) granted.push(lock);
+    return lock;
+  };
+  return {
+    opcode,
+    request,
+    grant: (resource, mode, policy) => {
+      const grant = namespace.grantTo(call.export, request, resource, mode, policy);
+      return grant instanceof Promise ? grant.then(noted) : noted(grant);
+    },
+    cancel: () => {
+      for (const lock of granted) lock.cancel();
+    },
+  };
 }
 
 async function handleEnqueue(

@@ -25,13 +25,15 @@ export function capturedMessage(name: string, number: number, opcode: number, nt
   const frame = framesOf(name)[number - 1]!;
   const found: Message[] = [];
   const magic = Buffer.from([0xd3, 0x0b, 0xd0, 0x0b]);
-  for (let at = frame.indexOf(magic); at !== -1; at = frame.indexOf(magic, at + 4)) {
-    const message = decodeMessage(frame.subarray(at - 8));
+  let message: Message;
+  // Messages within a message (batches) are passed over.
+  for (let at = frame.indexOf(magic); at !== -1; at = frame.indexOf(magic, at - 8 + message.size)) {
+    message = decodeMessage(frame.subarray(at - 8));
     if (decodePtlrpcBody(message.buffers[0]!, true).pb_opc === opcode) found.push(message);
   }
-  const message = found[nth];
-  if (message === undefined) throw new Error(`${name} frame ${number} has no message with opcode ${opcode}`);
-  return message;
+  const wanted = found[nth];
+  if (wanted === undefined) throw new Error(`${name} frame ${number} has no message with opcode ${opcode}`);
+  return wanted;
 }
 
 /** Buffers from 1 on, as hex. */

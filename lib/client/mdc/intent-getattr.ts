@@ -39,6 +39,8 @@ export interface Lookup {
   readonly group?: number;
   /** `lookup` for what is only passed through; `getattr` when the attributes must be current. */
   readonly intent: 'lookup' | 'getattr';
+  /** One of many that are asked for together. */
+  readonly batched?: boolean;
 }
 
 export interface LookupResult {
@@ -77,6 +79,7 @@ export function lookupBuffers(
 }
 
 export function lookupBits(lookup: Lookup): bigint {
+  if (lookup.batched === true) return BigInt(InodeBit.MDS_INODELOCK_LOOKUP | InodeBit.MDS_INODELOCK_UPDATE);
   return BigInt(lookup.intent === 'lookup' ? InodeBit.MDS_INODELOCK_LOOKUP : InodeBit.MDS_INODELOCK_UPDATE);
 }
 
@@ -93,7 +96,11 @@ export async function lookup(
     mode: LockMode.LCK_CR,
     policy: { inodeBits: lookupBits(what) },
     flags: LockFlag.LDLM_FL_HAS_INTENT,
-    intent: { format: RQF_LDLM_INTENT_GETATTR, buffers: lookupBuffers(what, who) },
+    intent: {
+      format: RQF_LDLM_INTENT_GETATTR,
+      buffers: lookupBuffers(what, who),
+      ...(what.batched === true && { call: mdc.batch.call }),
+    },
     replyRoom: INTENT_REPLY_ROOM,
     ...options,
   });

@@ -6,6 +6,7 @@ import type { Caller } from '../../rpc/rpc.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import type { ObdConnectData } from '../../wire/connection-structs.ts';
 import type { ObjectTarget } from '../osc/target.ts';
+import type { GetattrBatch } from './getattr-batch.ts';
 
 /** The import and namespace of an MDT, as its requests need them. */
 export interface MetadataTarget {
@@ -14,6 +15,8 @@ export interface MetadataTarget {
   readonly nid: string;
   readonly caller: Caller;
   readonly locks: ClientNamespace;
+  /** For getattr intents of many names. */
+  readonly batch: GetattrBatch;
   /** For the data that this MDT keeps itself. */
   readonly data: ObjectTarget;
   readonly fids: SequenceClient;

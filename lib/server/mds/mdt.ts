@@ -26,6 +26,7 @@ import { newInode } from './namespace.ts';
 import { DIRECTORY_SIZE } from './namespace-create.ts';
 import { destroy } from './namespace-remove.ts';
 import { ObjectAllocator } from './object-allocator.ts';
+import { batch } from './operations/batch.ts';
 import { close } from './operations/close.ts';
 import { getInfo, setInfo } from './operations/get-info.ts';
 import { getRoot } from './operations/get-root.ts';
@@ -219,6 +220,7 @@ function operationsOf(core: MetadataTarget): Map<number, Operation> {
     [Opcode.MDS_HSM_STATE_GET, hsmStateGet(core)],
     [Opcode.MDS_HSM_STATE_SET, hsmStateSet(core)],
     [Opcode.MDS_REINT, reint(core)],
+    [Opcode.MDS_BATCH, batch(core)],
     [Opcode.MDS_GET_INFO, getInfo(core)],
     [Opcode.MDS_SET_INFO, setInfo(core)],
     [Opcode.SEQ_QUERY, seqQuery(core)],

@@ -14,7 +14,7 @@ const typeOf = (entry: Dirent): string =>
         : 'other';
 
 export async function namespace({ filesystem: fs, step, dropLocks }: Replay): Promise<void> {
-  // What `ls -l` shows beyond names and types came to the kernel in batches (MDS_BATCH), which ours does not send.
+  // What `ls -l` shows beyond names and types came to the kernel in batches (MDS_BATCH); ours asks for other names together.
   const types = async (directory: string): Promise<[string, string][]> =>
     (await fs.readdir(directory, { withFileTypes: true }))
       .map((entry) => [entry.name, typeOf(entry)] as [string, string])

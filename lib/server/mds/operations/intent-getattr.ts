@@ -1,5 +1,5 @@
 /** Intents LOOKUP and GETATTR (guide 09 §4.1): a name, or an object by FID, with attributes and a lock on it. */
-import type { Call } from '../../../connection/target.ts';
+import type { Export } from '../../../connection/target.ts';
 import { type Fid, isSaneFid, sameFid } from '../../../fid/fid.ts';
 import { fidResource } from '../../../fid/resource.ts';
 import type { GrantedLock, Intent, IntentContext } from '../../../ldlm/server-operations.ts';
@@ -25,7 +25,22 @@ const SETTLED_AFTER = 10n;
 const RETRIES = 100;
 const ESTALE = 116;
 
-type GetattrCall = Call<typeof RQF_LDLM_INTENT_GETATTR>;
+/** What the two forms of the request have in common: an enqueue of its own, and one of many (batch.ts). */
+export interface GetattrRequest {
+  readonly client: Export;
+  readonly body: MdtBody;
+  /** Empty: by FID. */
+  readonly name: Uint8Array;
+  readonly context: IntentContext;
+}
+
+export interface GetattrAnswer {
+  readonly disposition: number;
+  /** 0, or the positive errno of the intent. */
+  readonly errno: number;
+  readonly lock: GrantedLock | undefined;
+  readonly reply: ObjectReply | undefined;
+}
 
 export function intentGetattr(mdt: MetadataTarget): Intent<typeof RQF_LDLM_INTENT_GETATTR> {
   return {
@@ -33,34 +48,38 @@ export function intentGetattr(mdt: MetadataTarget): Intent<typeof RQF_LDLM_INTEN
     async handle(call, context) {
       const body = required(call.values, 'mdt_body');
       const name = nameBytes(call.request, RQF_LDLM_INTENT_GETATTR, 'name');
-      if (name.length === 0 && !isSaneFid(body.mbo_fid2)) throw errnoError(22, { syscall: 'getattr' });
-      let disposition: number = LOOKED_UP | (name.length === 0 ? DISP_LOOKUP_POS : 0);
-      try {
-        const { ocd_connect_flags: granted } = call.export.connectData;
-        const layoutLocks = (granted & ConnectFlag.OBD_CONNECT_LAYOUTLOCK) !== 0n;
-        const found = await find(mdt, context, layoutLocks, body, name);
-        if (found === undefined) {
-          answer(call, LOOKED_UP | DISP_LOOKUP_NEG, 0, undefined, undefined);
-          return;
-        }
-        disposition |= DISP_LOOKUP_POS;
-        answer(call, disposition, 0, found.lock, found.reply);
-      } catch (error) {
-        answer(call, disposition, intentErrno(error), undefined, undefined);
-      }
+      const answer = await getattr(mdt, { client: call.export, body, name, context });
+      const { dlm_rep, status } = intentReply(answer);
+      call.reply({ dlm_rep, ...(answer.reply ?? { mdt_body: {} }) }, { status });
     },
   };
 }
 
-function answer(
-  call: GetattrCall,
-  disposition: number,
-  errno: number,
-  lock: GrantedLock | undefined,
-  reply: ObjectReply | undefined,
-): void {
-  const { dlm_rep, status } = intentReply({ disposition, errno, lock });
-  call.reply({ dlm_rep, ...(reply ?? { mdt_body: {} }) }, { status });
+/** A promise only where a lock has to be waited for. Throws what is no answer: faults, and EINVAL for neither name nor FID. */
+export function getattr(
+  mdt: MetadataTarget,
+  request: GetattrRequest,
+): GetattrAnswer | Promise<GetattrAnswer> {
+  const { body, name } = request;
+  if (name.length === 0 && !isSaneFid(body.mbo_fid2)) throw errnoError(22, { syscall: 'getattr' });
+  const failed = (error: unknown): GetattrAnswer => ({
+    disposition: LOOKED_UP | (name.length === 0 ? DISP_LOOKUP_POS : 0),
+    errno: intentErrno(error),
+    lock: undefined,
+    reply: undefined,
+  });
+  try {
+    const found = find(mdt, request, 0);
+    return found instanceof Promise ? found.then(answered).catch(failed) : answered(found);
+  } catch (error) {
+    return failed(error);
+  }
+}
+
+function answered(found: Found | undefined): GetattrAnswer {
+  if (found === undefined)
+    return { disposition: LOOKED_UP | DISP_LOOKUP_NEG, errno: 0, lock: undefined, reply: undefined };
+  return { disposition: LOOKED_UP | DISP_LOOKUP_POS, errno: 0, ...found };
 }
 
 interface Found {
@@ -68,32 +87,36 @@ interface Found {
   readonly reply: ObjectReply;
 }
 
-/** Looks up, locks, and looks again: what is answered was true while the lock was held. */
-async function find(
+/** Looks up and locks and, where that took a while, looks again: what is answered was true while the lock was held. */
+function find(
   mdt: MetadataTarget,
-  context: IntentContext,
-  layoutLocks: boolean,
-  body: MdtBody,
-  name: Uint8Array,
-): Promise<Found | undefined> {
-  for (let attempt = 0; attempt < RETRIES; attempt++) {
-    const fid = resolve(mdt, body, name);
-    if (fid === undefined) return undefined;
-    // Asking for the FID alone is a raw lookup.
-    if (body.mbo_valid === MdValid.OBD_MD_FLID) {
-      const mdt_body = { mbo_fid1: fid, mbo_valid: MdValid.OBD_MD_FLID };
-      return { lock: undefined, reply: { mdt_body, mdt_md: undefined, acl: undefined } };
-    }
-    const inode = mdt.view.inode(fid);
-    const policy = policyFor(mdt, context, layoutLocks, body, fid, inode);
-    const lock = await context.grant(fidResource(fid), LockMode.LCK_PR, policy);
+  request: GetattrRequest,
+  attempt: number,
+): Found | undefined | Promise<Found | undefined> {
+  const { body, name, context, client } = request;
+  const fid = resolve(mdt, body, name);
+  if (fid === undefined) return undefined;
+  // Asking for the FID alone is a raw lookup.
+  if (body.mbo_valid === MdValid.OBD_MD_FLID) {
+    const mdt_body = { mbo_fid1: fid, mbo_valid: MdValid.OBD_MD_FLID };
+    return { lock: undefined, reply: { mdt_body, mdt_md: undefined, acl: undefined } };
+  }
+  const inode = mdt.view.inode(fid);
+  const policy = policyFor(mdt, context, client, body, fid, inode);
+  const found = (now: Inode, lock: GrantedLock | undefined): Found => ({
+    lock,
+    reply: objectReply(mdt.view, fid, now, body.mbo_valid, mdt.maxLayoutSize),
+  });
+  const grant = context.grant(fidResource(fid), LockMode.LCK_PR, policy);
+  if (!(grant instanceof Promise)) return found(inode, grant);
+  return grant.then((lock) => {
     const still = resolve(mdt, body, name);
     const now = mdt.view.find(fid);
-    if (still !== undefined && sameFid(still, fid) && now !== undefined)
-      return { lock, reply: objectReply(mdt.view, fid, now, body.mbo_valid, mdt.maxLayoutSize) };
+    if (still !== undefined && sameFid(still, fid) && now !== undefined) return found(now, lock);
     lock?.cancel();
-  }
-  throw errnoError(16, { syscall: 'lookup', hint: 'The name changed again and again' });
+    if (attempt < RETRIES) return find(mdt, request, attempt + 1);
+    throw errnoError(16, { syscall: 'lookup', hint: 'The name changed again and again' });
+  });
 }
 
 /** The object that a request names; undefined for a name that is not there. */
@@ -116,7 +139,7 @@ function resolve(mdt: MetadataTarget, body: MdtBody, name: Uint8Array): Fid | un
 function policyFor(
   mdt: MetadataTarget,
   context: IntentContext,
-  layoutLocks: boolean,
+  client: Export,
   body: MdtBody,
   fid: Fid,
   inode: Inode,
@@ -126,6 +149,7 @@ function policyFor(
     bits |= MDS_INODELOCK_UPDATE;
   if ((body.mbo_valid & MdValid.OBD_MD_FLCROSSREF) !== 0n) bits &= ~MDS_INODELOCK_LOOKUP;
   const layout = isRegular(inode) && mdt.layoutOf(fid) !== undefined;
+  const layoutLocks = (client.connectData.ocd_connect_flags & ConnectFlag.OBD_CONNECT_LAYOUTLOCK) !== 0n;
   return layout && layoutLocks
     ? { inodeBits: BigInt(bits), tryBits: BigInt(MDS_INODELOCK_LAYOUT) }
     : { inodeBits: BigInt(bits) };
