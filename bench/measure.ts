@@ -87,10 +87,14 @@ export async function output(command: string, args: readonly string[]): Promise<
   return text;
 }
 
-/** Another module of bench/, by its name without ending, as a child process of the same node. */
-export function startBench(name: string, args: readonly string[] = []): Running {
+/** Another module of bench/, by its name without ending, as a child process of the same node with more options. */
+export function startBench(
+  name: string,
+  args: readonly string[] = [],
+  nodeOptions: readonly string[] = [],
+): Running {
   const file = fileURLToPath(new URL(`${name}${extname(import.meta.url)}`, import.meta.url));
-  return start(process.execPath, [...process.execArgv, file, ...args]);
+  return start(process.execPath, [...process.execArgv, ...nodeOptions, file, ...args]);
 }
 
 /** User and system CPU seconds that a process has used. */

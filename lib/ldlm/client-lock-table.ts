@@ -1,7 +1,9 @@
 /** A client namespace's locks, by handle and by resource, and which of them serves a wish (guide 08 §11). */
+import type { Runtime } from '../runtime/runtime.ts';
 import { LockType } from '../wire/ldlm-constants.ts';
 import type { ClientLock } from './client-lock.ts';
 import { ExtentTree } from './extent-tree.ts';
+import { HandleTable } from './handle-table.ts';
 import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
 import { modeCovers } from './modes.ts';
 import { resourceKey, sameResource } from './resource-name.ts';
@@ -41,8 +43,17 @@ class ResourceLocks {
 }
 
 export class ClientLockTable {
-  readonly #byHandle = new Map<bigint, ClientLock>();
+  readonly #byHandle: HandleTable<ClientLock>;
   readonly #byResource = new Map<string, ResourceLocks>();
+
+  constructor(runtime: Runtime) {
+    this.#byHandle = new HandleTable(runtime);
+  }
+
+  /** Our handle for the lock that is added next. */
+  issueHandle(): bigint {
+    return this.#byHandle.issue();
+  }
 
   get size(): number {
     return this.#byHandle.size;
@@ -57,7 +68,7 @@ export class ClientLockTable {
   }
 
   all(): ClientLock[] {
-    return [...this.#byHandle.values()];
+    return [...this.#byResource.values()].flatMap(({ all }) => [...all]);
   }
 
   byHandle(handle: bigint): ClientLock | undefined {
@@ -69,12 +80,12 @@ export class ClientLockTable {
   }
 
   add(lock: ClientLock): void {
-    this.#byHandle.set(lock.handle, lock);
+    this.#byHandle.add(lock);
     this.#place(lock);
   }
 
   remove(lock: ClientLock): void {
-    this.#byHandle.delete(lock.handle);
+    this.#byHandle.delete(lock);
     this.#displace(lock);
   }
 

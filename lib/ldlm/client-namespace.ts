@@ -4,7 +4,7 @@
  */
 import type { Reply } from '../rpc/rpc.ts';
 import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
-import { cookieSource, type Runtime, withLog } from '../runtime/runtime.ts';
+import { type Runtime, withLog } from '../runtime/runtime.ts';
 import { ConnectFlag } from '../wire/connection-constants.ts';
 import type { Format } from '../wire/format.ts';
 import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
@@ -38,16 +38,15 @@ export class ClientNamespace implements ClientLockActions {
   readonly name: string;
   readonly #runtime: Runtime;
   readonly #options: ClientNamespaceOptions;
-  readonly #table = new ClientLockTable();
+  readonly #table: ClientLockTable;
   readonly #lockActions = clientLockActions(this);
-  readonly #nextHandle: () => bigint;
   readonly #cancels: CancelBatch;
   readonly #lru: LockLru;
 
   constructor(options: ClientNamespaceOptions) {
     this.name = options.name;
     this.#options = options;
-    this.#nextHandle = cookieSource(options.runtime);
+    this.#table = new ClientLockTable(options.runtime);
     this.#runtime = withLog(options.runtime, { namespace: options.name });
     this.#cancels = new CancelBatch(options.import, this.#runtime);
     this.#lru = new LockLru(
@@ -141,7 +140,7 @@ export class ClientNamespace implements ClientLockActions {
     { format, buffers, call }: IntentEnqueue<F>['intent'],
   ): Promise<EnqueueResult<F>> {
     const { resource, type, mode, policy, flags, cancels: early = [], ...callOptions } = options;
-    const wish = { handle: this.#nextHandle(), type, resource, mode, policy };
+    const wish = { handle: this.#table.issueHandle(), type, resource, mode, policy };
     const lock = new ClientLock(wish, this.#lockActions);
     lock.addReference();
     this.#table.add(lock);

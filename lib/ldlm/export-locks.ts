@@ -1,51 +1,56 @@
 /** The locks of each client of a namespace, by their handle and by ours (guide 08 §1). */
 import type { Export } from '../connection/target.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import { HandleTable } from './handle-table.ts';
 import type { ServerLock } from './server-lock.ts';
 
-interface ClientLocks {
-  readonly all: Set<ServerLock>;
-  /** A client that uses a handle twice finds the later lock. */
-  readonly byClientHandle: Map<bigint, ServerLock>;
-}
-
 export class ExportLocks {
-  readonly #byHandle = new Map<bigint, ServerLock>();
-  readonly #byExport = new Map<Export, ClientLocks>();
+  readonly #byHandle: HandleTable<ServerLock>;
+  /** By the client's own handles, in order of arrival. */
+  readonly #byExport = new Map<Export, Map<bigint, ServerLock>>();
   readonly #dropped = new WeakSet<Export>();
+
+  constructor(runtime: Runtime) {
+    this.#byHandle = new HandleTable(runtime);
+  }
 
   get size(): number {
     return this.#byHandle.size;
   }
 
   all(): Iterable<ServerLock> {
-    return this.#byHandle.values();
+    return this.#byHandle.all();
   }
 
+  /** Our handle for the lock that is added next. */
+  issueHandle(): bigint {
+    return this.#byHandle.issue();
+  }
+
+  /** No other lock of the client may have its handle of it. */
   add(lock: ServerLock): void {
-    this.#byHandle.set(lock.handle, lock);
+    this.#byHandle.add(lock);
     if (lock.client === undefined) return;
     let locks = this.#byExport.get(lock.client);
     if (locks === undefined) {
-      locks = { all: new Set(), byClientHandle: new Map() };
+      locks = new Map();
       this.#byExport.set(lock.client, locks);
     }
-    locks.all.add(lock);
-    locks.byClientHandle.set(lock.clientHandle, lock);
+    locks.set(lock.clientHandle, lock);
   }
 
   remove(lock: ServerLock): void {
-    this.#byHandle.delete(lock.handle);
+    this.#byHandle.delete(lock);
     if (lock.client === undefined) return;
     const locks = this.#byExport.get(lock.client);
-    if (locks === undefined) return;
-    locks.all.delete(lock);
-    if (locks.byClientHandle.get(lock.clientHandle) === lock) locks.byClientHandle.delete(lock.clientHandle);
-    if (locks.all.size === 0) this.#byExport.delete(lock.client);
+    if (locks?.get(lock.clientHandle) !== lock) return;
+    locks.delete(lock.clientHandle);
+    if (locks.size === 0) this.#byExport.delete(lock.client);
   }
 
   /** Whoever's it is. */
   has(handle: bigint): boolean {
-    return this.#byHandle.has(handle);
+    return this.#byHandle.get(handle) !== undefined;
   }
 
   /** By our handle, if it is this client's. */
@@ -56,20 +61,20 @@ export class ExportLocks {
 
   /** By the client's handle: how a resend finds what its first copy made. */
   byClientHandle(client: Export, clientHandle: bigint): ServerLock | undefined {
-    return this.#byExport.get(client)?.byClientHandle.get(clientHandle);
+    return this.#byExport.get(client)?.get(clientHandle);
   }
 
   of(client: Export): readonly ServerLock[] {
-    return [...(this.#byExport.get(client)?.all ?? [])];
+    return [...this.oldestOf(client)];
   }
 
   countOf(client: Export): number {
-    return this.#byExport.get(client)?.all.size ?? 0;
+    return this.#byExport.get(client)?.size ?? 0;
   }
 
   /** In order of arrival, while they change. */
   oldestOf(client: Export): Iterable<ServerLock> {
-    return this.#byExport.get(client)?.all ?? [];
+    return this.#byExport.get(client)?.values() ?? [];
   }
 
   /** After disconnect or eviction nothing is granted to it any more. */

@@ -4,11 +4,11 @@
  */
 import type { Export } from '../connection/target.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
-import { cookieSource, type Runtime, withLog } from '../runtime/runtime.ts';
+import { type Runtime, withLog } from '../runtime/runtime.ts';
 import { ConnectFlag } from '../wire/connection-constants.ts';
 import type { LdlmRequestValue } from '../wire/format.ts';
 import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
-import { Contention, type ContentionOptions } from './contention.ts';
+import { Contention } from './contention.ts';
 import { ExportLocks } from './export-locks.ts';
 import type { Extent, LockModeNumber, Policy, ResourceId } from './lock.ts';
 import { BusyLocks, LockTimeouts } from './lock-timeouts.ts';
@@ -27,6 +27,7 @@ import {
   ServerResource,
   serverLockActions,
 } from './server-lock.ts';
+import type { ServerNamespaceOptions } from './server-namespace-options.ts';
 import {
   type Grant,
   type GrantedLock,
@@ -44,35 +45,21 @@ import {
   wantsBlockingAst,
 } from './server-queues.ts';
 
+export type { ServerNamespaceOptions };
+
 const LOCKS_MAX = 2_000_000;
 /** Beyond its share a client is asked for its oldest locks, so many for each that it takes ... */
 const RECLAIM = 2;
 /** ... while not all of so many have been asked for already. */
 const RECLAIMED_MAX = 64;
 
-export interface ServerNamespaceOptions {
-  /** For the log: `demo-OST0000`. */
-  readonly name: string;
-  readonly runtime: Runtime;
-  /** OST objects: the LVB (ost_lvb) as the disk has it. A rejection fails the enqueue (ENOENT: no such object). */
-  readonly lvb?: (resource: ResourceId) => Promise<Uint8Array> | Uint8Array;
-  /** The least that a client has to answer a callback and to give a lock back (ldlm_enqueue_min); default 100 s. */
-  readonly timeoutMs?: number;
-  /** Most locks of all clients together; more are refused with EINPROGRESS; default 2 million. */
-  readonly locksMax?: number;
-  /** Locks beyond which a client is asked for its oldest; at twice as many it gets no more. Default a quarter of all. */
-  readonly locksPerClient?: number;
-  readonly contention?: ContentionOptions;
-}
-
 export class ServerNamespace implements AstOwner, ServerLockActions, LockOperations {
   readonly name: string;
   readonly runtime: Runtime;
-  readonly locks = new ExportLocks();
+  readonly locks: ExportLocks;
   readonly flocks: ServerFlocks;
   readonly #asts: ServerAsts;
   readonly #lockActions = serverLockActions(this);
-  readonly #nextHandle: () => bigint;
   readonly #lvb: ServerNamespaceOptions['lvb'];
   readonly #pool: LockPool;
   readonly #locksPerClient: number;
@@ -84,7 +71,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
   constructor(options: ServerNamespaceOptions) {
     this.name = options.name;
     this.runtime = withLog(options.runtime, { namespace: options.name });
-    this.#nextHandle = cookieSource(options.runtime);
+    this.locks = new ExportLocks(options.runtime);
     this.#timeouts = new LockTimeouts(options.timeoutMs);
     this.#lvb = options.lvb;
     const locksMax = options.locksMax ?? LOCKS_MAX;
@@ -258,7 +245,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
 
   // For server-operations.ts.
 
-  /** Makes a lock that is in no queue yet. Throws EPROTO when the resource is locked with another type. */
+  /** Makes a lock that is in no queue yet; the client has no other of this handle. Throws EPROTO when the resource is locked with another type. */
   create(id: ResourceId, options: Omit<ServerLockOptions, 'handle'>): ServerLock {
     const key = resourceKey(id);
     let resource = this.#resources.get(key);
@@ -274,7 +261,11 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
       // File locks keep their queues in ServerFlocks.
       if (options.type !== LockType.LDLM_FLOCK) this.#resources.set(key, resource);
     }
-    const lock = new ServerLock(resource, { ...options, handle: this.#nextHandle() }, this.#lockActions);
+    const lock = new ServerLock(
+      resource,
+      { ...options, handle: this.locks.issueHandle() },
+      this.#lockActions,
+    );
     this.locks.add(lock);
     if (options.client !== undefined && this.locks.countOf(options.client) > this.#locksPerClient)
       this.#reclaim(options.client);

@@ -263,6 +263,7 @@ async function enqueuePlainly(namespace: LockOperations, call: EnqueueCall, want
     await tell(namespace, call, earlier, wanted);
     return;
   }
+  if (earlier !== undefined) namespace.cancel(earlier);
   const { type, mode, policy, flags, clientHandle } = wanted;
   const lock = namespace.create(wanted.resource, {
     clientHandle,
@@ -374,6 +375,7 @@ function enqueueFlock(namespace: LockOperations, call: EnqueueCall, wanted: Want
     call.reply({ dlm_rep: { lock_flags, lock_desc, lock_handle: earlier.handle }, dlm_lvb: NOTHING });
     return;
   }
+  if (earlier !== undefined) namespace.cancel(earlier);
   const lock = namespace.create(wanted.resource, {
     clientHandle,
     client: call.export,

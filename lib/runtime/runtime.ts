@@ -43,24 +43,6 @@ export function randomCookie(runtime: Runtime): bigint {
   }
 }
 
-/** Cookies for who needs many: random bytes are taken for several at a time. */
-export function cookieSource(runtime: Runtime): () => bigint {
-  let bytes: DataView = new DataView(new ArrayBuffer(0));
-  let at = 0;
-  return () => {
-    for (;;) {
-      if (at === bytes.byteLength) {
-        const fresh = runtime.random(512);
-        bytes = new DataView(fresh.buffer, fresh.byteOffset, fresh.byteLength);
-        at = 0;
-      }
-      const cookie = bytes.getBigUint64(at, true);
-      at += 8;
-      if (cookie !== 0n) return cookie;
-    }
-  };
-}
-
 /** The process's own clock, timers and random source. */
 export function nodeRuntime(log: Logger = pino({ level: 'silent' })): Runtime {
   return {
