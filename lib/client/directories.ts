@@ -17,7 +17,7 @@ const FIRST = 16 * DIRECTORY_PAGE_SIZE;
 const MORE = 256 * DIRECTORY_PAGE_SIZE;
 
 /** Entries whose attributes are got together. */
-const STATS_BATCH = 256;
+const STATS_BATCH = 512;
 
 /** What reading needs of the mount. */
 export interface DirectoryReader {

@@ -19,7 +19,7 @@ import { StatAhead } from './stat-ahead.ts';
 import { XattrCache } from './xattrs.ts';
 
 /** Entries of directories whose attributes are got at the same time. */
-const STATS_AHEAD = 32;
+const STATS_AHEAD = 128;
 /** Calls that change something: a mount with `ro` has none of them. */
 const CHANGING: ReadonlySet<string> = new Set([
   ...['chmod', 'chown', 'utime'].flatMap((call) => [call, `l${call}`, `f${call}`]),

@@ -16,7 +16,7 @@ import type { Attributes } from './engine.ts';
 import { objectAttributes } from './extent-locks.ts';
 import { FileIo } from './file-io.ts';
 import { type DataOf, FileLayouts, type Mirror } from './file-layouts.ts';
-import type { Stripe } from './file-objects.ts';
+import type { FileObjects, Stripe } from './file-objects.ts';
 import { syncFile } from './file-sync.ts';
 import { creates, isSync, noFollow, openFlags, readsOnly, truncates, wantsDirectory } from './flags.ts';
 import type { GroupContext } from './group-locks.ts';
@@ -28,6 +28,7 @@ import type { MetadataTarget } from './mdc/target.ts';
 import { OpenFile, Turns } from './open-file.ts';
 import { type MdtHandle, OpenHandles } from './open-handles.ts';
 import { options, type PathWalker, type Place, type WalkContext } from './path-walk.ts';
+import type { RequestOptions } from './request-options.ts';
 import { mdtOf, type Session } from './session.ts';
 
 const MODE_SET_IDS = 0o6000;
@@ -325,10 +326,14 @@ export class Files {
       regular && sizes ? await this.layouts.current(current, context) : undefined;
     if (layout === undefined || sizeIsFromMdt(current.body, layout) || unusable(layout) !== undefined)
       return mergeAttributes(current.fid, current.body, undefined, undefined);
-    return this.layouts.usingMirrors({ inode: current }, context, async (file, how) => {
+    const merge = async (file: FileObjects | undefined, how: RequestOptions): Promise<Attributes> => {
       const objects = file === undefined ? undefined : await objectAttributes(file, how);
       return mergeAttributes(current.fid, current.body, file?.map, objects);
-    });
+    };
+    // Nothing to choose from, and nothing in an archive (which the MDT knows the size of).
+    if (!layout.composite)
+      return this.layouts.using(current, context, (file) => merge(file, options(context)));
+    return this.layouts.usingMirrors({ inode: current }, context, merge);
   }
 
   async read(

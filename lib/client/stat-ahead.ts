@@ -11,8 +11,8 @@ import type { PathWalker, WalkContext } from './path-walk.ts';
 /** Questions about one directory before anything is got ahead. */
 const FIRST = 2;
 /** Most entries that are ahead of the questions, and under way at a time. */
-const AHEAD_MAX = 64;
-const PARALLEL = 16;
+const AHEAD_MAX = 256;
+const PARALLEL = 96;
 /** Directories followed. */
 const DIRECTORIES_MAX = 16;
 
@@ -64,7 +64,7 @@ export class StatAhead {
     if (!progress.ahead.delete(name) && this.#isKnown(directory, name)) return;
     progress.asked++;
     if (progress.asked < FIRST) return;
-    const ahead = Math.min(AHEAD_MAX, 2 ** Math.min(progress.asked, 6));
+    const ahead = Math.min(AHEAD_MAX, 2 ** Math.min(progress.asked, 8));
     const until = Math.min(names.length, progress.asked + ahead);
     while (progress.next < until && this.#underWay.size < PARALLEL) {
       const next = names[progress.next++]!;

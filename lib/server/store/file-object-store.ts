@@ -4,7 +4,17 @@
  * `sync`, so that a write costs no commit. A write is in the page cache before it resolves: killing the process loses
  * nothing of it, only a power cut before `sync` does.
  */
-import { closeSync, existsSync, fstatSync, ftruncate, mkdirSync, openSync, readdirSync } from 'node:fs';
+import {
+  type BigIntStats,
+  closeSync,
+  existsSync,
+  fstatSync,
+  ftruncate,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statSync,
+} from 'node:fs';
 import { statfs, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -170,12 +180,21 @@ class FileObjectStore implements ObjectStore {
     return this.#entries.has(objectName(id)) || existsSync(this.#path(id));
   }
 
+  /** Opens nothing: who lists a directory asks for the attributes of every object in it. */
   async getAttributes(id: ObjectId): Promise<ObjectAttributes> {
-    return this.#use(id, async (entry, file) => {
-      const stat = fstatSync(file.fd, { bigint: true });
-      const { savedAt: _, ...stored } = entry.record;
-      return { ...stored, size: stat.size, blocks: stat.blocks };
-    });
+    const known = this.#known(id);
+    const path = known?.path ?? this.#path(id);
+    const stat = this.#stat(path, known?.file);
+    const { savedAt: _, ...stored } = known?.record ?? this.#loadRecord(id, Number(stat.mtimeMs));
+    return { ...stored, size: stat.size, blocks: stat.blocks };
+  }
+
+  #stat(path: string, file: OpenFile | undefined): BigIntStats {
+    try {
+      return file === undefined ? statSync(path, { bigint: true }) : fstatSync(file.fd, { bigint: true });
+    } catch (error) {
+      throw errnoError(errnoOf(error), { syscall: 'stat object', path });
+    }
   }
 
   async setAttributes(id: ObjectId, attributes: Partial<StoredAttributes>): Promise<void> {
@@ -343,14 +362,18 @@ class FileObjectStore implements ObjectStore {
     }
   }
 
-  #find(id: ObjectId): Entry {
+  #known(id: ObjectId): Entry | undefined {
     const name = objectName(id);
     const known = this.#entries.get(name);
-    if (known !== undefined) {
-      this.#entries.delete(name);
-      this.#entries.set(name, known);
-      return known;
-    }
+    if (known === undefined) return undefined;
+    this.#entries.delete(name);
+    this.#entries.set(name, known);
+    return known;
+  }
+
+  #find(id: ObjectId): Entry {
+    const known = this.#known(id);
+    if (known !== undefined) return known;
     const path = this.#path(id);
     const entry: Entry = {
       id,
@@ -363,14 +386,14 @@ class FileObjectStore implements ObjectStore {
       destroyed: false,
     };
     const file = this.#openFile(entry);
-    entry.record = this.#loadRecord(id, file);
-    this.#entries.set(name, entry);
+    entry.record = this.#loadRecord(id, fstatSync(file.fd).mtimeMs);
+    this.#entries.set(objectName(id), entry);
     this.#forgetOld();
     return entry;
   }
 
-  #loadRecord(id: ObjectId, file: OpenFile): ObjectRecord {
-    const changed = fstatSync(file.fd).mtimeMs;
+  /** `changed`: when the file was, by the file system's own account, milliseconds. */
+  #loadRecord(id: ObjectId, changed: number): ObjectRecord {
     const stored = this.#attributes.table(OBJECTS).get(objectKey(id));
     if (stored === undefined) return newObjectRecord(changed);
     const record = decodeObjectRecord(stored);
