@@ -18,13 +18,13 @@ export async function closeHandle(
   how: { modified?: boolean; context?: { syscall: string; path: string } } = {},
 ): Promise<void> {
   const { inode } = handle;
-  if (handle.cookie === 0n || handle.generation !== inode.mdt.generation) return;
+  if (!handle.state.made || handle.generation !== inode.mdt.generation) return;
   const { body } = inode;
   const merged = knownAttributes(session, inode);
   const later = (a: bigint, b: number): bigint => (BigInt(b) > a ? BigInt(b) : a);
   const what = {
     fid: inode.fid,
-    openHandle: handle.cookie,
+    state: handle.state,
     mode: body.mbo_mode,
     group: supplementaryGroup(session.who, body.mbo_gid),
     atime: handle.readAt > inode.atimeChosen ? later(body.mbo_atime, handle.readAt) : body.mbo_atime,

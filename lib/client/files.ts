@@ -23,6 +23,7 @@ import type { GroupContext } from './group-locks.ts';
 import type { Inode } from './inodes.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
 import { type OpenResult, open, openOrMake } from './mdc/intent-open.ts';
+import { OpenState } from './mdc/open-state.ts';
 import { setattr } from './mdc/reint-setattr.ts';
 import type { MetadataTarget } from './mdc/target.ts';
 import { OpenFile, Turns } from './open-file.ts';
@@ -194,7 +195,7 @@ export class Files {
     try {
       const inode = this.#walker.cache.learn(mdt, result, begun);
       this.#walker.cache.name(place.parent, place.name, inode, named);
-      const handle = this.#handles.add(inode, result.openHandle, result.lock);
+      const handle = this.#handles.add(inode, result.state, result.lock);
       const link = isSymlink(inode.body.mbo_mode);
       const wrong = place.directory && !isDirectory(inode.body.mbo_mode) && !link;
       if (wrong || link) {
@@ -238,7 +239,7 @@ export class Files {
 
   /** A file that needs no handle of the MDT, or has one elsewhere. `mirror`: which of its mirrors is meant. */
   openWithout(inode: Inode, flags: number, context: WalkContext, mirror?: Mirror): OpenFile {
-    const handle = this.#handles.add(inode, 0n, undefined);
+    const handle = this.#handles.add(inode, new OpenState(), undefined);
     return this.#opened(inode, flags, handle, false, context, mirror);
   }
 
@@ -252,7 +253,7 @@ export class Files {
   ): OpenFile {
     try {
       const inode = this.#walker.cache.learn(mdt, result, begun);
-      const handle = this.#handles.add(inode, result.openHandle, result.lock);
+      const handle = this.#handles.add(inode, result.state, result.lock);
       return this.#opened(inode, flags, handle, result.created, context);
     } finally {
       if (result.lock !== undefined) mdt.locks.release(result.lock);

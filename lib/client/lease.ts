@@ -12,12 +12,13 @@ import { holds, type Inode } from './inodes.ts';
 import { type CloseIntent, close, closeWithIntent } from './mdc/close.ts';
 import { supplementaryGroup } from './mdc/credentials.ts';
 import { type OpenResult, open } from './mdc/intent-open.ts';
+import type { OpenState } from './mdc/open-state.ts';
 import { options, type WalkContext } from './path-walk.ts';
 import type { Session } from './session.ts';
 
 export interface Lease {
   readonly inode: Inode;
-  readonly openHandle: bigint;
+  readonly state: OpenState;
   readonly lock: ClientLock;
 }
 
@@ -35,10 +36,10 @@ export async function openLease(
   const { mdt } = inode;
   const own = await openOwn(session, inode, context);
   try {
-    return await acquire(session, inode, flags, own.openHandle, context);
+    return await acquire(session, inode, flags, own.state.handle, context);
   } finally {
     if (own.lock !== undefined) mdt.locks.release(own.lock);
-    await closeOwn(session, inode, own.openHandle, context);
+    await closeOwn(session, inode, own.state, context);
   }
 }
 
@@ -62,11 +63,11 @@ async function acquire(
     mode: 0,
     ownHandle,
   };
-  const { openHandle, lock, leased } = await open(mdt, what, session.who, options(context));
+  const { state, lock, leased } = await open(mdt, what, session.who, options(context));
   const usable = lock !== undefined && holds(lock, InodeBit.MDS_INODELOCK_OPEN);
-  if (leased && usable) return { inode, openHandle, lock };
+  if (leased && usable) return { inode, state, lock };
   if (lock !== undefined) mdt.locks.release(lock);
-  await closeOwn(session, inode, openHandle, context);
+  await closeOwn(session, inode, state, context);
   if (!leased) throw errnoError(Errno.EOPNOTSUPP, { ...options(context).context, target: mdt.name });
   throw new ProtocolError('EPROTO', 'a lease came without its lock', { target: mdt.name });
 }
@@ -75,19 +76,19 @@ async function acquire(
 async function closeOwn(
   session: Session,
   { mdt, fid, body }: Inode,
-  openHandle: bigint,
+  state: OpenState,
   context: WalkContext,
 ): Promise<void> {
   const times = { atime: body.mbo_atime, mtime: body.mbo_mtime, ctime: body.mbo_ctime };
   const group = supplementaryGroup(session.who, body.mbo_gid);
-  const closing = { fid, openHandle, mode: body.mbo_mode, group, ...times, modified: false };
+  const closing = { fid, state, mode: body.mbo_mode, group, ...times, modified: false };
   await close(mdt, closing, session.who, options(context));
 }
 
 /** Closes with what is to happen then. Rejects with EBUSY when the lease was broken meanwhile: nothing has changed. */
 export async function closeLease(
   session: Session,
-  { inode, openHandle, lock }: Lease,
+  { inode, state, lock }: Lease,
   attributes: Attributes,
   intent: CloseIntent | undefined,
   context: WalkContext,
@@ -96,7 +97,7 @@ export async function closeLease(
   const seconds = (ms: number): bigint => BigInt(Math.floor(ms / 1000));
   const closing = {
     fid,
-    openHandle,
+    state,
     mode: attributes.mode,
     group: supplementaryGroup(session.who, attributes.gid),
     atime: seconds(attributes.atimeMs),

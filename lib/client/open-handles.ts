@@ -7,12 +7,12 @@ import type { ClientLock } from '../ldlm/client-lock.ts';
 import { InodeBit } from '../wire/ldlm-constants.ts';
 import { holds, type Inode, type InodeCache } from './inodes.ts';
 import type { LockHook } from './lock-hooks.ts';
+import type { OpenState } from './mdc/open-state.ts';
 
 /** A handle of the MDT and its users; `lock` is undefined for one that belongs to a single open. */
 export interface MdtHandle {
   readonly inode: Inode;
-  /** 0n where the MDT gave none. */
-  readonly cookie: bigint;
+  readonly state: OpenState;
   /** The MDT's at the open: the handle is void once it has evicted this client. */
   readonly generation: number;
   readonly lock: ClientLock | undefined;
@@ -43,10 +43,10 @@ export class OpenHandles implements LockHook {
   }
 
   /** A handle that an open gave, with its first user. It is kept if `lock` says that it may be. */
-  add(inode: Inode, cookie: bigint, lock: ClientLock | undefined): MdtHandle {
-    const mayKeep = cookie !== 0n && holds(lock, InodeBit.MDS_INODELOCK_OPEN) && !this.#kept.has(inode.key);
+  add(inode: Inode, state: OpenState, lock: ClientLock | undefined): MdtHandle {
+    const mayKeep = state.made && holds(lock, InodeBit.MDS_INODELOCK_OPEN) && !this.#kept.has(inode.key);
     const { generation } = inode.mdt;
-    const handle = { inode, cookie, generation, lock: mayKeep ? lock : undefined, users: 1, readAt: 0 };
+    const handle = { inode, state, generation, lock: mayKeep ? lock : undefined, users: 1, readAt: 0 };
     if (handle.lock !== undefined) {
       this.#kept.set(inode.key, handle);
       this.#byLock.set(handle.lock, handle);

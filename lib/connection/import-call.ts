@@ -25,6 +25,7 @@ import { messageSize } from '../wire/message.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { MsgFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
 import type { PortalTimeouts } from './portal-timeouts.ts';
+import type { ReplayList } from './replay-list.ts';
 import { flightClass, type Slots } from './request-slots.ts';
 
 /**
@@ -65,6 +66,9 @@ export interface ImportView {
   readonly replyMbits: boolean;
   readonly timeouts: PortalTimeouts;
   readonly unreplied: UnrepliedList;
+  readonly replays: ReplayList;
+  /** What is done may be replayed. */
+  readonly replayable: boolean;
   /** Runtime.now() of the last reply to anything. */
   readonly lastReplyAt: number;
   readonly modifySlots: Slots;
@@ -281,7 +285,9 @@ class ImportCall<F extends Format> {
       pb_mbits: this.#mbits,
     };
     const header = { secflvr: view.flavour, repsize: this.#replySize, flags: view.headerFlags };
-    return encodeInto(this.#format.request, this.#lengths, this.#request, body, header, into);
+    const { current } = this.#options;
+    const values = current === undefined ? this.#request : { ...this.#request, ...current() };
+    return encodeInto(this.#format.request, this.#lengths, values, body, header, into);
   }
 
   /** The reply, or undefined to try again. Throws what the caller is to see. */
@@ -345,15 +351,56 @@ class ImportCall<F extends Format> {
       this.#delay = true;
       return undefined;
     }
-    if (status < 0 && this.#options.accept?.includes(-status) !== true)
+    const { accept, ends } = this.#options;
+    if (status < 0 && accept?.includes(-status) !== true) {
+      if (body.pb_transno !== 0n) this.#retain(body, undefined);
+      else if (ends !== undefined) this.#view.replays.end(ends);
       throw errnoError(status, this.#context());
+    }
     try {
       const values = decodeBuffers(this.#format.reply, message) as ReplyValues<F>;
+      if (body.pb_transno !== 0n) this.#retain(body, values);
+      else if (ends !== undefined) this.#view.replays.end(ends);
       return { values, status, xid: this.#xid, transno: body.pb_transno, bulkBytes };
     } catch (cause) {
       const text = cause instanceof LustreError ? cause.message : String(cause);
       throw new ProtocolError('ERR_LUSTRE_REPLY', `malformed reply: ${text}`, { ...this.#context(), cause });
     }
+  }
+
+  /** Keeps what the server may lose (guide 06 §2.2), and what was made for longer. */
+  #retain(body: PtlrpcBody, reply: object | undefined): void {
+    const { replays, replayable } = this.#view;
+    const { makes, ends, replayAs, current, noReplay, replyPortal } = this.#options;
+    const { pb_transno: transno, pb_status: status, pb_pre_versions: preVersions } = body;
+    const committed = transno <= replays.lastCommitted;
+    if (committed && ends !== undefined) replays.end(ends);
+    if (noReplay === true || (committed && (makes === undefined || reply === undefined))) return;
+    // What is fetched from the caller's memory is there for one call only.
+    if (!replayable || this.#bulk?.direction === 'source') {
+      replays.addUnkept(transno);
+      return;
+    }
+    const own = copyBytes(this.#request);
+    const request = reply === undefined ? own : (replayAs?.(own, reply) ?? own);
+    if (committed && makes?.made !== true) return;
+    replays.add({
+      transno,
+      status,
+      preVersions,
+      xid: this.#xid,
+      mbits: this.#mbits,
+      tag: this.#tag,
+      opcode: this.#opcode,
+      format: this.#format,
+      request,
+      current,
+      requestPortal: this.#requestPortal,
+      replyPortal: replyPortal ?? replyPortalOf(this.#requestPortal),
+      replySize: this.#replySize,
+      makes: makes?.made === true ? makes : undefined,
+      ends,
+    });
   }
 
   /** -EINPROGRESS: for ever, with a new XID, one second later each time up to the request's timeout. */
@@ -385,4 +432,12 @@ class ImportCall<F extends Format> {
     const { targetName, nid } = this.#view;
     return { ...this.#options.context, opcode: opcodeName(this.#opcode), target: targetName, nid };
   }
+}
+
+/** A request's buffers of bytes are the caller's, who may use them again. */
+function copyBytes(request: object): object {
+  const copy: Record<string, unknown> = { ...request };
+  for (const [key, value] of Object.entries(copy))
+    if (value instanceof Uint8Array && value.length > 0) copy[key] = value.slice();
+  return copy;
 }

@@ -1,23 +1,16 @@
-/** The connect, disconnect and final ping RPCs of an import: one attempt each, outside its slots and states (guide 05 §2, §8). */
+/** How an import connects and says goodbye (guide 05 §2, §8). */
 import { requestTimeout } from '../rpc/adaptive-timeout.ts';
-import { opcodeName, replyPortalOf, requestPortalOf, type TargetKind } from '../rpc/portals.ts';
-import type { Outcome, Transmission } from '../rpc/transmission.ts';
-import type { UnderWay } from '../rpc/under-way.ts';
+import { opcodeName, requestPortalOf, type TargetKind } from '../rpc/portals.ts';
+import type { Outcome } from '../rpc/transmission.ts';
 import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
 import type { ObdConnectData } from '../wire/connection-structs.ts';
-import {
-  buffersSize,
-  decodeBuffers,
-  encodeBuffers,
-  type Format,
-  type RequestInputs,
-  rpcVersion,
-} from '../wire/format.ts';
-import { RQF_CONNECT, RQF_MDS_DISCONNECT, RQF_OBD_PING } from '../wire/formats.ts';
+import { decodeBuffers } from '../wire/format.ts';
+import { RQF_CONNECT, RQF_MDS_DISCONNECT } from '../wire/formats.ts';
 import { Opcode } from '../wire/opcodes.ts';
-import { MsgOpFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
+import { MsgOpFlag, MsgType } from '../wire/ptlrpc-constants.ts';
 import { checkGrant } from './connect-data.ts';
 import type { ImportView } from './import-call.ts';
+import { exchange } from './import-exchange.ts';
 
 /** INITIAL_CONNECT_TIMEOUT: max(5, obd_timeout / 20), seconds. */
 const connectTimeout = (obdTimeout: number): number => Math.max(5, Math.floor(obdTimeout / 20));
@@ -41,6 +34,8 @@ export interface ConnectRequest {
   readonly callbackHandle: bigint;
   readonly asked: ObdConnectData;
   readonly initial: boolean;
+  /** The first transaction to replay, if the server was started again. */
+  readonly firstTransno: bigint | undefined;
 }
 
 export type ConnectOutcome =
@@ -51,6 +46,7 @@ export type ConnectOutcome =
       readonly lastCommitted: bigint;
       readonly reconnect: boolean;
       readonly recovering: boolean;
+      readonly replayable: boolean;
     }
   | {
       readonly kind: 'failed';
@@ -63,6 +59,8 @@ export type ConnectOutcome =
 export async function sendConnect(view: ImportView, request: ConnectRequest): Promise<ConnectOutcome> {
   const opcode = connectOpcode[view.kind];
   const timeout = connectTimeout(view.ptlrpc.timeouts.obdTimeout);
+  const { initial, firstTransno, asked } = request;
+  const replays = firstTransno === undefined ? 0 : MsgOpFlag.MSG_CONNECT_TRANSNO;
   const outcome = await exchange(view, {
     format: RQF_CONNECT,
     opcode,
@@ -73,13 +71,14 @@ export async function sendConnect(view: ImportView, request: ConnectRequest): Pr
     replyRoom: CONNECT_REPLY_ROOM,
     values: {
       ptlrpc_body: {
-        pb_op_flags: request.initial ? MsgOpFlag.MSG_CONNECT_INITIAL : 0,
+        pb_op_flags: (initial ? MsgOpFlag.MSG_CONNECT_INITIAL : 0) | replays,
+        pb_mbits: 0n,
         pb_service_time: view.timeouts.estimate(requestPortalOf(view.kind, opcode)),
       },
       tgtuuid: request.targetUuid,
       cluuid: request.clientUuid,
       conn: request.callbackHandle,
-      connect_data: request.asked,
+      connect_data: firstTransno === undefined ? asked : { ...asked, ocd_transno: firstTransno },
       selinux_pol: null,
     },
   });
@@ -92,7 +91,7 @@ export async function sendConnect(view: ImportView, request: ConnectRequest): Pr
     const { connect_data: granted, ptlrpc_body: body } = decodeBuffers(RQF_CONNECT.reply, outcome.message);
     if (granted === undefined || body.pb_handle === 0n)
       throw new ProtocolError('ERR_LUSTRE_CONNECT', 'connect reply without data or handle', where);
-    checkGrant(view.kind, request.asked, granted, { target: view.targetName, nid: view.nid });
+    checkGrant(view.kind, asked, granted, { target: view.targetName, nid: view.nid });
     return {
       kind: 'connected',
       handle: body.pb_handle,
@@ -100,6 +99,7 @@ export async function sendConnect(view: ImportView, request: ConnectRequest): Pr
       lastCommitted: body.pb_last_committed,
       reconnect: (body.pb_op_flags & MsgOpFlag.MSG_CONNECT_RECONNECT) !== 0,
       recovering: (body.pb_op_flags & MsgOpFlag.MSG_CONNECT_RECOVERING) !== 0,
+      replayable: (body.pb_op_flags & MsgOpFlag.MSG_CONNECT_REPLAYABLE) !== 0,
     };
   } catch (error) {
     return { kind: 'failed', error: error as Error, next: 'close', unreachable: false };
@@ -117,97 +117,6 @@ export async function sendDisconnect(view: ImportView, connectCount: number): Pr
     replyRoom: 0,
     values: { ptlrpc_body: { pb_conn_cnt: connectCount } },
   });
-}
-
-/** Resolves with undefined once the server is through with its recovery, else with the reason. */
-export async function sendFinalPing(
-  view: ImportView,
-  flags: number,
-  inFlight: UnderWay<Transmission>,
-): Promise<Error | undefined> {
-  const outcome = await exchange(
-    view,
-    {
-      format: RQF_OBD_PING,
-      opcode: Opcode.OBD_PING,
-      adaptive: view.adaptive,
-      headerFlags: view.headerFlags,
-      timeout: requestTimeout(view.timeouts.estimate(requestPortalOf(view.kind, Opcode.OBD_PING))),
-      replyRoom: 0,
-      values: { ptlrpc_body: { pb_flags: flags } },
-    },
-    inFlight,
-  );
-  if (outcome.kind === 'reply')
-    return outcome.body.pb_status === 0 ? undefined : errnoError(outcome.body.pb_status);
-  return 'error' in outcome ? outcome.error : errnoError(Errno.ETIMEDOUT);
-}
-
-interface Exchange<F extends Format> {
-  readonly format: F;
-  readonly opcode: number;
-  readonly adaptive: boolean;
-  readonly headerFlags: number;
-  /** Seconds. */
-  readonly timeout: number;
-  readonly replyRoom: number;
-  readonly values: RequestInputs<F>;
-}
-
-async function exchange<F extends Format>(
-  view: ImportView,
-  x: Exchange<F>,
-  inFlight?: UnderWay<Transmission>,
-): Promise<Outcome> {
-  const { ptlrpc } = view;
-  const xid = ptlrpc.nextXid();
-  const connects = x.opcode === connectOpcode[view.kind];
-  const body = (x.values as { ptlrpc_body?: object }).ptlrpc_body;
-  const values = {
-    ...x.values,
-    ptlrpc_body: {
-      pb_handle: view.remoteHandle,
-      pb_type: MsgType.PTL_RPC_MSG_REQUEST,
-      pb_version: rpcVersion(x.opcode) | RpcVersion.PTLRPC_MSG_VERSION,
-      pb_opc: x.opcode,
-      pb_conn_cnt: view.connectCount,
-      pb_timeout: x.timeout,
-      pb_mbits: connects ? 0n : xid,
-      ...body,
-    },
-  } as RequestInputs<F>;
-  const replySize = buffersSize(x.format.reply, {}, true) + x.replyRoom;
-  const inputs = values as { readonly [key: string]: unknown };
-  const memory = ptlrpc.slabs.take(buffersSize(x.format.request, inputs));
-  const header = { secflvr: view.flavour, repsize: replySize, flags: x.headerFlags };
-  const bytes = encodeBuffers<F['request']>(x.format.request, values, header, memory.bytes);
-  const requestPortal = requestPortalOf(view.kind, x.opcode);
-  const latencyMs = view.timeouts.latency * 1000;
-  const transmission = ptlrpc.send(
-    {
-      peer: view.nid,
-      requestPortal,
-      replyPortal: replyPortalOf(requestPortal),
-      xid,
-      // pb_mbits is the XID here, so REP_MBITS makes no difference.
-      replyMatchBits: xid,
-      request: { memory, offset: 0, length: bytes.length },
-      replySize,
-      adaptive: x.adaptive,
-      timeoutMs: x.timeout * 1000 + latencyMs,
-      latencyMs,
-      bulkMatchBits: 0n,
-    },
-    x.opcode,
-    false,
-  );
-  const place = inFlight?.add(transmission);
-  try {
-    return await transmission.outcome;
-  } finally {
-    if (place !== undefined) inFlight?.remove(place);
-    ptlrpc.slabs.give(memory);
-  }
 }
 
 type Where = { opcode: string; target: string; nid: string };
@@ -256,4 +165,17 @@ function refused(errno: number, where: Where): ConnectOutcome {
     default:
       return fail('otherNid');
   }
+}
+
+/** What callers of connect() see of an attempt that failed. */
+export function connectError(target: string, nids: string, cause: Error): LustreError {
+  if (cause instanceof LustreError && cause.code.startsWith('ERR_')) return cause;
+  const errno = cause instanceof LustreError ? cause.errno : 0;
+  return errnoError(errno === 0 ? Errno.EIO : errno, {
+    syscall: 'connect',
+    target,
+    nid: nids,
+    hint: 'Check that the server runs, that the NID is right and that no firewall is between',
+    cause,
+  });
 }

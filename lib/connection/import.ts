@@ -2,9 +2,9 @@
  * An import: a client's end of the connection to one target (guide 05 §2, §3, §8 to §11). Connects, keeps alive,
  * reconnects, recovers what it can and tells its users when the server has forgotten them.
  *
- * Requests and locks are not replayed yet (guide 06 §4): a server that restarts finds a client that takes part in
- * its recovery with nothing to replay and then starts afresh, as after an eviction. Requests that are bound to nothing which
- * was lost wait and go on (import-call.ts); the rest fail with EIO.
+ * A server that was started again gets back what it has lost, if it waits for that (import-recovery.ts). Where it does not, or
+ * cannot be brought to where it was, all starts afresh as after an eviction: requests that are bound to nothing which was lost
+ * wait and go on (import-call.ts); the rest fail with EIO.
  */
 import type { Nid } from '../lnet/nid.ts';
 import type { Caller, CallOptions, Reply } from '../rpc/rpc.ts';
@@ -13,21 +13,23 @@ import { UnderWay } from '../rpc/under-way.ts';
 import { UnrepliedList } from '../rpc/xid.ts';
 import { Automaton } from '../runtime/automaton.ts';
 import { Errno, type ErrorContext, errnoError, LustreError } from '../runtime/errors.ts';
-import { type Runtime, randomCookie, type Timer, withLog } from '../runtime/runtime.ts';
+import { type Runtime, randomCookie, withLog } from '../runtime/runtime.ts';
 import { ConnectFlag } from '../wire/connection-constants.ts';
 import type { ObdConnectData } from '../wire/connection-structs.ts';
 import type { Format, PtlrpcBody, RequestInputs } from '../wire/format.ts';
 import { RQF_OBD_PING } from '../wire/formats.ts';
 import { Opcode } from '../wire/opcodes.ts';
-import { MsgFlag, MsgHeaderFlag } from '../wire/ptlrpc-constants.ts';
+import { MsgHeaderFlag } from '../wire/ptlrpc-constants.ts';
 import { connectData, hasFlag, hasFlag2, repMbits } from './connect-data.ts';
 import { callOver, type ImportView } from './import-call.ts';
-import { type ConnectOutcome, sendConnect, sendDisconnect, sendFinalPing } from './import-connect.ts';
+import { type ConnectOutcome, connectError, sendConnect, sendDisconnect } from './import-connect.ts';
 import type { ConnectOptions, ImportOptions } from './import-options.ts';
+import { ImportRecovery, type SendLock } from './import-recovery.ts';
 import { type ImportAction, type ImportEvent, type ImportState, importStates } from './import-states.ts';
 import { CallWaiters, ConnectWaiters } from './import-waiters.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { PortalTimeouts } from './portal-timeouts.ts';
+import { ReconnectTimer } from './reconnect-timer.ts';
 import { Slots } from './request-slots.ts';
 import { TargetNids } from './target-nids.ts';
 
@@ -39,7 +41,6 @@ export interface LockVolume {
   readonly limit: number;
 }
 
-const RETRY_MAX_MS = 5000;
 const CONNECT_TIMEOUT_MS = 30_000;
 
 export class Import implements Caller {
@@ -49,6 +50,7 @@ export class Import implements Caller {
   readonly #runtime: Runtime;
   readonly #automaton: Automaton<ImportState, ImportEvent, ImportAction, Error | undefined>;
   readonly #view: ImportView;
+  readonly #recovery: ImportRecovery;
   readonly #timeouts: PortalTimeouts;
   readonly #keepAlive: KeepAlive;
   readonly #unreplied = new UnrepliedList();
@@ -65,15 +67,14 @@ export class Import implements Caller {
   #connectCount = 0;
   #remoteHandle = 0n;
   readonly #nids: TargetNids;
-  #failedRounds = 0;
   #hasState = false;
-  #lastCommitted = 0n;
+  /** pb_last_committed of the last connect reply: what the server has kept. */
+  #committedAtConnect = 0n;
   #lockVolume: LockVolume = { slv: 0n, limit: 0 };
-  #lastTransno = 0n;
   #lastReplyAt = 0;
   #connectedAt = Number.NEGATIVE_INFINITY;
   #calls = 0;
-  #retryTimer: Timer | undefined;
+  readonly #reconnect: ReconnectTimer;
   #closeReason: Error | undefined;
   #lastConnectError: Error | undefined;
 
@@ -91,6 +92,9 @@ export class Import implements Caller {
       this.#runtime.log.debug({ from, event, to, nid: this.nid }, 'import state'),
     );
     this.#connectWaiters = new ConnectWaiters(runtime);
+    this.#reconnect = new ReconnectTimer(runtime, () => {
+      if (this.#automaton.accepts('connect')) this.#dispatch('connect');
+    });
     this.#keepAlive = new KeepAlive({
       runtime,
       pingIntervalMs: (ptlrpc.timeouts.obdTimeout * 1000) / 4,
@@ -101,6 +105,7 @@ export class Import implements Caller {
       idle: () => this.#dispatch('idle'),
     });
     this.#view = this.#makeView();
+    this.#recovery = new ImportRecovery(this.#view, this.#inFlight);
     this.#stopWatching = ptlrpc.onPeerDown((nid, reason) => {
       if (nid === this.nid) this.#lost(this.#connectCount, reason);
     });
@@ -127,7 +132,7 @@ export class Import implements Caller {
 
   /** pb_last_committed: the highest seen. */
   get lastCommitted(): bigint {
-    return this.#lastCommitted;
+    return this.#recovery.list.lastCommitted;
   }
 
   /** What the server last said of how many locks we may keep; zero where it says nothing. */
@@ -143,6 +148,11 @@ export class Import implements Caller {
   /** Runs at eviction before anything of the new generation is sent: drop locks, caches, open handles. */
   onEvicted(listener: () => void | Promise<void>): void {
     this.#evictedListeners.push(listener);
+  }
+
+  /** Runs when a server that was started again takes locks back: send them all. */
+  onLockReplay(listener: (send: SendLock) => Promise<void>): void {
+    this.#recovery.onLockReplay(listener);
   }
 
   /** Runs whenever the import is usable again, after the first connect too. */
@@ -170,7 +180,7 @@ export class Import implements Caller {
     this.#nids.prefer(nids, this.state === 'CONNECTING');
     const reason = errnoError(Errno.ENOTCONN, { target: this.name, hint: 'It was started again' });
     if (this.#automaton.accepts('lost')) this.#dispatch('lost', reason);
-    else if (this.state === 'DISCON') this.#retryAfter(0);
+    else if (this.state === 'DISCON') this.#reconnect.after(0);
   }
 
   /** Rejects with a LustreError that names opcode, target and NID when the reply's status is negative. */
@@ -198,11 +208,11 @@ export class Import implements Caller {
       scheduleReconnect: () => this.#scheduleReconnect(),
       interrupt: (reason) => this.#interrupt(reason),
       // At once, but a server that keeps breaking off is not asked more than once a second.
-      reconnectNow: () => this.#retryAfter(this.#runtime.now() - this.#connectedAt > 1000 ? 0 : 1000),
-      invalidate: () => void this.#invalidate('invalidated'),
-      replayRequests: () => void this.#invalidate('requestsReplayed'),
-      replayLocks: () => this.#dispatch('locksReplayed'),
-      sendFinalPing: () => void this.#passBarrier(),
+      reconnectNow: () => this.#reconnect.after(this.#runtime.now() - this.#connectedAt > 1000 ? 0 : 1000),
+      invalidate: () => void this.#stage('invalidated', this.#dropAll()),
+      replayRequests: () => void this.#replayRequests(),
+      replayLocks: () => void this.#stage('locksReplayed', this.#recovery.replayLocks()),
+      sendFinalPing: () => void this.#stage('barrierPassed', this.#recovery.finish()),
       resend: () => this.#dispatch('recovered'),
       wake: () => this.#becomeFull(),
       sendIdleDisconnect: () => void this.#idleDisconnect(),
@@ -212,7 +222,7 @@ export class Import implements Caller {
   }
 
   async #connectOnce(): Promise<void> {
-    this.#retryTimer?.cancel();
+    this.#reconnect.cancel();
     const connectCount = ++this.#connectCount;
     const initial = this.#remoteHandle === 0n;
     const { target, clientUuid } = this.#options;
@@ -222,6 +232,7 @@ export class Import implements Caller {
       callbackHandle: this.callbackHandle,
       asked: this.#asked,
       initial,
+      firstTransno: initial ? undefined : this.#recovery.list.first,
     });
     if (this.state !== 'CONNECTING' || this.#connectCount !== connectCount) return;
     if (outcome.kind === 'connected') this.#connected(outcome, initial);
@@ -230,16 +241,18 @@ export class Import implements Caller {
 
   #connected(outcome: ConnectOutcome & { kind: 'connected' }, initial: boolean): void {
     const sameHandle = outcome.handle === this.#remoteHandle;
-    if (outcome.lastCommitted < this.#lastCommitted && this.#hasState)
-      this.#runtime.log.error(
-        { nid: this.nid, was: this.#lastCommitted, is: outcome.lastCommitted },
-        'server went back in time; data may be lost',
-      );
+    const was = this.lastCommitted;
+    const is = outcome.lastCommitted;
+    if (is < was && this.#hasState)
+      this.#runtime.log.error({ nid: this.nid, was, is }, 'server went back in time; data may be lost');
+    if (!sameHandle) this.#recovery.restarted();
+    this.#recovery.replayable = outcome.replayable;
+    this.#committedAtConnect = is;
     this.#remoteHandle = outcome.handle;
     this.#grant(outcome.granted);
     this.#resizeSlots();
     this.#nids.beginRound();
-    this.#failedRounds = 0;
+    this.#reconnect.connected();
     if (outcome.recovering) this.#dispatch(initial ? 'joined' : 'recovering');
     else if (initial) this.#dispatch('connected');
     else if (outcome.reconnect) this.#dispatch(sameHandle ? 'reconnected' : 'evicted');
@@ -276,21 +289,11 @@ export class Import implements Caller {
 
   #scheduleReconnect(): void {
     if (this.#nids.inRound) {
-      this.#retryAfter(0);
+      this.#reconnect.after(0);
       return;
     }
     this.#nids.beginRound();
-    const delay = Math.min(1000 * 2 ** this.#failedRounds, RETRY_MAX_MS);
-    this.#failedRounds = Math.min(this.#failedRounds + 1, 8);
-    // Spread, so that the clients of a restarted server do not all come at once.
-    this.#retryAfter(delay * (1 + this.#runtime.random(1)[0]! / 1024));
-  }
-
-  #retryAfter(ms: number): void {
-    this.#retryTimer?.cancel();
-    this.#retryTimer = this.#runtime.after(ms, () => {
-      if (this.#automaton.accepts('connect')) this.#dispatch('connect');
-    });
+    this.#reconnect.afterRound();
   }
 
   #resizeSlots(): void {
@@ -309,7 +312,7 @@ export class Import implements Caller {
     this.#connectWaiters.resolve(this.#granted);
     this.#waiting.wakeAll();
     this.#keepAlive.start();
-    for (const listener of this.#reconnectedListeners) this.#guarded(listener);
+    for (const listener of this.#reconnectedListeners) void this.#guarded(listener);
   }
 
   /** All attempts under way end; their calls wait for FULL and then resend. */
@@ -319,33 +322,35 @@ export class Import implements Caller {
     for (const transmission of this.#inFlight) transmission.abort();
   }
 
-  /** Eviction: the old generation fails, its users drop what they had, then it goes on. */
-  async #invalidate(event: 'invalidated' | 'requestsReplayed'): Promise<void> {
+  /** The old generation fails, and its users drop what they had. */
+  async #dropAll(): Promise<void> {
     const generation = ++this.#generation;
     this.#hasState = false;
-    this.#lastTransno = 0n;
+    this.#recovery.list.clear();
     this.#runtime.log.warn({ nid: this.nid, generation }, 'evicted: locks and uncommitted requests are lost');
     for (const transmission of this.#inFlight) transmission.abort();
     this.#waiting.wakeAll();
-    const connectCount = this.#connectCount;
-    for (const listener of this.#evictedListeners) {
-      try {
-        await listener();
-      } catch (err) {
-        this.#runtime.log.error({ err }, 'eviction listener failed');
-      }
-    }
-    if (this.#connectCount === connectCount && this.#automaton.accepts(event)) this.#dispatch(event);
+    for (const listener of this.#evictedListeners) await this.#guarded(listener);
   }
 
-  /** The last step of a recovery (guide 06 §4.3); the server keeps it waiting until all clients are there. */
-  async #passBarrier(): Promise<void> {
+  async #replayRequests(): Promise<void> {
     const connectCount = this.#connectCount;
-    const done = MsgFlag.MSG_REQ_REPLAY_DONE | MsgFlag.MSG_LOCK_REPLAY_DONE;
-    const error = await sendFinalPing(this.#view, done, this.#inFlight);
-    if (this.#connectCount !== connectCount || this.state !== 'REPLAY_WAIT') return;
-    if (error === undefined) this.#dispatch('barrierPassed');
-    else this.#dispatch('lost', error);
+    const replayed = this.#recovery.replayRequests(this.#committedAtConnect).then(async (whole) => {
+      if (!whole && this.#connectCount === connectCount) await this.#dropAll();
+    });
+    await this.#stage('requestsReplayed', replayed);
+  }
+
+  /** A step of a recovery: what it comes to is the next event, unless the connection is another one by then. */
+  async #stage(event: ImportEvent, step: Promise<void>): Promise<void> {
+    const connectCount = this.#connectCount;
+    try {
+      await step;
+    } catch (error) {
+      this.#lost(connectCount, error as Error);
+      return;
+    }
+    if (this.#connectCount === connectCount && this.#automaton.accepts(event)) this.#dispatch(event);
   }
 
   #lost(connectCount: number, reason: Error): void {
@@ -375,7 +380,7 @@ export class Import implements Caller {
   }
 
   #failAll(): void {
-    this.#retryTimer?.cancel();
+    this.#reconnect.cancel();
     this.#keepAlive.stop();
     this.#stopWatching();
     for (const transmission of this.#inFlight) transmission.abort();
@@ -417,6 +422,12 @@ export class Import implements Caller {
       flavour: part << 24,
       timeouts: this.#timeouts,
       unreplied: this.#unreplied,
+      get replays() {
+        return self.#recovery.list;
+      },
+      get replayable() {
+        return self.#recovery.replayable;
+      },
       modifySlots: this.#modifySlots,
       bulkSlots: new Slots(rpcsInFlightMax),
       generalSlots: new Slots(rpcsInFlightMax),
@@ -461,31 +472,23 @@ export class Import implements Caller {
   #replied(body: PtlrpcBody, opcode: number): void {
     this.#lastReplyAt = this.#runtime.now();
     if (body.pb_limit !== 0) this.#lockVolume = { slv: body.pb_slv, limit: body.pb_limit };
-    if (body.pb_last_committed > this.#lastCommitted) this.#lastCommitted = body.pb_last_committed;
-    if (body.pb_transno > this.#lastTransno) this.#lastTransno = body.pb_transno;
-    this.#keepAlive.uncommitted(this.#lastTransno > this.#lastCommitted);
+    const { list } = this.#recovery;
+    list.committed(body.pb_last_committed);
+    list.done(body.pb_transno);
+    this.#keepAlive.uncommitted(list.hasUncommitted);
     if (body.pb_transno !== 0n || opcode === Opcode.LDLM_ENQUEUE) this.#hasState = true;
   }
 
-  #guarded(listener: () => void): void {
+  async #guarded(listener: () => void | Promise<void>): Promise<void> {
     try {
-      listener();
+      await listener();
     } catch (err) {
       this.#runtime.log.error({ err }, 'listener failed');
     }
   }
 
   #connectError(cause: Error): LustreError {
-    const errno = cause instanceof LustreError ? cause.errno : 0;
-    const context = {
-      syscall: 'connect',
-      target: this.name,
-      nid: this.#nids.all,
-      hint: 'Check that the server runs, that the NID is right and that no firewall is between',
-      cause,
-    };
-    if (cause instanceof LustreError && cause.code.startsWith('ERR_')) return cause;
-    return errnoError(errno === 0 ? Errno.EIO : errno, context);
+    return connectError(this.name, this.#nids.all, cause);
   }
 
   #closedError(context: ErrorContext): LustreError {

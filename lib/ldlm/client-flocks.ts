@@ -3,7 +3,10 @@ import type { CallOptions } from '../rpc/rpc.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
 import type { ClientNamespace } from './client-namespace.ts';
+import type { Describable } from './description.ts';
+import { applyFlock, type FlockRange } from './flock-policy.ts';
 import type { LockModeNumber, Policy, ResourceId } from './lock.ts';
+import { resourceKey } from './resource-name.ts';
 
 export interface FlockWish {
   readonly resource: ResourceId;
@@ -20,10 +23,13 @@ export type FlockHolder = NonNullable<Policy['flock']> & { readonly mode: LockMo
 export class ClientFlocks {
   readonly #namespace: ClientNamespace;
   readonly #runtime: Runtime;
+  /** What the server has given, by file: it wants that back after a restart. */
+  readonly #files = new Map<string, { readonly resource: ResourceId; held: FlockRange[] }>();
 
   constructor(namespace: ClientNamespace, runtime: Runtime) {
     this.#namespace = namespace;
     this.#runtime = runtime;
+    namespace.keeps({ ranges: () => this.#ranges(), lost: () => this.#files.clear() });
   }
 
   /**
@@ -35,9 +41,11 @@ export class ClientFlocks {
     // The signal must not end the request itself: what became of it has to be known.
     const asked = this.#ask(wish, wish.wait ? 0 : LockFlag.LDLM_FL_BLOCK_NOWAIT);
     const held = asked.then(async ({ lock }) => {
-      if (lock === undefined) return;
-      await lock.untilGranted();
-      this.#namespace.release(lock);
+      if (lock !== undefined) {
+        await lock.untilGranted();
+        this.#namespace.release(lock);
+      }
+      this.#note(wish);
     });
     if (signal === undefined) return held;
     let over = false;
@@ -68,6 +76,20 @@ export class ClientFlocks {
     this.#namespace.release(lock);
     if (mode === LockMode.LCK_NL || policy.flock === undefined) return undefined;
     return { ...policy.flock, mode };
+  }
+
+  #note({ resource, mode, range }: FlockWish): void {
+    const key = resourceKey(resource);
+    const { held } = this.#files.get(key) ?? { held: [] };
+    const after = applyFlock(held, { client: undefined, ...range, mode });
+    if (after.length === 0) this.#files.delete(key);
+    else this.#files.set(key, { resource, held: after });
+  }
+
+  *#ranges(): Iterable<Describable> {
+    for (const { resource, held } of this.#files.values())
+      for (const { mode, start, end, owner, pid } of held)
+        yield { type: LockType.LDLM_FLOCK, resource, mode, policy: { flock: { start, end, owner, pid } } };
   }
 
   #ask(

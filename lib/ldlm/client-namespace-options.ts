@@ -2,6 +2,8 @@
 import type { Caller } from '../rpc/rpc.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { ObdConnectData } from '../wire/connection-structs.ts';
+import type { LdlmRequestInput } from '../wire/format.ts';
+import type { LdlmReply } from '../wire/ldlm-structs.ts';
 import type { ClientLock } from './client-lock.ts';
 import type { LruOptions, ServerVolume } from './lock-lru.ts';
 
@@ -16,6 +18,8 @@ export interface LockImport extends Caller {
   /** What the server granted at connect: whether it takes early cancels, and converts. */
   readonly granted?: ObdConnectData;
   onEvicted(listener: () => void | Promise<void>): void;
+  /** Runs when a server that was started again takes locks back. */
+  onLockReplay?(listener: (send: (request: LdlmRequestInput) => Promise<LdlmReply>) => Promise<void>): void;
 }
 
 export interface ClientNamespaceOptions {

@@ -4,7 +4,7 @@
  */
 import type { Reply } from '../rpc/rpc.ts';
 import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
-import { type Runtime, withLog } from '../runtime/runtime.ts';
+import { type Runtime, randomCookie, withLog } from '../runtime/runtime.ts';
 import { ConnectFlag } from '../wire/connection-constants.ts';
 import type { Format } from '../wire/format.ts';
 import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
@@ -28,6 +28,7 @@ import {
 import type { LockModeNumber, LockTypeNumber, Policy, ResourceId } from './lock.ts';
 import { bitsToKeep, goesEarly, sendConvert } from './lock-convert.ts';
 import { LockLru } from './lock-lru.ts';
+import { isDroppedForReplay, type KeptRanges, replayLocks } from './lock-replay.ts';
 import { isLockMode } from './modes.ts';
 import { ELDLM_LOCK_ABORTED } from './status.ts';
 
@@ -42,6 +43,7 @@ export class ClientNamespace implements ClientLockActions {
   readonly #lockActions = clientLockActions(this);
   readonly #cancels: CancelBatch;
   readonly #lru: LockLru;
+  readonly #kept: KeptRanges[] = [];
 
   constructor(options: ClientNamespaceOptions) {
     this.name = options.name;
@@ -56,6 +58,18 @@ export class ClientNamespace implements ClientLockActions {
       () => options.import.lockVolume,
     );
     options.import.onEvicted(() => this.loseAll());
+    options.import.onLockReplay?.((send) => {
+      this.#lose(this.locks.filter(isDroppedForReplay));
+      return replayLocks(this.locks, this.#kept, send, {
+        nextHandle: () => randomCookie(this.#runtime),
+        late: (serverHandle) => void this.#cancels.add(serverHandle),
+      });
+    });
+  }
+
+  /** What the server keeps besides the locks here: it goes and comes back with them. */
+  keeps(ranges: KeptRanges): void {
+    this.#kept.push(ranges);
   }
 
   /** How ASTs name this namespace. */
@@ -277,15 +291,15 @@ export class ClientNamespace implements ClientLockActions {
 
   /** Eviction: the server has none of our locks any more. */
   loseAll(): void {
-    const reason = new LustreError(
-      'EIO',
-      'the server has evicted this client, its locks are lost',
-      { target: this.name },
-      -Errno.EIO,
-    );
-    for (const lock of this.locks) {
-      // Its request goes on or fails by itself.
-      if (lock.state === 'SENT') continue;
+    for (const ranges of this.#kept) ranges.lost();
+    // The request of one that was not answered goes on or fails by itself.
+    this.#lose(this.locks.filter(({ state }) => state !== 'SENT'));
+  }
+
+  #lose(locks: readonly ClientLock[]): void {
+    const text = 'the server has evicted this client, its locks are lost';
+    const reason = new LustreError('EIO', text, { target: this.name }, -Errno.EIO);
+    for (const lock of locks) {
       const held = lock.isHeld || lock.isLeaving;
       lock.lose(reason);
       if (held) this.#options.onLost?.(lock);

@@ -27,6 +27,14 @@ export interface Bulk {
   readonly pageOffset?: number;
 }
 
+/** What a request makes at its server and the server has lost after a restart: an open file (guide 06 §2.2). */
+export interface MadeState {
+  /** The reply said that it is there. */
+  readonly made: boolean;
+  /** The server has made it again, and answered this. */
+  remade(reply: object): void;
+}
+
 export interface CallOptions {
   readonly bulk?: Bulk;
   readonly requestPortal?: number;
@@ -47,6 +55,17 @@ export interface CallOptions {
   readonly context?: { syscall?: string; path?: string; fid?: string };
   /** Ends the waiting; a request that was sent may still be carried out. */
   readonly signal?: AbortSignal;
+  /** Buffers that are asked for anew whenever the request is sent or replayed: an open handle is another one once its server
+   * was restarted. */
+  readonly current?: () => object;
+  /** The request as it is to be replayed, now that its reply is known (guide 06 §4.1); default unchanged. */
+  readonly replayAs?: (request: object, reply: object) => object;
+  /** The request is replayed until this is ended, however long its transaction is committed. */
+  readonly makes?: MadeState;
+  /** The request ends what another one made. */
+  readonly ends?: MadeState;
+  /** Never replayed: what it makes does not outlive a restart of its server. */
+  readonly noReplay?: boolean;
 }
 
 /** A reply with status >= 0. Its buffers are the caller's own copy. */

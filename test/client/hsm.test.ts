@@ -6,6 +6,7 @@ import { Inode } from '../../lib/client/inodes.ts';
 import { closeIntentRequest } from '../../lib/client/mdc/close.ts';
 import { hsmRequest, hsmStateSetRequest } from '../../lib/client/mdc/hsm.ts';
 import { openBuffers } from '../../lib/client/mdc/intent-open.ts';
+import { OpenState } from '../../lib/client/mdc/open-state.ts';
 import type { MetadataTarget } from '../../lib/client/mdc/target.ts';
 import type { Session } from '../../lib/client/session.ts';
 import { parseFid } from '../../lib/fid/fid.ts';
@@ -53,7 +54,7 @@ describe('requests equal those of a kernel client', () => {
   it('the close of a lease with an intent (04 pkt 2529)', () => {
     const what = {
       fid: parseFid('[0x200000405:0x5:0x0]'),
-      openHandle: 0n,
+      state: new OpenState(0n),
       mode: 0o100644,
       group: 0,
       atime: 0x6b02b64dn,

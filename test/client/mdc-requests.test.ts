@@ -7,6 +7,7 @@ import { getRootRequest } from '../../lib/client/mdc/get-root.ts';
 import { ATTRIBUTES, getattrRequest } from '../../lib/client/mdc/getattr.ts';
 import { lookupBits, lookupBuffers } from '../../lib/client/mdc/intent-getattr.ts';
 import { openBuffers } from '../../lib/client/mdc/intent-open.ts';
+import { OpenState } from '../../lib/client/mdc/open-state.ts';
 import { decodePages, readpageRequest } from '../../lib/client/mdc/readpage.ts';
 import { createRequest, symlinkRequest } from '../../lib/client/mdc/reint-create.ts';
 import { linkRequest } from '../../lib/client/mdc/reint-link.ts';
@@ -87,7 +88,7 @@ describe('requests to an MDT equal those of a kernel client', () => {
     const times = { ctime: 0x6b02b54cn, mtime: 0x6b02b54cn };
     const wrote = {
       fid: F1,
-      openHandle: 0x12a02812f77cadb8n,
+      state: new OpenState(0x12a02812f77cadb8n),
       mode: 0o100644,
       group: GROUP,
       ...times,
@@ -100,7 +101,7 @@ describe('requests to an MDT equal those of a kernel client', () => {
     );
     const readOnly = {
       ...wrote,
-      openHandle: 0x12a02812f77cae36n,
+      state: new OpenState(0x12a02812f77cae36n),
       atime: 0x6b02b556n,
       size: { bytes: 13n, blocks: 8n },
       modified: false,

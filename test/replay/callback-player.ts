@@ -10,8 +10,9 @@ import { type Callback, type Exchange, purposeText, type Recording } from './rec
 
 const ASIDE: readonly number[] = [Opcode.LDLM_CANCEL, Opcode.OBD_PING];
 
-/** How many requests may overtake a callback. */
+/** How many requests may overtake a callback, and for how long at most, milliseconds. */
 const NEAR = 4;
+const NEAR_MS = 2000;
 
 export class CallbackPlayer {
   /** What our client answered. */
@@ -55,12 +56,13 @@ export class CallbackPlayer {
   }
 
   /** The last request to that target before a callback; to an OST, where many are under way, the last for the same object. */
-  #causeOf({ index, purpose }: Callback): Exchange | undefined {
+  #causeOf({ index, time, purpose }: Callback): Exchange | undefined {
     const [object = ''] = purpose.objects.split(' ');
     const before = this.#recording.exchanges
       .filter(
         (exchange) =>
           exchange.index < index &&
+          exchange.time > time - NEAR_MS &&
           exchange.purpose.target === purpose.target &&
           !ASIDE.includes(exchange.request.body.pb_opc),
       )

@@ -36,7 +36,8 @@ export function differencesOf(match: Match): Difference[] {
   const theirs = shape(exchange.request, exchange.header.portal);
   const found: Difference[] = [];
   const differ = (field: string, a: string, b: string): void => {
-    found.push({ purpose: purposeText(purpose), operation: purpose.operation, field, ours: a, theirs: b });
+    const operation = purpose.operation.replace('|replay', '');
+    found.push({ purpose: purposeText(purpose), operation, field, ours: a, theirs: b });
   };
   for (const field of new Set([...ours.keys(), ...theirs.keys()])) {
     const [a = 'absent', b = 'absent'] = [ours.get(field), theirs.get(field)];

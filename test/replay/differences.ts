@@ -70,8 +70,8 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /./,
     field: /^ptlrpc_body\.pb_flags$/,
-    values: /^0 \| (512|521|1536)$/,
-    why: 'a kernel says with a flag that uid and gid are filled in, for job statistics',
+    values: (ours, theirs) => ((number(ours) ^ number(theirs)) & ~0x609n) === 0n,
+    why: 'a kernel says with flags that uid, gid and project are filled in, for job statistics',
   },
   {
     operation: /./,
@@ -88,25 +88,37 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^(MGS|MDS|OST)_CONNECT$/,
     field: /^connect_data\.(?!ocd_(connect_flags2?|cksum_types)$)/,
-    values: /^0 \| [1-9]/,
+    values: /^0 \| ([1-9]|0x[1-9a-f])/,
     why: 'a kernel asks with what is left in the structure from another target, or for features that we do not have',
   },
   {
     operation: /./,
     field: /^ptlrpc_body\.pb_handle$/,
-    values: /^0xd21642270bad26[\da-f]{2} \| 0xd7db48792eb0[\da-f]{4}$/,
-    why: 'the servers’ restart before the eviction is not replayed: the connections are those from before it',
+    values: /^(0xd21642270bad26[\da-f]{2}|0xd7db48792eb02[\da-f]{3}) \| 0xd7db48792eb0[\da-f]{4}$/,
+    why: 'restarts and evictions that are not replayed: the connections are those from before them',
   },
   {
-    operation: /^MDS_CONNECT$/,
+    operation: /^OST_CONNECT$/,
+    field: /^connect_data\.ocd_brw_size$/,
+    values: /^67108864 \(0x4000000\) \| 4194304 \(0x400000\)$/,
+    why: 'again a kernel asks for what it was given, ours for as much as at first',
+  },
+  {
+    operation: /^OST_WRITE$/,
+    field: /^ptlrpc_body\.pb_flags$/,
+    values: /^0 \| 1538$/,
+    why: 'the kernel’s was under way when the server crashed, and was sent again (MSG_RESENT)',
+  },
+  {
+    operation: /^(MDS|OST)_CONNECT$/,
     field: /^(ptlrpc_body\.pb_op_flags|connect_data\.ocd_transno)$/,
-    values: /^0 \| (256|0x400000006)$/,
-    why: 'a kernel says which transaction it would replay from (MSG_CONNECT_TRANSNO); ours has no replay of requests yet',
+    values: /^(0 \| (256|0x200000021)|0x20000007b \| 0x400000006)$/,
+    why: 'what would be replayed first: a kernel’s chmod went to an OST, too; a restart before an eviction is another test’s',
   },
   {
-    operation: /^MDS_CONNECT$/,
+    operation: /^(MDS|OST)_CONNECT$/,
     field: /^connect_data\.ocd_grant$/,
-    values: /^134217728 \(0x8000000\) \| 2097152 \(0x200000\)$/,
+    values: /^134217728 \(0x8000000\) \| (2097152 \(0x200000\)|258048 \(0x3f000\)|118784 \(0x1d000\))$/,
     why: 'again a kernel asks for what it would need at least, ours for as much as at first',
   },
   {
@@ -295,7 +307,7 @@ export const MEANT: readonly Meant[] = [
     operation: /^LDLM_ENQUEUE$/,
     field: /^dlm_req\.lock_desc\.l_policy_data\.l_(extent\.end|flock\.lfw_end|inodebits\.(cancel|try)_bits)$/,
     values:
-      / \| 0xffffffffffffffff$|^0xfffff \| 8191$|^(32767|65535) \| (0x3ffff|0x3fffff)$|^0x3ffff \| 0x2ffff$|^0x7ffff \| 0x5ffff$/,
+      / \| 0xffffffffffffffff$|^0xfffff \| 8191$|^(32767|65535) \| (0x3ffff|0x3fffff)$|^0x3ffff \| 0x2ffff$|^0x7ffff \| 0x5ffff$|^0x1cfff \| 65535$/,
     why: 'as above: a kernel asks for all, or stripe by stripe where a call writes several; of a file that was read ahead ours asks for the bytes of the call',
   },
   {
@@ -338,13 +350,13 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^OST_(READ|WRITE)$/,
     field: /^ost_body\.oa\.o_(grant|blocks|data_version)$/,
-    values: /^(0x[\da-f]+|\d+) \| 0x[\da-f]+$/,
+    values: /^(0x[\da-f]+|\d+) \| (0x[\da-f]+|57344)$/,
     why: 'dirty, granted and used (o_data_version) bytes are a cache’s own',
   },
   {
     operation: /^OST_WRITE$/,
     field: /^ost_body\.oa\.o_misc$/,
-    values: /^0 \| 155648 \(0x26000\)$/,
+    values: /^0 \| (155648 \(0x26000\)|28672)$/,
     why: 'as above: what was dropped of it (o_dropped)',
   },
   {
@@ -393,8 +405,9 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^OST_WRITE$/,
     field: /^(buffers|short_io|niobuf_remote\.0\.rnb_(offset|len))$/,
-    values: /^(184 208 24 16 0 27 \| 184 208 24 16 0 47|20 \| 0|27 \| 47|41206c69.* \| 66726f6d.*)$/,
-    why: 'three lines were appended: a kernel writes their page from its beginning',
+    values:
+      /^(184 208 24 16 0 (27|23) \| 184 208 24 16 0 (47|3799)|20 \| 0|27 \| 47|23 \| 3799|0x1cec0 \| 0x1c000|41206c69.* \| 66726f6d.*|7772697474656e.* \| 6173680a.*)$/,
+    why: 'lines were appended: a kernel writes their page from its beginning',
   },
   {
     operation: /^OST_WRITE$/,
@@ -453,7 +466,7 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^MDS_CLOSE$/,
     field: /^rec_reint\.sa_bias$/,
-    values: /^512 \| 0$/,
+    values: /^(512 \| 0|0 \| 512)$/,
     why: 'sizes at close are a hint (LSOM): each tells what it knows; a directory has none to tell',
   },
   {

@@ -9,6 +9,7 @@ import type { LnetHeader } from '../../lib/cli/decode/lnet-messages.ts';
 import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
 import { summarize } from '../../lib/cli/decode/summary.ts';
 import { Reint } from '../../lib/wire/mds-constants.ts';
+import { MsgFlag } from '../../lib/wire/ptlrpc-constants.ts';
 import { captureFrames } from '../cli/captures.ts';
 
 /** What a request is for, in order of how much it tells. */
@@ -54,6 +55,8 @@ export interface Exchange {
 
 export interface Callback {
   readonly index: number;
+  /** Milliseconds since the epoch. */
+  readonly time: number;
   /** Which of the client node's mounts was called. */
   readonly mount: number;
   readonly purpose: Purpose;
@@ -86,7 +89,12 @@ export function purposeOf(unit: Unit, target = summarize(unit).target): Purpose 
   // Statistics of one MDT, or of the whole file system.
   const summed = operation === 'MDS_STATFS' && (unit.rpc?.message.buffers.length ?? 0) > 1 ? 'summed' : '';
   const objects = [...(makes ? fids.slice(0, 1) : fids), ...names].join(' ');
-  return { target, operation: `${operation}${directory(unit)}`, objects, detail: `${detail}${summed}` };
+  return {
+    target,
+    operation: `${operation}${directory(unit)}${replayed(unit)}`,
+    objects,
+    detail: `${detail}${summed}`,
+  };
 }
 
 /** An open that takes directories only: for what is none the answer is ENOTDIR. */
@@ -95,6 +103,12 @@ function directory({ rpc }: Unit): string {
   return open?.cr_opcode === Reint.REINT_OPEN && (open.cr_flags_l ?? 0) & constants.O_DIRECTORY
     ? '|directory'
     : '';
+}
+
+/** Sent to a server that was started again, which has lost what it did before. */
+function replayed({ kind, rpc }: Unit): string {
+  const flags = kind === 'request' ? (rpc?.body.pb_flags ?? 0) : 0;
+  return (flags & (MsgFlag.MSG_REPLAY | MsgFlag.MSG_REQ_REPLAY_DONE)) === 0 ? '' : '|replay';
 }
 
 /** The same of a message by itself. */
@@ -154,7 +168,13 @@ async function read(path: string): Promise<Recording> {
         byXid.set(header.matchBits, exchange);
       } else {
         const sent = { index, header, payload: payloadOf(unit), bitsBelow: 0n, rpc };
-        callbacks.push({ index, mount, purpose: purposeOf(unit), sent });
+        callbacks.push({
+          index,
+          mount,
+          time: Number(unit.time / 1_000_000n),
+          purpose: purposeOf(unit),
+          sent,
+        });
       }
       return;
     }

@@ -6,6 +6,7 @@
 import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
 import type { Endpoint, LnetEvent } from '../../lib/lnet/network.ts';
 import { Opcode, Portal } from '../../lib/wire/opcodes.ts';
+import { MsgType } from '../../lib/wire/ptlrpc-constants.ts';
 import { answerTo, answerToConvert, bytesAsked, isConnect } from './answer-bytes.ts';
 import { CallbackPlayer } from './callback-player.ts';
 import { ExchangeSearch, within } from './exchange-search.ts';
@@ -37,8 +38,10 @@ const REQUEST_PORTALS = [
 ];
 /** Which lock a cancel names differs by caching and batching: they are accounted for by handle, not by request. */
 const UNSCRIPTED: readonly number[] = [Opcode.LDLM_CANCEL, Opcode.OBD_PING];
-/** Of pb_opc in ptlrpc_body. */
+/** Of pb_type, pb_opc and pb_status in ptlrpc_body. */
+const TYPE = 8;
 const OPCODE = 16;
+const STATUS = 20;
 
 /** A request of ours and what it was answered with. */
 export interface Match {
@@ -74,6 +77,8 @@ export class ReplayPeer {
   readonly #answered = new Map<string, Exchange>();
   readonly #windows: Step[] = [];
   #closing: Step | undefined;
+  /** Handles of connections to servers that were started again since. */
+  #stale: ReadonlySet<bigint> = new Set();
 
   constructor(recording: Recording, endpoint: Endpoint) {
     this.#recording = recording;
@@ -106,6 +111,19 @@ export class ReplayPeer {
   narrow(time: number): void {
     const step = this.#windows.pop();
     if (step !== undefined) this.#windows.push({ ...step, until: time }, { ...step, time });
+  }
+
+  /** The servers were started again: they know nobody who has not connected since. */
+  restart(window: Step): void {
+    const last = this.#windows.pop();
+    if (last !== undefined) this.#windows.push({ ...last, until: window.time });
+    this.#windows.push(window);
+    this.#stale = new Set(
+      this.#recording.exchanges
+        .filter(({ time, request }) => time < window.time && isConnect(request))
+        .map(({ reply }) => reply?.rpc?.body.pb_handle ?? 0n),
+    );
+    this.#answered.clear();
   }
 
   /** Only the unmount is left, somewhere in this step. */
@@ -149,6 +167,8 @@ export class ReplayPeer {
     const mount = this.#mountOf(event.initiator.nid);
     if (isConnect(request)) this.callbacks.connected(mount, purpose.target, request, event.initiator);
     if (purpose.target === this.down) return;
+    if (this.#stale.has(request.body.pb_handle) && !isConnect(request))
+      return this.#unscripted(request, purpose.target, event, -107);
     if (UNSCRIPTED.includes(request.body.pb_opc)) return this.#unscripted(request, purpose.target, event);
     if (request.body.pb_opc === Opcode.LDLM_CONVERT && !this.#converts) {
       const { initiator, matchBits } = event;
@@ -182,18 +202,21 @@ export class ReplayPeer {
   }
 
   /** Cancels and pings: any is answered as the kernel's servers answered theirs. */
-  #unscripted(request: RpcMessage, target: string, { initiator, matchBits }: LnetEvent): void {
+  #unscripted(request: RpcMessage, target: string, { initiator, matchBits }: LnetEvent, status = 0): void {
     const cancel = request.body.pb_opc === Opcode.LDLM_CANCEL;
-    if (cancel) this.locks.cancel(request);
+    if (cancel && status === 0) this.locks.cancel(request);
     const models = this.#recording.exchanges.filter(
       ({ request: { body }, reply }) => UNSCRIPTED.includes(body.pb_opc) && reply !== undefined,
     );
     const sent = (models.find(({ purpose }) => purpose.target === target) ?? models[0])?.reply;
     if (sent === undefined) throw new Error(`${this.#recording.name} has neither a ping nor a cancel`);
     const portal = cancel ? Portal.LDLM_CANCEL_REPLY_PORTAL : replyPortalOf(target);
-    const opcoded = withBody(sent.payload, (view, at) =>
-      view.setUint32(at + OPCODE, request.body.pb_opc, true),
-    );
+    const opcoded = withBody(sent.payload, (view, at) => {
+      view.setUint32(at + OPCODE, request.body.pb_opc, true);
+      if (status === 0) return;
+      view.setUint32(at + TYPE, MsgType.PTL_RPC_MSG_ERR, true);
+      view.setInt32(at + STATUS, status, true);
+    });
     this.#wire.put(initiator, portal, replyBits(request, matchBits), sent.header.offset, opcoded);
   }
 

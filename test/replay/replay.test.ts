@@ -17,7 +17,7 @@ import { attributes } from './scripts/05-attributes.ts';
 import { twoClients } from './scripts/06-two-clients.ts';
 import { directoriesOnManyMdts } from './scripts/07-dne.ts';
 
-import { evicted } from './scripts/08-recovery.ts';
+import { evicted, recovered } from './scripts/08-recovery.ts';
 
 const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>, ReplayOptions?])[] = [
   ['01-mount-df-umount', mountAndSpace],
@@ -30,6 +30,7 @@ const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>, Re
   ['05-attrs', attributes],
   ['06-two-clients', twoClients, { mounts: 2 }],
   ['07-dne', directoriesOnManyMdts],
+  ['08-recovery', recovered],
   ['08-recovery', evicted],
 ];
 

@@ -25,6 +25,9 @@ export interface Replay {
   step<T>(command: string, work: () => Promise<T>): Promise<T>;
   /** Goes on within the step: what the kernel client asked until `frame` is not replayed. */
   behind<T>(frame: number, work: () => Promise<T>): Promise<T>;
+  /** The servers are started again behind `frame`, and forget what they had not on disk; what they are asked until the step with
+   * `command` is about that. */
+  restart<T>(frame: number, command: string, work: () => Promise<T>): Promise<T>;
   /** What the notes do between many steps: gives all locks back, or those on the object with a FID. */
   dropLocks(fid?: string): Promise<void>;
 }
@@ -101,6 +104,14 @@ export async function replay(
         const first = recording.exchanges.find((exchange) => exchange.frame > frame);
         if (first === undefined) throw new Error(`${recording.name} has nothing behind frame ${frame}`);
         peer.narrow(first.time);
+        return doIt();
+      },
+      restart: async (frame, command, doIt) => {
+        const first = recording.exchanges.find((exchange) => exchange.frame > frame);
+        const until = recording.steps.find((step) => step.command.includes(command));
+        if (first === undefined || until === undefined)
+          throw new Error(`${recording.name} has nothing behind frame ${frame}, or no step '${command}'`);
+        peer.restart({ command, time: first.time, until: until.time });
         return doIt();
       },
       dropLocks: async (fid) => {

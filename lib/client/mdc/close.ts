@@ -1,11 +1,13 @@
 /** MDS_CLOSE (guide 09 §7): gives an open handle back, with the times and the size that the client knows. */
 import type { Fid } from '../../fid/fid.ts';
+import type { CallOptions } from '../../rpc/rpc.ts';
 import { type RequestInputs, required } from '../../wire/format.ts';
 import { RQF_MDS_CLOSE, RQF_MDS_CLOSE_INTENT } from '../../wire/formats.ts';
 import { OpBias, Reint, SetattrValid } from '../../wire/mds-constants.ts';
 import type { CloseData, MdtBody } from '../../wire/mds-structs.ts';
 import type { StructInput } from '../../wire/struct.ts';
 import { type Credentials, capabilities } from './credentials.ts';
+import type { OpenState } from './open-state.ts';
 import { MDS_READPAGE_PORTAL, type MetadataTarget, type RequestOptions } from './target.ts';
 
 const {
@@ -22,7 +24,7 @@ const {
 
 export interface Close {
   readonly fid: Fid;
-  readonly openHandle: bigint;
+  readonly state: OpenState;
   /** Type and permission bits. */
   readonly mode: number;
   /** Seconds. */
@@ -47,7 +49,7 @@ export function closeRequest(close: Close, who: Credentials): RequestInputs<type
     MDS_ATTR_CTIME_SET;
   const lazy = close.size === undefined ? 0n : MDS_ATTR_LSIZE | MDS_ATTR_LBLOCKS;
   return {
-    mdt_epoch: { mio_open_handle: close.openHandle },
+    mdt_epoch: { mio_open_handle: close.state.handle },
     rec_reint: {
       sa_opcode: Reint.REINT_SETATTR,
       sa_cap: capabilities(who),
@@ -66,6 +68,14 @@ export function closeRequest(close: Close, who: Credentials): RequestInputs<type
     },
   };
 }
+
+/** The handle is what it is when the request is sent: the MDT may be started again before. */
+const ending = ({ state }: Close): CallOptions => ({
+  requestPortal: MDS_READPAGE_PORTAL,
+  modifies: true,
+  ends: state,
+  current: () => ({ mdt_epoch: { mio_open_handle: state.handle } }),
+});
 
 /** What a close is to do besides (guide 09 §7). */
 export interface CloseIntent {
@@ -110,8 +120,7 @@ export async function closeWithIntent(
   options: RequestOptions = {},
 ): Promise<MdtBody> {
   const reply = await mdc.caller.call(RQF_MDS_CLOSE_INTENT, closeIntentRequest(what, intent, who), {
-    requestPortal: MDS_READPAGE_PORTAL,
-    modifies: true,
+    ...ending(what),
     ...options,
   });
   return required(reply.values, 'mdt_body');
@@ -124,9 +133,5 @@ export async function close(
   who: Credentials,
   options: RequestOptions = {},
 ): Promise<void> {
-  await mdc.caller.call(RQF_MDS_CLOSE, closeRequest(what, who), {
-    requestPortal: MDS_READPAGE_PORTAL,
-    modifies: true,
-    ...options,
-  });
+  await mdc.caller.call(RQF_MDS_CLOSE, closeRequest(what, who), { ...ending(what), ...options });
 }

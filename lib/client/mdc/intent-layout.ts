@@ -2,7 +2,8 @@
 import type { Fid } from '../../fid/fid.ts';
 import { fidResource } from '../../fid/resource.ts';
 import type { ClientLock } from '../../ldlm/client-lock.ts';
-import { type RequestInputs, required } from '../../wire/format.ts';
+import { intentOnly } from '../../ldlm/lock-replay.ts';
+import { type ReplyValues, type RequestInputs, required } from '../../wire/format.ts';
 import { RQF_LDLM_INTENT_LAYOUT } from '../../wire/formats.ts';
 import { InodeBit, IntentOpcode, LockFlag, LockMode, LockType } from '../../wire/ldlm-constants.ts';
 import { LayoutIntent } from '../../wire/mds-constants.ts';
@@ -31,6 +32,12 @@ export function layoutBuffers(
     // A replay carries the layout here.
     eadata: new Uint8Array(0),
   };
+}
+
+/** The objects that were made are to be the same ones. */
+function withLayout(request: object, reply: object): object {
+  const { dlm_lvb } = reply as ReplyValues<typeof RQF_LDLM_INTENT_LAYOUT>;
+  return intentOnly({ ...request, ...(dlm_lvb !== undefined && { eadata: dlm_lvb.slice() }) });
 }
 
 function layoutIntent(need: LayoutNeed): { lai_opc: number; lai_extent: { e_start: bigint; e_end: bigint } } {
@@ -70,7 +77,7 @@ export async function layout(
     policy: { inodeBits: BigInt(InodeBit.MDS_INODELOCK_LAYOUT) },
     flags: LockFlag.LDLM_FL_HAS_INTENT,
     intent: { format: RQF_LDLM_INTENT_LAYOUT, buffers: layoutBuffers(need) },
-    ...(changes && { modifies: true, cancels }),
+    ...(changes && { modifies: true, cancels, replayAs: withLayout }),
     replyRoom: Math.max(INTENT_REPLY_ROOM, mdc.granted.ocd_max_easize),
     ...options,
   });

@@ -11,6 +11,7 @@ import { OpBias, OpenFlag, Reint } from '../../wire/mds-constants.ts';
 import type { MdtBody } from '../../wire/mds-structs.ts';
 import { type Credentials, capabilities, NO_GROUP } from './credentials.ts';
 import { checkIntent, has, intentStatus } from './intent.ts';
+import { type OpenReply, OpenState } from './open-state.ts';
 import { EA_ROOM, INTENT_REPLY_ROOM, type MetadataTarget, type RequestOptions, seconds } from './target.ts';
 
 export interface Open {
@@ -43,8 +44,7 @@ export interface OpenResult {
   readonly created: boolean;
   /** It is a lease, as was asked. */
   readonly leased: boolean;
-  /** 0n where the server gave none (devices). */
-  readonly openHandle: bigint;
+  readonly state: OpenState;
   readonly lock: ClientLock | undefined;
 }
 
@@ -100,6 +100,9 @@ export async function open(
   options: RequestOptions = {},
 ): Promise<OpenResult> {
   const create = creates(what);
+  const state = new OpenState();
+  // A lease does not outlive a restart of its MDT: whoever was waiting for it has gone on.
+  const noReplay = (what.flags & OpenFlag.MDS_OPEN_LEASE) !== 0n;
   const { lock, reply } = await mdc.locks.enqueue({
     resource: fidResource(what.parent),
     type: LockType.LDLM_IBITS,
@@ -110,6 +113,8 @@ export async function open(
     cancels: what.cancels ?? [],
     modifies: true,
     replyRoom: INTENT_REPLY_ROOM,
+    replayAs: (request, answer) => state.opened(request, answer as OpenReply),
+    ...(noReplay ? { noReplay } : { makes: state }),
     ...options,
   });
   try {
@@ -130,7 +135,7 @@ export async function open(
       acl: reply.values.acl ?? new Uint8Array(0),
       created: has(intent, 'DISP_OPEN_CREATE'),
       leased: has(intent, 'DISP_OPEN_LEASE'),
-      openHandle: body.mbo_open_handle,
+      state: state.made ? state : new OpenState(body.mbo_open_handle),
       lock,
     };
   } catch (error) {

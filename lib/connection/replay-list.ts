@@ -1,0 +1,136 @@
+/**
+ * What a server may lose with its memory and gets again after a restart (guide 06 §2.2): requests whose transactions are
+ * not committed, and those that made what still is, open files.
+ */
+import type { MadeState } from '../rpc/rpc.ts';
+import type { Format } from '../wire/format.ts';
+
+/** A request that was answered, as it is to be replayed. */
+export interface Transaction {
+  readonly transno: bigint;
+  readonly xid: bigint;
+  readonly mbits: bigint;
+  readonly tag: number;
+  readonly opcode: number;
+  readonly format: Format;
+  readonly request: object;
+  /** Buffers that are asked for anew. */
+  readonly current: (() => object) | undefined;
+  readonly requestPortal: number;
+  readonly replyPortal: number;
+  readonly replySize: number;
+  readonly status: number;
+  /** Versions of the objects before it, for the server to see whether they are the same again. */
+  readonly preVersions: readonly bigint[];
+  readonly makes: MadeState | undefined;
+  readonly ends: MadeState | undefined;
+}
+
+/** A server that never commits: what is done beyond this is not replayed. */
+const UNCOMMITTED_MAX = 65_536;
+
+const inOrder = (a: Transaction, b: Transaction): number =>
+  a.transno === b.transno ? Number(a.xid - b.xid) : a.transno < b.transno ? -1 : 1;
+
+export class ReplayList {
+  /** By transno; replies may overtake each other. */
+  #uncommitted: Transaction[] = [];
+  readonly #made = new Map<MadeState, Transaction>();
+  #lastCommitted = 0n;
+  /** The highest transaction that cannot be replayed: its data were the caller's. */
+  #lastUnkept = 0n;
+  #lastTransno = 0n;
+
+  /** pb_last_committed: the highest seen. */
+  get lastCommitted(): bigint {
+    return this.#lastCommitted;
+  }
+
+  /** Something was done that is not known to be committed. */
+  get hasUncommitted(): boolean {
+    return this.#lastTransno > this.#lastCommitted;
+  }
+
+  get size(): number {
+    return this.#uncommitted.length + this.#made.size;
+  }
+
+  /** ocd_transno of a connect: where a replay would begin; undefined when there is nothing to replay. */
+  get first(): bigint | undefined {
+    let first = this.#uncommitted[0]?.transno;
+    for (const { transno } of this.#made.values())
+      if (first === undefined || transno < first) first = transno;
+    return first;
+  }
+
+  /** A transaction was answered. */
+  done(transno: bigint): void {
+    if (transno > this.#lastTransno) this.#lastTransno = transno;
+  }
+
+  add(transaction: Transaction): void {
+    const { transno, makes, ends } = transaction;
+    if (makes !== undefined) this.#made.set(makes, transaction);
+    if (transno <= this.#lastCommitted) {
+      if (ends !== undefined) this.#made.delete(ends);
+      return;
+    }
+    const list = this.#uncommitted;
+    if (list.length >= UNCOMMITTED_MAX) {
+      this.addUnkept(transno);
+      return;
+    }
+    let at = list.length;
+    while (at > 0 && inOrder(list[at - 1]!, transaction) > 0) at--;
+    list.splice(at, 0, transaction);
+  }
+
+  /** A transaction whose request cannot be sent again. */
+  addUnkept(transno: bigint): void {
+    if (transno > this.#lastUnkept) this.#lastUnkept = transno;
+  }
+
+  /** What was made is gone, and no transaction says so. */
+  end(made: MadeState): void {
+    this.#made.delete(made);
+  }
+
+  /** All up to here are on disk. */
+  committed(transno: bigint): void {
+    if (transno <= this.#lastCommitted) return;
+    this.#lastCommitted = transno;
+    const list = this.#uncommitted;
+    let count = 0;
+    while (count < list.length && list[count]!.transno <= transno) {
+      const { ends } = list[count++]!;
+      if (ends !== undefined) this.#made.delete(ends);
+    }
+    if (count > 0) list.splice(0, count);
+  }
+
+  /** Whether a server that has kept all up to `lastCommitted` can be brought to where it was. */
+  reaches(lastCommitted: bigint): boolean {
+    return this.#lastUnkept <= lastCommitted;
+  }
+
+  /** What to replay, in order: what made open files first, however old, then the rest (guide 06 §4.1). */
+  inOrder(): Transaction[] {
+    const old = [...this.#made.values()].filter(({ transno }) => transno <= this.#lastCommitted);
+    return [...old.sort(inOrder), ...this.#uncommitted];
+  }
+
+  /** It was refused: the server will not have it. */
+  drop(transaction: Transaction): void {
+    const { makes } = transaction;
+    if (makes !== undefined) this.#made.delete(makes);
+    this.#uncommitted = this.#uncommitted.filter((one) => one !== transaction);
+  }
+
+  /** Eviction: the server has forgotten us, and we it. */
+  clear(): void {
+    this.#uncommitted = [];
+    this.#made.clear();
+    this.#lastUnkept = 0n;
+    this.#lastTransno = 0n;
+  }
+}
