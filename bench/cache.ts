@@ -5,7 +5,7 @@
  */
 import { open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Filesystem, startCluster } from '../lib/index.ts';
+import { type Cluster, type Filesystem, startCluster } from '../lib/index.ts';
 import { median, type Row, row, scratch } from './measure.ts';
 import { nfsMetadata } from './metadata.ts';
 
@@ -129,6 +129,29 @@ async function smallPages(rounds: number, bytes: number): Promise<Row[]> {
   return rows;
 }
 
+interface Listed {
+  readonly files: number;
+  readonly seconds: number;
+  /** Requests a file. */
+  readonly requests: number;
+}
+
+/** Of a mount that knows nothing yet. */
+async function listed(cluster: Cluster, work: (filesystem: Filesystem) => Promise<number>): Promise<Listed> {
+  await using filesystem = await cluster.mount();
+  const before = await sent(filesystem);
+  const at = performance.now();
+  const files = await work(filesystem);
+  const seconds = (performance.now() - at) / 1000;
+  return { files, seconds, requests: ((await sent(filesystem)) - before) / files };
+}
+
+async function count(walk: AsyncIterable<unknown>): Promise<number> {
+  let entries = 0;
+  for await (const _ of walk) entries++;
+  return entries;
+}
+
 async function largeDirectory(entries: number): Promise<Row[]> {
   await using cluster = await startCluster({ fsname: 'bench', osts: 2 });
   {
@@ -140,40 +163,41 @@ async function largeDirectory(entries: number): Promise<Row[]> {
     };
     await Promise.all(Array.from({ length: 64 }, lane));
   }
-  const timed = async (work: (filesystem: Filesystem) => Promise<number>): Promise<number> => {
-    await using filesystem = await cluster.mount();
-    const at = performance.now();
-    const count = await work(filesystem);
-    return (count / (performance.now() - at)) * 1000;
-  };
   const alone = Math.min(entries, ALONE);
-  const oneByOne = await timed(async (filesystem) => {
+  const oneByOne = await listed(cluster, async (filesystem) => {
     for (let i = 0; i < alone; i++) await filesystem.stat(`/files/f${i}`);
     return alone;
   });
-  const list = await timed(async (filesystem) => {
+  const list = await listed(cluster, async (filesystem) => {
     for (const name of await filesystem.readdir('/files')) await filesystem.stat(`/files/${name}`);
     return entries;
   });
-  const walked = await timed(async (filesystem) => {
-    let count = 0;
-    for await (const entry of filesystem.walk('/files', { stats: 'all' }))
-      if (entry.stats !== undefined) count++;
-    return count;
+  const walked = await listed(cluster, (filesystem) => count(filesystem.walk('/files', { stats: 'all' })));
+  const names = await listed(cluster, (filesystem) => count(filesystem.walk('/files')));
+  const nfs = await nfsMetadata(entries, true);
+  const rate = ({ files, seconds }: Pick<Listed, 'files' | 'seconds'>): number => files / seconds;
+  const single = { name: 'stat one by one', value: rate(oneByOne) };
+  const theirs = (seconds: number) => ({
+    name: 'nfs-ganesha + libnfs',
+    value: rate({ files: entries, seconds }),
   });
-  const nfs = await nfsMetadata(entries);
-  const peer = { name: 'stat one by one', value: oneByOne };
-  const rows = [
-    row('cache', `readdir + stat of ${entries} files`, list, 'files/s', peer),
-    row('cache', `walk with stats of ${entries} files`, walked, 'files/s', peer),
-  ];
-  if (nfs === undefined) return rows;
-  const theirs = { name: 'nfs-ganesha + libnfs', value: entries / (nfs.readdir + nfs.stat) };
-  return [
-    ...rows,
-    row('cache', `readdir + stat of ${entries} files`, list, 'files/s', theirs),
-    row('cache', `walk with stats of ${entries} files`, walked, 'files/s', theirs),
-  ];
+  const rows: Row[] = [];
+  for (const [what, result] of [
+    [`ls -l (readdir, stat of each) of ${entries} files`, list],
+    [`walk with stats of ${entries} files`, walked],
+  ] as const) {
+    rows.push(row('cache', what, rate(result), 'files/s', single));
+    if (nfs !== undefined)
+      rows.push(row('cache', what, rate(result), 'files/s', theirs(nfs.readdir + nfs.stat)));
+    rows.push(row('cache', 'its RPCs a file', result.requests, ''));
+  }
+  const find = `find (walk by name) of ${entries} files`;
+  rows.push(
+    nfs === undefined
+      ? row('cache', find, rate(names), 'files/s')
+      : row('cache', find, rate(names), 'files/s', theirs(nfs.readdir)),
+  );
+  return rows;
 }
 
 export async function benchCache(rounds: number, sizes: CacheSizes): Promise<Row[]> {

@@ -29,7 +29,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
     benchCache(quick ? 1 : 3, {
       calls: quick ? 200 : 5000,
       entries: quick ? 300 : 100_000,
-      bytes: quick ? 4 << 20 : 64 << 20,
+      bytes: quick ? 4 << 20 : 32 << 20,
     }),
 };
 

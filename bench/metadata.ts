@@ -52,8 +52,9 @@ async function sent(filesystem: Filesystem): Promise<number> {
   return Object.values((await filesystem.counters()).rpcs).reduce((sum, n) => sum + n, 0);
 }
 
-/** The same with libnfs against nfs-ganesha, seconds of each phase; undefined where they are not installed. */
-export async function nfsMetadata(count: number): Promise<Record<Phase, number> | undefined> {
+/** The same with libnfs against nfs-ganesha, seconds of each phase; undefined where they are not installed. `keep`: without
+ * unlink, which takes its time. */
+export async function nfsMetadata(count: number, keep = false): Promise<Record<Phase, number> | undefined> {
   if (!(await has('ganesha.nfsd'))) return undefined;
   const binary = join(tmpdir(), `lustre-nfs-meta-${process.pid}`);
   await output('cc', ['-O2', '-o', binary, await sourceFile('peers/nfs_meta.c'), '-lnfs']);
@@ -62,7 +63,9 @@ export async function nfsMetadata(count: number): Promise<Record<Phase, number> 
   const url = 'nfs://127.0.0.1/bench?version=4&nfsport=21300';
   try {
     await untilMounted(binary, url);
-    return JSON.parse(await output(binary, [url, String(WINDOW), String(count)])) as Record<Phase, number>;
+    return JSON.parse(
+      await output(binary, [url, String(WINDOW), String(count), ...(keep ? ['keep'] : [])]),
+    ) as Record<Phase, number>;
   } finally {
     await server.stop('SIGKILL');
     await rm(dir, { recursive: true });

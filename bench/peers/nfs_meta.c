@@ -1,7 +1,8 @@
 // The metadata peer: creates, stats, lists and unlinks COUNT files over NFS with libnfs, WINDOW operations in flight: one a
 // connection, for libnfs cannot have two NFSv4 opens under way on one.
 //
-//   nfs_meta URL WINDOW COUNT     URL is nfs://127.0.0.1/bench?nfsport=N&version=4; prints seconds of each phase as JSON
+//   nfs_meta URL WINDOW COUNT [keep]   URL is nfs://127.0.0.1/bench?nfsport=N&version=4; prints seconds of each phase as
+//                                      JSON. `keep`: the files stay.
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,8 +82,8 @@ static double phase(Issue issue, int window, int count) {
 }
 
 int main(int argc, char **argv) {
-  int window = argc == 4 ? atoi(argv[2]) : 0, count = argc == 4 ? atoi(argv[3]) : 0;
-  if (window < 1 || window > WINDOW_MAX) return fprintf(stderr, "usage: nfs_meta URL WINDOW COUNT\n"), 2;
+  int window = argc >= 4 ? atoi(argv[2]) : 0, count = argc >= 4 ? atoi(argv[3]) : 0, keep = argc == 5;
+  if (window < 1 || window > WINDOW_MAX) return fprintf(stderr, "usage: nfs_meta URL WINDOW COUNT [keep]\n"), 2;
   for (int w = 0; w < window; w++) {
     char name[64];
     context[w] = nfs_init_context();
@@ -102,8 +103,8 @@ int main(int argc, char **argv) {
   while (nfs_readdir(context[0], dir) != NULL) entries++;
   nfs_closedir(context[0], dir);
   double readdir = now() - start;
-  double unlinked = phase(issue_unlink, window, count);
-  if (nfs_rmdir(context[0], "/files") != 0) fail(context[0], "rmdir");
+  double unlinked = keep ? 0 : phase(issue_unlink, window, count);
+  if (!keep && nfs_rmdir(context[0], "/files") != 0) fail(context[0], "rmdir");
   printf("{\"create\":%.6f,\"stat\":%.6f,\"readdir\":%.6f,\"unlink\":%.6f,\"entries\":%d}\n", create, stat, readdir, unlinked, entries);
   return 0;
 }
