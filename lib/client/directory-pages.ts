@@ -6,6 +6,8 @@ import type { DirectoryPages } from './mdc/readpage.ts';
 
 /** Entries kept in all; one takes some 200 bytes. */
 const ENTRIES_MAX = 100_000;
+/** Of the directory that was read last: who lists a large one will ask for what is in it. */
+const ENTRIES_OF_LAST_MAX = 1_000_000;
 
 interface Pages {
   readonly lock: ClientLock;
@@ -26,7 +28,7 @@ export class DirectoryPageCache {
   }
 
   /** What was read from `hash` on, if nothing has changed. */
-  get(directory: Inode, hash: bigint): DirectoryPages | undefined {
+  get(directory: Pick<Inode, 'key'>, hash: bigint): DirectoryPages | undefined {
     const pages = this.#directories.get(directory.key);
     if (pages === undefined) return undefined;
     if (!holds(pages.lock, InodeBit.MDS_INODELOCK_UPDATE)) {
@@ -42,7 +44,7 @@ export class DirectoryPageCache {
   }
 
   /** `lock` protected the directory before the pages were asked for. */
-  put(directory: Inode, hash: bigint, read: DirectoryPages, lock: ClientLock): void {
+  put(directory: Pick<Inode, 'key'>, hash: bigint, read: DirectoryPages, lock: ClientLock): void {
     if (!holds(lock, InodeBit.MDS_INODELOCK_UPDATE)) return;
     let pages = this.#directories.get(directory.key);
     if (pages !== undefined && pages.lock !== lock && !holds(pages.lock, InodeBit.MDS_INODELOCK_UPDATE)) {
@@ -59,12 +61,13 @@ export class DirectoryPageCache {
     this.#entries += read.entries.length - old;
     for (const key of this.#directories.keys()) {
       if (this.#entries <= ENTRIES_MAX) break;
-      this.#drop(key);
+      if (key !== directory.key) this.#drop(key);
     }
+    if (pages.entries > ENTRIES_OF_LAST_MAX) this.#drop(directory.key);
   }
 
   /** The names of a directory that was read to its end and has not changed, the same list each time; else undefined. */
-  names(directory: Inode): readonly string[] | undefined {
+  names(directory: Pick<Inode, 'key'>): readonly string[] | undefined {
     const pages = this.#directories.get(directory.key);
     if (pages === undefined || !holds(pages.lock, InodeBit.MDS_INODELOCK_UPDATE)) return undefined;
     if (pages.names !== undefined) return pages.names;
