@@ -50,8 +50,8 @@ export function holds(lock: ClientLock | undefined, bits: number): boolean {
   return ((lock.policy.inodeBits ?? 0n) & BigInt(bits)) === BigInt(bits);
 }
 
-const holdsPermission = (lock: ClientLock | undefined): boolean =>
-  holds(lock, MDS_INODELOCK_LOOKUP) || holds(lock, MDS_INODELOCK_PERM);
+/** Not LOOKUP: a chmod leaves locks without PERM to who has the file open. */
+const holdsPermission = (lock: ClientLock | undefined): boolean => holds(lock, MDS_INODELOCK_PERM);
 
 export class Inode {
   readonly fid: Fid;

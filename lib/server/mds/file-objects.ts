@@ -85,7 +85,7 @@ export async function instantiate(
   }
   const parent = decodeLinks(mdt.view.xattr(fid, XattrName.XATTR_NAME_LINK))[0]?.parent ?? ROOT_FID;
   const reserved = await reserveLayout(mdt, parent, request);
-  const locks = [changedObject(fid, InodeBit.MDS_INODELOCK_LAYOUT | InodeBit.MDS_INODELOCK_UPDATE)];
+  const locks = [changedObject(fid, InodeBit.MDS_INODELOCK_LAYOUT)];
   let used = false;
   try {
     return await mdt.modifyLocked(call, locks, (ns) => {

@@ -8,7 +8,7 @@ import { fidResource } from '../../fid/resource.ts';
 import type { Policy, ResourceId } from '../../ldlm/lock.ts';
 import { InodeBit, LockMode } from '../../wire/ldlm-constants.ts';
 
-const { MDS_INODELOCK_LOOKUP, MDS_INODELOCK_UPDATE, MDS_INODELOCK_PERM, MDS_INODELOCK_XATTR } = InodeBit;
+const { MDS_INODELOCK_LOOKUP, MDS_INODELOCK_UPDATE, MDS_INODELOCK_XATTR } = InodeBit;
 
 /** What this module needs of the lock manager. */
 export interface LockService {
@@ -21,25 +21,31 @@ export interface WantedLock {
   readonly bits: number;
 }
 
-/** A directory whose names change. */
+/** A directory whose names change: in the transaction, so that others may change it meanwhile, and nobody read it. */
 export const changedDirectory = (fid: Fid): WantedLock => ({
   fid,
-  mode: LockMode.LCK_PW,
+  mode: LockMode.LCK_CW,
   bits: MDS_INODELOCK_UPDATE,
 });
-/** An object whose name, link count or '..' changes. */
+/** An object that gets another name: the attribute that lists its names (trusted.link) changes, and its time. */
 export const renamedObject = (fid: Fid): WantedLock => ({
+  fid,
+  mode: LockMode.LCK_EX,
+  bits: MDS_INODELOCK_LOOKUP | MDS_INODELOCK_XATTR | MDS_INODELOCK_UPDATE,
+});
+/** An object that loses a name, and may go with it. */
+export const removedObject = (fid: Fid): WantedLock => ({
   fid,
   mode: LockMode.LCK_EX,
   bits: MDS_INODELOCK_LOOKUP | MDS_INODELOCK_UPDATE,
 });
-/** An object that may go with its name. */
-export const removedObject = (fid: Fid): WantedLock => ({
-  fid,
-  mode: LockMode.LCK_EX,
-  bits: MDS_INODELOCK_LOOKUP | MDS_INODELOCK_UPDATE | MDS_INODELOCK_PERM | MDS_INODELOCK_XATTR,
-});
 export const changedObject = (fid: Fid, bits: number): WantedLock => ({ fid, mode: LockMode.LCK_EX, bits });
+/** An object of which only what a SETATTR sets is changed: who has it open keeps the lock that says so. */
+export const changedAttributes = (fid: Fid, bits: number): WantedLock => ({
+  fid,
+  mode: LockMode.LCK_PW,
+  bits,
+});
 
 /** Takes them all; the result releases them. */
 export async function lockAll(locks: LockService, wanted: readonly WantedLock[]): Promise<() => void> {
@@ -47,7 +53,7 @@ export async function lockAll(locks: LockService, wanted: readonly WantedLock[])
   for (const { fid, mode, bits } of wanted) {
     const key = formatFid(fid);
     const have = byFid.get(key);
-    // Smaller numbers are stronger modes: EX 1, PW 2.
+    // Smaller numbers are stronger modes: EX 1, PW 2, CW 8.
     byFid.set(key, {
       fid,
       mode: Math.min(mode, have?.mode ?? mode),

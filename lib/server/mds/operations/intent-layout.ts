@@ -4,7 +4,7 @@ import type { GrantedLock, Intent } from '../../../ldlm/server-operations.ts';
 import { errnoError } from '../../../runtime/errors.ts';
 import { required } from '../../../wire/format.ts';
 import { RQF_LDLM_INTENT_LAYOUT } from '../../../wire/formats.ts';
-import { Disposition, InodeBit, LockMode } from '../../../wire/ldlm-constants.ts';
+import { Disposition, InodeBit, LockFlag, LockMode } from '../../../wire/ldlm-constants.ts';
 import { LayoutIntent } from '../../../wire/mds-constants.ts';
 import { extendLayout } from '../file-objects.ts';
 import type { MetadataTarget } from '../metadata-target.ts';
@@ -37,7 +37,13 @@ export function intentLayout(mdt: MetadataTarget): Intent<typeof RQF_LDLM_INTENT
         errno = intentErrno(error);
       }
       const { dlm_rep, status } = intentReply({ disposition: Disposition.DISP_IT_EXECD, errno, lock });
-      call.reply({ dlm_rep, dlm_lvb: mdt.layoutOf(fid) ?? EMPTY }, { status, transno });
+      const { lock_flags: flags = 0 } = dlm_rep;
+      // Who only wants to know the layout gets just the lock that was asked for.
+      const lock_flags = CHANGES.has(opcode) ? flags : flags & ~LockFlag.LDLM_FL_LOCK_CHANGED;
+      call.reply(
+        { dlm_rep: { ...dlm_rep, lock_flags }, dlm_lvb: mdt.layoutOf(fid) ?? EMPTY },
+        { status, transno },
+      );
     },
   };
 }

@@ -59,6 +59,8 @@ interface Progress {
   created: boolean;
   file: OpenFile | undefined;
   transno: bigint;
+  /** A file that was there has got its objects. */
+  laidOut: boolean;
 }
 
 const has = (flags: bigint, bits: bigint): boolean => (flags & bits) !== 0n;
@@ -77,6 +79,7 @@ export function intentOpen(mdt: MetadataTarget): Intent<typeof RQF_LDLM_INTENT_O
         created: false,
         file: undefined,
         transno: 0n,
+        laidOut: false,
       };
       let errno = 0;
       try {
@@ -182,6 +185,7 @@ async function createAndOpen(mdt: MetadataTarget, call: OpenCall, open: Open, p:
   }
   p.fid = rec.cr_fid2;
   p.created = true;
+  if (reserved === undefined) tellUnstriped(call, p);
   p.disposition |= D.DISP_OPEN_OPEN;
 }
 
@@ -203,15 +207,24 @@ async function openExisting(
   if (!mayOpen(call.export, mdt.view.acl(fid), who, inode, flags)) return;
   mdt.files.check(fid, flags);
   const delayed = has(flags, F.MDS_OPEN_DELAY_CREATE);
+  const unstriped = isRegular(inode) && mdt.layoutOf(fid) === undefined;
   if (isRegular(inode) && (striping !== undefined || (has(flags, F.MDS_FMODE_WRITE) && !delayed))) {
     const made = await instantiate(mdt, call, fid, striping);
     p.transno = made?.transno ?? 0n;
+    p.laidOut = made !== undefined;
   }
+  if (unstriped) tellUnstriped(call, p);
   // It may have gone while objects were made for it.
   mdt.view.inode(fid);
   p.file = openFile(mdt, call, fid, flags);
   p.disposition |= D.DISP_OPEN_OPEN;
   if (p.transno === 0n) p.transno = mdt.emptyTransno();
+}
+
+/** The file came without a layout, whether it has one now or not. */
+function tellUnstriped(call: OpenCall, p: Progress): void {
+  const knows = (call.export.connectData.ocd_connect_flags & ConnectFlag.OBD_CONNECT_DISP_STRIPE) !== 0n;
+  if (knows) p.disposition |= D.DISP_OPEN_STRIPE;
 }
 
 function openFile(mdt: MetadataTarget, call: OpenCall, fid: Fid, flags: bigint): OpenFile {
@@ -228,7 +241,9 @@ async function answer(
   errno: number,
 ): Promise<void> {
   let lock: GrantedLock | undefined;
-  if (errno === 0 && p.fid !== undefined) lock = await lockOpened(mdt, call, context, open, p.fid);
+  // A layout that was changed under an exclusive lock comes without another, as with kernels.
+  if (errno === 0 && p.fid !== undefined && !p.laidOut)
+    lock = await lockOpened(mdt, call, context, open, p.fid);
   const inode = p.fid === undefined ? undefined : mdt.view.find(p.fid);
   if (lock !== undefined && has(open.flags, F.MDS_OPEN_LOCK)) p.disposition |= D.DISP_OPEN_LOCK;
   const { dlm_rep, status } = intentReply({ disposition: p.disposition, errno, lock });

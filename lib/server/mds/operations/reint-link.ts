@@ -18,7 +18,10 @@ export function reintLink(mdt: MetadataTarget): Operation<typeof RQF_MDS_REINT_L
       const who = credentialOf(rec.lk_fsuid, rec.lk_fsgid, rec.lk_cap, rec.lk_suppgid1, rec.lk_suppgid2);
       const { lk_fid1: fid, lk_fid2: parent, lk_time: time } = rec;
       const name = nameBytes(call.request, RQF_MDS_REINT_LINK, 'name');
-      const locks = [changedDirectory(parent), changedObject(fid, InodeBit.MDS_INODELOCK_UPDATE)];
+      const locks = [
+        changedDirectory(parent),
+        changedObject(fid, InodeBit.MDS_INODELOCK_UPDATE | InodeBit.MDS_INODELOCK_XATTR),
+      ];
       const { transno } = await mdt.modifyLocked(call, locks, (ns) =>
         link(ns, who, { fid, parent, name, time }),
       );

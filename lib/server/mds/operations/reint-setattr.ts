@@ -15,7 +15,7 @@ import { setAttributes } from '../namespace-setattr.ts';
 import { objectReply } from '../object-body.ts';
 import type { Inode } from '../records.ts';
 import { valueBytes } from '../request-fields.ts';
-import { changedObject } from '../server-locks.ts';
+import { changedAttributes, changedObject } from '../server-locks.ts';
 import { recordAttributes } from './close.ts';
 
 const V = SetattrValid;
@@ -50,11 +50,10 @@ function setRecord(
 ): Promise<Modified<Inode>> {
   const fid = rec.sa_fid;
   let bits: number = InodeBit.MDS_INODELOCK_UPDATE;
-  if ((rec.sa_valid & PERMISSIONS) !== 0n)
-    bits |= InodeBit.MDS_INODELOCK_LOOKUP | InodeBit.MDS_INODELOCK_PERM;
+  if ((rec.sa_valid & PERMISSIONS) !== 0n) bits |= InodeBit.MDS_INODELOCK_PERM;
   const override = OpBias.MDS_OWNEROVERRIDE;
   const ownerOverride = (rec.sa_bias & override) !== 0 || (rec.sa_valid & V.MDS_ATTR_OVERRIDE) !== 0n;
-  return mdt.modifyLocked(call, [changedObject(fid, bits)], (ns) => {
+  return mdt.modifyLocked(call, [changedAttributes(fid, bits)], (ns) => {
     const before = ns.inode(fid);
     const { uid, gid, projid } = before;
     if ((rec.sa_valid & V.MDS_ATTR_SIZE) !== 0n) mdt.files.check(fid, 2n);

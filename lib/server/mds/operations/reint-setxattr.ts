@@ -13,7 +13,9 @@ import { setXattr } from '../namespace-xattr.ts';
 import { nameBytes, valueBytes } from '../request-fields.ts';
 import { changedObject } from '../server-locks.ts';
 
-const ACL_BITS = InodeBit.MDS_INODELOCK_LOOKUP | InodeBit.MDS_INODELOCK_PERM;
+/** Clients keep the access ACL with the mode, not among the other attributes. */
+const bitOf = (name: string): number =>
+  name === XattrName.XATTR_NAME_ACL_ACCESS ? InodeBit.MDS_INODELOCK_PERM : InodeBit.MDS_INODELOCK_XATTR;
 
 export function reintSetxattr(mdt: MetadataTarget): Operation<typeof RQF_MDS_REINT_SETXATTR> {
   return {
@@ -29,8 +31,7 @@ export function reintSetxattr(mdt: MetadataTarget): Operation<typeof RQF_MDS_REI
       const given = valueBytes(call.request, RQF_MDS_REINT_SETXATTR, 'eadata') ?? new Uint8Array(0);
       const value = removes ? undefined : given;
       const who = credentialOf(rec.sx_fsuid, rec.sx_fsgid, rec.sx_cap, rec.sx_suppgid1);
-      let bits: number = InodeBit.MDS_INODELOCK_UPDATE | InodeBit.MDS_INODELOCK_XATTR;
-      if (name === XattrName.XATTR_NAME_ACL_ACCESS) bits |= ACL_BITS;
+      const bits = InodeBit.MDS_INODELOCK_UPDATE | bitOf(name);
       const time = rec.sx_time !== 0n ? rec.sx_time : mdt.now();
       const { transno } = await mdt.modifyLocked(call, [changedObject(fid, bits)], (ns) => {
         const inode = ns.inode(fid);
