@@ -43,7 +43,10 @@ export function locksCommand(): Command {
 function socketOf({ dir, socket }: LocksOptions): string {
   if (socket !== undefined) return socket;
   if (dir === undefined)
-    throw usage('whose locks?', "Give --dir with the servers' directory, or --socket with a mount's socket");
+    throw usage(
+      'nobody is named to look at',
+      "Give --dir with the servers' directory, or --socket with a mount's socket",
+    );
   if (parseLustrePath(dir) !== undefined)
     throw usage(
       `'${dir}' is a Lustre path`,

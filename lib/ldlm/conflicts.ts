@@ -20,6 +20,8 @@ export function locksConflict(held: Claim, wanted: Claim): boolean {
   if (modesCompatible(held.mode, wanted.mode) && !groupsDiffer(held, wanted)) return false;
   switch (wanted.type) {
     case LockType.LDLM_EXTENT:
+      // A group has the whole object, whatever part of it is named.
+      if (isGroup(held)) return true;
       return (
         held.policy.extent !== undefined &&
         wanted.policy.extent !== undefined &&

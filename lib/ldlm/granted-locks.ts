@@ -112,8 +112,8 @@ export class GrantedLocks<L extends Claim> implements Iterable<L> {
     for (const [held, { locks, extents }] of this.#byMode) {
       // Groups are told apart by their ids.
       if (modesCompatible(held, wanted.mode) && held !== LockMode.LCK_GROUP) continue;
-      if (wanted.type === LockType.LDLM_EXTENT && extent !== undefined)
-        extents.overlapping(extent.start, extent.end, found);
+      const byRange = wanted.type === LockType.LDLM_EXTENT && held !== LockMode.LCK_GROUP;
+      if (byRange && extent !== undefined) extents.overlapping(extent.start, extent.end, found);
       else for (const lock of locks) found.push(lock);
     }
     return found;

@@ -118,6 +118,26 @@ describe('extent locks', () => {
   );
 
   test(
+    'a group lock on part of an object keeps others from all of it, however many hold locks there',
+    inSimulation(async (sim) => {
+      await lockServer(sim);
+      const [a, b] = [await lockClient(sim), await lockClient(sim)];
+      const exact = LockFlag.LDLM_FL_NO_EXPANSION;
+      // A component of a file ends there; what is behind belongs to no other.
+      const part: Policy = { extent: { start: 0n, end: 0x3ffffn, gid: 5n } };
+      const member = await take(a, LCK_GROUP, part, exact);
+      for (const others of [0, 40]) {
+        const more = await Promise.all(Array.from({ length: others }, () => take(a, LCK_GROUP, part, exact)));
+        const behind = take(b, LCK_PR, extent(0x40000, 0x40fff), exact | LockFlag.LDLM_FL_BLOCK_NOWAIT);
+        await expect(behind).rejects.toMatchObject({ code: 'EAGAIN' });
+        for (const { lock } of more) a.locks.release(lock!);
+      }
+      a.locks.release(member.lock!);
+      await take(b, LCK_PR, extent(0x40000, 0x40fff), exact);
+    }),
+  );
+
+  test(
     'a lock that may not wait is refused, and nobody is asked for theirs',
     inSimulation(async (sim) => {
       await lockServer(sim);
