@@ -29,6 +29,7 @@ import type { MetadataTarget } from './mdc/target.ts';
 import { OpenFile, Turns } from './open-file.ts';
 import { type MdtHandle, OpenHandles } from './open-handles.ts';
 import { options, type PathWalker, type Place, type WalkContext } from './path-walk.ts';
+import { permits, R_OK } from './permission.ts';
 import type { RequestOptions } from './request-options.ts';
 import { mdtOf, type Session } from './session.ts';
 
@@ -88,7 +89,7 @@ export class Files {
       const cached = this.#walker.known(place.parent, place.name, context);
       if (cached === null && !creates(flags)) throw errnoError(Errno.ENOENT, options(context).context);
       const known = cached ?? undefined;
-      const again = known === undefined ? undefined : this.#reopened(known, place, flags, context);
+      const again = known === undefined ? undefined : await this.#reopened(known, place, flags, context);
       if (again !== undefined) return again;
       if (known !== undefined && this.#isElsewhere(known, place, flags))
         return this.openInode(known, flags & ~constants.O_CREAT, context);
@@ -122,9 +123,26 @@ export class Files {
   }
 
   /** An open that needs no request: the MDT's handle of an earlier one is still ours. */
-  #reopened(inode: Inode, place: Place, flags: number, context: WalkContext): OpenFile | undefined {
-    if (!readsOnly(flags) || (place.directory && !isDirectory(inode.body.mbo_mode))) return undefined;
-    if (wantsDirectory(flags) && !isDirectory(inode.body.mbo_mode)) return undefined;
+  async #reopened(
+    inode: Inode,
+    place: Place,
+    flags: number,
+    context: WalkContext,
+  ): Promise<OpenFile | undefined> {
+    const directory = place.directory || wantsDirectory(flags);
+    if (directory && !isDirectory(inode.body.mbo_mode)) return undefined;
+    return this.#shared(inode, flags, context);
+  }
+
+  /** Undefined where there is no handle to share, or the caller may not read the file: the MDT says so then. */
+  async #shared(inode: Inode, flags: number, context: WalkContext): Promise<OpenFile | undefined> {
+    if (!readsOnly(flags) || !this.#handles.has(inode)) return undefined;
+    const { who } = this.#session;
+    if (who.uid !== 0) {
+      // The lock of the open stays when the mode changes.
+      const current = inode.permissionsValid ? inode : await this.#walker.current(inode, context);
+      if (!permits(current, who, R_OK)) return undefined;
+    }
     const handle = this.#handles.share(inode);
     return handle === undefined ? undefined : this.#opened(inode, flags, handle, false, context);
   }
@@ -228,8 +246,8 @@ export class Files {
 
   /** Opens a known object by FID. */
   async openInode(inode: Inode, flags: number, context: WalkContext): Promise<OpenFile> {
-    const shared = readsOnly(flags) ? this.#handles.share(inode) : undefined;
-    if (shared !== undefined) return this.#opened(inode, flags, shared, false, context);
+    const shared = await this.#shared(inode, flags, context);
+    if (shared !== undefined) return shared;
     const wish = this.#wishToKeep(inode, flags);
     const request = { parent: inode.fid, child: inode.fid, flags: openFlags(flags) | wish, mode: 0 };
     const begun = this.#walker.cache.begin();

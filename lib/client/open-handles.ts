@@ -34,12 +34,21 @@ export class OpenHandles implements LockHook {
     this.#close = close;
   }
 
+  /** There is a handle to share. */
+  has(inode: Inode): boolean {
+    return this.#sharable(inode) !== undefined;
+  }
+
   /** One more user of a kept handle; undefined when there is none. */
   share(inode: Inode): MdtHandle | undefined {
-    const handle = this.#kept.get(inode.key);
-    if (handle === undefined || !holds(handle.lock, InodeBit.MDS_INODELOCK_OPEN)) return undefined;
-    handle.users++;
+    const handle = this.#sharable(inode);
+    if (handle !== undefined) handle.users++;
     return handle;
+  }
+
+  #sharable(inode: Inode): MdtHandle | undefined {
+    const handle = this.#kept.get(inode.key);
+    return handle !== undefined && holds(handle.lock, InodeBit.MDS_INODELOCK_OPEN) ? handle : undefined;
   }
 
   /** A handle that an open gave, with its first user. It is kept if `lock` says that it may be. */
