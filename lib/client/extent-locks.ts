@@ -129,12 +129,13 @@ export const isGroup = ({ lock }: HeldLock): boolean => lock.mode === LCK_GROUP;
  * when others are in the way. Throws EOPNOTSUPP for a server that does not give any.
  */
 export async function lockAhead(
-  { ost, key, resource }: Stripe,
+  stripe: Stripe,
   mode: 'read' | 'write',
   start: number,
   end: number,
   options: RequestOptions = {},
 ): Promise<boolean> {
+  const { ost, resource } = stripe;
   const extent = pages(start, end);
   const modes = mode === 'read' ? LCK_PR | LCK_PW : LCK_PW;
   const cached = ost.locks.match(resource, LockType.LDLM_EXTENT, modes, { extent });
@@ -144,18 +145,14 @@ export async function lockAhead(
   }
   if ((ost.granted.ocd_connect_flags2 & ConnectFlag2.OBD_CONNECT2_LOCKAHEAD) === 0n)
     throw errnoError(Errno.EOPNOTSUPP, { ...options.context, target: ost.name });
+  const wanted = {
+    type: LockType.LDLM_EXTENT,
+    mode: mode === 'read' ? LCK_PR : LCK_PW,
+    policy: { extent },
+    flags: LockFlag.LDLM_FL_SPECULATIVE | LockFlag.LDLM_FL_NO_EXPANSION,
+  };
   try {
-    const { lock, lvb } = await ost.locks.enqueue({
-      resource,
-      type: LockType.LDLM_EXTENT,
-      mode: mode === 'read' ? LCK_PR : LCK_PW,
-      policy: { extent },
-      flags: LockFlag.LDLM_FL_SPECULATIVE | LockFlag.LDLM_FL_NO_EXPANSION,
-      ...options,
-    });
-    if (lock === undefined) return false;
-    ost.known.learn(key, decodeLvb(lvb), lock);
-    ost.locks.release(lock);
+    unlock([await lockAtServer(stripe, wanted, options)]);
     return true;
   } catch (error) {
     if (errnoOf(error) === Errno.EAGAIN) return false;

@@ -103,12 +103,16 @@ export class Mirroring extends Administration {
     options: SignalOption & { readonly into?: PathLike } = {},
   ): Promise<void> {
     const { into } = options;
-    const ids = [...new Set((await this.#components(path)).map(({ mirrorId }) => mirrorId))];
-    if (!ids.includes(mirror)) {
+    const check = async (): Promise<void> => {
+      const ids = [...new Set((await this.#components(path)).map(({ mirrorId }) => mirrorId))];
+      if (ids.includes(mirror)) return;
       const hint = `There is no mirror ${mirror}: it has ${ids.join(', ')}`;
       throw errnoError(Errno.EINVAL, { syscall: 'mirror', path: text(path), hint });
-    }
+    };
+    await check();
     await this.#leased(path, constants.O_RDWR, false, options, async (file) => {
+      // Others may have changed them before the lease was there.
+      await check();
       const split = (fid: string): Promise<void> =>
         this.#engine.changeLayout(file.fd, { kind: 'split', mirror, into: fid });
       if (into === undefined) {
@@ -137,13 +141,17 @@ export class Mirroring extends Administration {
   /** Brings stale mirrors up to date. Resolves with the ids of the components that were stale; none: there was nothing to
    * do. */
   async resyncMirrors(path: PathLike, options: ResyncOptions = {}): Promise<number[]> {
-    const stale = (await this.#components(path)).filter(
-      ({ flags, mirrorId }) =>
-        flags.includes('stale') && (options.only?.includes(mirrorId) ?? !flags.includes('nosync')),
-    );
-    if (stale.length === 0) return [];
-    const components = stale.map(({ id }) => id);
+    const findStale = async (): Promise<ComponentDescription[]> =>
+      (await this.#components(path)).filter(
+        ({ flags, mirrorId }) =>
+          flags.includes('stale') && (options.only?.includes(mirrorId) ?? !flags.includes('nosync')),
+      );
+    if ((await findStale()).length === 0) return [];
+    let components: number[] = [];
     await this.#leased(path, constants.O_RDWR, true, options, async (file) => {
+      // Which are is certain only under the lease.
+      const stale = await findStale();
+      components = stale.map(({ id }) => id);
       const stats = await file.stat();
       try {
         for (const mirror of new Set(stale.map(({ mirrorId }) => mirrorId))) {

@@ -10,7 +10,6 @@ import { options, type PathWalker, type WalkContext } from './path-walk.ts';
 import { permits, R_OK } from './permission.ts';
 import type { Session } from './session.ts';
 
-/** How often an object may change between a lock and its use before it is asked without one. */
 const { MDS_INODELOCK_XATTR } = InodeBit;
 
 export class XattrCache {

@@ -376,6 +376,7 @@ export class Import implements Caller {
   #settleIdle(): void {
     this.#remoteHandle = 0n;
     this.#hasState = false;
+    this.#recovery.list.clear();
     this.#waiting.wakeAll();
   }
 

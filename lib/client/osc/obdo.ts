@@ -14,26 +14,27 @@ export function objectOnly(object: StripeObject, valid: bigint): ObdoInput {
   return { o_valid: valid | OBD_MD_FLID | OBD_MD_FLGROUP, o_oi: fidToOstId(object.fid) };
 }
 
-/** The object and the file that it belongs to, not which stripe of it. */
-export function childObdo(object: StripeObject, valid: bigint): ObdoInput {
-  return {
-    ...objectOnly(object, valid | OBD_MD_FLFID | OBD_MD_FLPARENT),
-    o_parent_seq: object.parent.f_seq,
-    o_parent_oid: object.parent.f_oid,
-    o_parent_ver: object.parent.f_ver,
-  };
-}
-
-/** Object and parent; `valid` in addition to the bits for those. */
-export function objectObdo(object: StripeObject, valid: bigint): ObdoInput {
+/** The object and the file that it belongs to. */
+function ofFile(object: StripeObject, valid: bigint): ObdoInput {
   return {
     o_valid: valid | OBD_MD_FLID | OBD_MD_FLGROUP | OBD_MD_FLFID | OBD_MD_FLPARENT,
     o_oi: fidToOstId(object.fid),
     o_parent_seq: object.parent.f_seq,
     o_parent_oid: object.parent.f_oid,
-    o_stripe_idx: object.stripe,
   };
 }
+
+/** The object and its file, not which stripe of it. */
+export const childObdo = (object: StripeObject, valid: bigint): ObdoInput => ({
+  ...ofFile(object, valid),
+  o_parent_ver: object.parent.f_ver,
+});
+
+/** The object as a stripe of its file; `valid` in addition to the bits for those. */
+export const objectObdo = (object: StripeObject, valid: bigint): ObdoInput => ({
+  ...ofFile(object, valid),
+  o_stripe_idx: object.stripe,
+});
 
 /** Whom the server charges an object to that has no owner yet: the file's, not whoever happens to write it. */
 export function ownerFields(
