@@ -4,18 +4,19 @@
  */
 import type { Parameters } from 'fast-check';
 
-const seconds = Number(process.env.LUSTRE_FUZZ_SECONDS ?? 1);
+/** Per target. */
+export const fuzzSeconds = Number(process.env.LUSTRE_FUZZ_SECONDS ?? 1);
 const seed = process.env.LUSTRE_FUZZ_SEED;
 
 /** Parameters for fc.assert: as many inputs as fit into the time. */
 export function fuzzParameters<T>(): Parameters<T> {
   return {
     numRuns: Number.MAX_SAFE_INTEGER,
-    interruptAfterTimeLimit: seconds * 1000,
+    interruptAfterTimeLimit: fuzzSeconds * 1000,
     markInterruptAsFailure: false,
     ...(seed === undefined ? {} : { seed: Number(seed) }),
   };
 }
 
 /** The time limit of a test that runs one target, ms. */
-export const fuzzTimeout = seconds * 1000 + 60_000;
+export const fuzzTimeout = fuzzSeconds * 1000 + 60_000;

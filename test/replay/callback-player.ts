@@ -14,11 +14,13 @@ const ASIDE: readonly number[] = [Opcode.LDLM_CANCEL, Opcode.OBD_PING];
 const NEAR = 4;
 const NEAR_MS = 2000;
 
+/** Changes what is sent: what goes out instead, perhaps nothing, perhaps twice. `kind`: what it belongs to, the operation. */
+export type Damage = (bytes: Uint8Array, kind: string) => readonly Uint8Array[];
+
 export class CallbackPlayer {
   /** What our client answered. */
   readonly answers: { readonly purpose: string; readonly status: number }[] = [];
-  /** Changes what is sent. */
-  damage: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes;
+  damage: Damage = (bytes) => [bytes];
   readonly #recording: Recording;
   readonly #wire: PeerWire;
   readonly #locks: LockLedger;
@@ -86,7 +88,12 @@ export class CallbackPlayer {
     new DataView(bytes.buffer, bytes.byteOffset).setBigUint64(dlmAt + LdlmRequest.size, ours, true);
     this.#nextXid += 128n;
     const answered = new Promise<number>((resolve) => this.#waiting.set(this.#nextXid, resolve));
-    this.#wire.put(destination.peer, header.portal, this.#nextXid, header.offset, this.damage(bytes));
+    const put = (each: Uint8Array): void =>
+      this.#wire.put(destination.peer, header.portal, this.#nextXid, header.offset, each);
+    const sent = this.damage(bytes, `callback ${callback.purpose.operation}`);
+    for (const each of sent) put(each);
+    // A server that gets no answer asks again, and would evict at last.
+    if (sent.length !== 1 || sent[0] !== bytes) put(bytes);
     this.answers.push({ purpose: purposeText(callback.purpose), status: await answered });
   }
 }

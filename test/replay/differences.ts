@@ -94,7 +94,8 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /./,
     field: /^ptlrpc_body\.pb_handle$/,
-    values: /^(0xd21642270bad26[\da-f]{2}|0xd7db48792eb02[\da-f]{3}) \| 0xd7db48792eb0[\da-f]{4}$/,
+    values:
+      /^((0xd21642270bad26[\da-f]{2}|0xd7db48792eb02[\da-f]{3}) \| 0xd7db48792eb0[\da-f]{4}|0xd7db48792eb02910 \| 0xd21642270bad265a)$/,
     why: 'restarts and evictions that are not replayed: the connections are those from before them',
   },
   {
@@ -104,7 +105,7 @@ export const MEANT: readonly Meant[] = [
     why: 'again a kernel asks for what it was given, ours for as much as at first',
   },
   {
-    operation: /^OST_WRITE$/,
+    operation: /^OST_(WRITE|SYNC)$/,
     field: /^ptlrpc_body\.pb_flags$/,
     values: /^0 \| 1538$/,
     why: 'the kernel’s was under way when the server crashed, and was sent again (MSG_RESENT)',
@@ -424,8 +425,9 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^OST_(READ|WRITE)$/,
     field: /^ost_body\.oa\.o_handle$/,
-    values: /^0x[\da-f]+ \| 0$|^0x12a02812f77cdf67 \| 0x12a02812f77cdfad$/,
-    why: 'ours names the lock that covers the bytes, for the server to prolong; a kernel leaves it out with O_DIRECT and where pages of several locks go together; of two that cover them each has another',
+    values:
+      /^0x[\da-f]+ \| 0$|^0x12a02812f77cdf67 \| 0x12a02812f77cdfad$|^0xd7db48792eb02e[\da-f]{2} \| 0xd21642270bad27[\da-f]{2}$/,
+    why: 'ours names the lock that covers the bytes, for the server to prolong; a kernel leaves it out with O_DIRECT and where pages of several locks go together, and does not change it when it sends again; of two that cover them each has another',
   },
   {
     operation: /^OST_SYNC$/,

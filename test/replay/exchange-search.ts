@@ -2,6 +2,7 @@
 import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
 import { LockFlag } from '../../lib/wire/ldlm-constants.ts';
 import { Opcode } from '../../lib/wire/opcodes.ts';
+import { isConnect } from './answer-bytes.ts';
 import {
   type Exchange,
   type Purpose,
@@ -40,8 +41,13 @@ export class ExchangeSearch {
   find(purpose: Purpose, window: Step, mount: number, request: RpcMessage): [Exchange, boolean] | undefined {
     const wantsLock = asksForLock(request);
     // That with the MGS is all mounts' of a node.
+    const connects = isConnect(request);
     const exchanges = this.#exchanges.filter(
-      (e) => (e.mount === mount || e.purpose.target === 'MGS') && !(wantsLock && gaveNone(e)),
+      (e) =>
+        (e.mount === mount || e.purpose.target === 'MGS') &&
+        !(wantsLock && gaveNone(e)) &&
+        // Who tries again meets the server at last.
+        !(connects && e.reply === undefined),
     );
     const found = this.#find(purpose, window, exchanges);
     if (found === undefined) return undefined;

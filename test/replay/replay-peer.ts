@@ -8,7 +8,7 @@ import type { Endpoint, LnetEvent } from '../../lib/lnet/network.ts';
 import { Opcode, Portal } from '../../lib/wire/opcodes.ts';
 import { MsgType } from '../../lib/wire/ptlrpc-constants.ts';
 import { answerTo, answerToConvert, bytesAsked, isConnect } from './answer-bytes.ts';
-import { CallbackPlayer } from './callback-player.ts';
+import { CallbackPlayer, type Damage } from './callback-player.ts';
 import { ExchangeSearch, within } from './exchange-search.ts';
 import { LockLedger } from './lock-ledger.ts';
 import { PeerWire } from './peer-wire.ts';
@@ -98,9 +98,12 @@ export class ReplayPeer {
   }
 
   /** Changes what is sent: for those who test what a client makes of damaged replies. */
-  set damage(damage: (bytes: Uint8Array) => Uint8Array) {
+  set damage(damage: Damage) {
     this.callbacks.damage = damage;
   }
+
+  /** Bulk comes behind the reply that says it is there: out of order. */
+  replyFirst: (kind: string) => boolean = () => false;
 
   /** From now on requests are those of this step. */
   enter(step: Step): void {
@@ -173,8 +176,8 @@ export class ReplayPeer {
     if (request.body.pb_opc === Opcode.LDLM_CONVERT && !this.#converts) {
       const { initiator, matchBits } = event;
       const portal = Portal.LDLM_CANCEL_REPLY_PORTAL;
-      const answer = this.callbacks.damage(answerToConvert(request, this.locks));
-      this.#wire.put(initiator, portal, replyBits(request, matchBits), 0, answer);
+      for (const answer of this.callbacks.damage(answerToConvert(request, this.locks), 'LDLM_CONVERT'))
+        this.#wire.put(initiator, portal, replyBits(request, matchBits), 0, answer);
       return;
     }
     const xid = `${mount} ${event.matchBits}`;
@@ -217,7 +220,8 @@ export class ReplayPeer {
       view.setUint32(at + TYPE, MsgType.PTL_RPC_MSG_ERR, true);
       view.setInt32(at + STATUS, status, true);
     });
-    this.#wire.put(initiator, portal, replyBits(request, matchBits), sent.header.offset, opcoded);
+    for (const bytes of this.callbacks.damage(opcoded, purposeOfMessage(request, target).operation))
+      this.#wire.put(initiator, portal, replyBits(request, matchBits), sent.header.offset, bytes);
   }
 
   async #answer(match: Match, { initiator, matchBits }: LnetEvent): Promise<void> {
@@ -231,20 +235,27 @@ export class ReplayPeer {
       const length = Math.min(sent.header.length, bytesAsked(request));
       match.bulk.push(await this.#wire.get(initiator, portal, bits - sent.bitsBelow, length));
     }
-    let room = request.body.pb_opc === Opcode.OST_READ ? bytesAsked(request) : Number.POSITIVE_INFINITY;
-    for (const { header, payload, bitsBelow } of exchange.puts) {
-      const piece = payload.subarray(0, room);
-      room -= piece.length;
-      this.#wire.put(initiator, header.portal, bits - bitsBelow, header.offset, damage(piece));
-    }
+    const kind = match.purpose.operation;
+    const bulk = (): void => {
+      let room = request.body.pb_opc === Opcode.OST_READ ? bytesAsked(request) : Number.POSITIVE_INFINITY;
+      for (const { header, payload, bitsBelow } of exchange.puts) {
+        const piece = payload.subarray(0, room);
+        room -= piece.length;
+        for (const bytes of damage(piece, `${kind} bulk`))
+          this.#wire.put(initiator, header.portal, bits - bitsBelow, header.offset, bytes);
+      }
+    };
+    const disorder = this.replyFirst(kind);
+    if (!disorder) bulk();
     const callbacks = match.again ? [] : this.callbacks.after(exchange);
     for (const callback of callbacks.filter(({ index }) => reply === undefined || index < reply.index))
       await this.callbacks.send(callback);
     if (reply !== undefined) {
       const { header, payload } = reply;
-      const bytes = damage(answerTo(request, payload, this.locks));
-      this.#wire.put(initiator, header.portal, replyBits(request, matchBits), header.offset, bytes);
+      for (const bytes of damage(answerTo(request, payload, this.locks), kind))
+        this.#wire.put(initiator, header.portal, replyBits(request, matchBits), header.offset, bytes);
     }
+    if (disorder) bulk();
     for (const callback of callbacks) await this.callbacks.send(callback);
   }
 }

@@ -7,32 +7,8 @@ import { capture } from '../cli/captures.ts';
 import { explain } from './comparison.ts';
 import { MEANT } from './differences.ts';
 import { NOT_ASKED, numberOf, timesOf } from './omissions.ts';
-import { type Replay, type ReplayOptions, replay } from './replay.ts';
-import { mountAndSpace } from './scripts/01-mount.ts';
-import { namespace } from './scripts/02-namespace.ts';
-import { stripeIo } from './scripts/03-stripe-io.ts';
-import { checksummed } from './scripts/03b-checksums.ts';
-import { layouts } from './scripts/04-layouts.ts';
-import { attributes } from './scripts/05-attributes.ts';
-import { twoClients } from './scripts/06-two-clients.ts';
-import { directoriesOnManyMdts } from './scripts/07-dne.ts';
-
-import { evicted, recovered } from './scripts/08-recovery.ts';
-
-const scripts: readonly (readonly [string, (replay: Replay) => Promise<void>, ReplayOptions?])[] = [
-  ['01-mount-df-umount', mountAndSpace],
-  ['02-namespace', namespace],
-  ['03-stripe-io', stripeIo],
-  ['03b-checksums', checksummed('crc32'), { checksums: 'crc32' }],
-  ['03b-checksums', checksummed('crc32c'), { checksums: 'crc32c' }],
-  ['03b-checksums', checksummed('adler32'), { checksums: 'adler32' }],
-  ['04-layouts', layouts],
-  ['05-attrs', attributes],
-  ['06-two-clients', twoClients, { mounts: 2 }],
-  ['07-dne', directoriesOnManyMdts],
-  ['08-recovery', recovered],
-  ['08-recovery', evicted],
-];
+import { replay } from './replay.ts';
+import { SCRIPTS } from './scripts/all.ts';
 
 describe('a target that is down', () => {
   it.each(['lab-MDT0001', 'lab-OST0001'])('%s: the file system is mounted all the same', async (down) => {
@@ -72,7 +48,7 @@ describe('replayed captures', () => {
   const replayed = new Set<unknown>();
   /** Rows of the omissions that explained as many as they say, by their place and the capture's number. */
   const exhausted = new Set<string>();
-  for (const [name, script, options] of scripts) {
+  for (const [name, script, options] of SCRIPTS) {
     it.skipIf(capture(name) === '')([name, options?.checksums].join(' '), async () => {
       const peer = await replay(capture(name), script, options);
       const { differences, omissions, rows, times } = explain(peer);
@@ -90,7 +66,7 @@ describe('replayed captures', () => {
 
   it('need each row of the tables', (context) => {
     // Only all of them together tell that nothing needs a row.
-    if (replayed.size < scripts.length) context.skip();
+    if (replayed.size < SCRIPTS.length) context.skip();
     const idle = MEANT.filter((row) => !needed.has(row)).map(
       ({ operation, field }) => `${operation} ${field}`,
     );

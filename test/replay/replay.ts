@@ -8,6 +8,7 @@ import { parseFid } from '../../lib/fid/fid.ts';
 import { fidResource } from '../../lib/fid/resource.ts';
 import type { ChecksumName } from '../../lib/lnet/network.ts';
 import { createSimulation } from '../../lib/sim/simulation.ts';
+import type { Damage } from './callback-player.ts';
 import { type Recording, readRecording, type Step } from './recording.ts';
 
 export { RecordingEnds } from './replay-peer.ts';
@@ -33,7 +34,9 @@ export interface Replay {
 }
 
 export interface ReplayOptions {
-  readonly damage?: (bytes: Uint8Array) => Uint8Array;
+  readonly damage?: Damage;
+  /** Bulk comes behind the reply. */
+  readonly replyFirst?: (kind: string) => boolean;
   readonly down?: string;
   /** The type of checksums; none unless given. */
   readonly checksums?: ChecksumName;
@@ -49,13 +52,14 @@ const SECOND = '10.0.2.116@tcp';
 export async function replay(
   path: string,
   work: (replay: Replay) => Promise<void>,
-  { damage, down, options, checksums, mounts }: ReplayOptions = {},
+  { damage, replyFirst, down, options, checksums, mounts }: ReplayOptions = {},
 ): Promise<ReplayPeer> {
   const recording = await readRecording(path);
   const sim = createSimulation({ seed: 1 });
   const endpoint = await sim.network.open({ nid: recording.server });
   const peer = new ReplayPeer(recording, endpoint);
   if (damage !== undefined) peer.damage = damage;
+  if (replyFirst !== undefined) peer.replyFirst = replyFirst;
   peer.down = down;
   const play = (async () => {
     let offset = 0;

@@ -73,6 +73,11 @@ export async function attributes({ filesystem: fs, step, dropLocks }: Replay): P
     ]);
     expect(await refused(fs.chown('/nosuch', 0, 0))).toBe('ENOENT');
   });
+  await step('lfs fid2path', async () => {
+    expect(await fs.pathOf(X)).toBe('/x');
+    await fs.link('/x', '/ad/x2');
+    expect(await fs.pathOf(X)).toBe('/x');
+  });
   await step('lfs changelog lab-MDT0000', async () => {
     const records = await changelog();
     expect(records.map(({ index, type }) => `${index} ${type}`)).toEqual(
