@@ -1,11 +1,12 @@
 /**
  * `npm run bench [NAME ...]`: one table, each line with its peer measured in the same run on the same cores, and the
- * same as JSON in build/bench.json. BENCH_QUICK=1 makes a short run that only shows that all of it works.
+ * same as JSON in build/bench.json, and curves in docs/curves where `scaling` ran. BENCH_QUICK=1 makes a short run that only shows that all of it works.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, release } from 'node:os';
 import Table from 'cli-table3';
 import { benchCache } from './cache.ts';
+import { drawCurves } from './curves.ts';
 import { benchEngine } from './engine.ts';
 import { benchFile } from './file.ts';
 import { benchLnetStream } from './lnet-stream.ts';
@@ -15,6 +16,7 @@ import { benchMetadata } from './metadata.ts';
 import { benchPath } from './path.ts';
 import { CONGESTION } from './peers.ts';
 import { benchRpc } from './rpc.ts';
+import { benchScaling } from './scaling.ts';
 
 const quick = process.env.BENCH_QUICK !== undefined;
 const benches: Record<string, () => Promise<Row[]>> = {
@@ -25,6 +27,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   path: () => (quick ? benchPath(1, 64) : benchPath(5, 1024)),
   file: () => benchFile(quick ? 1 : 3, quick ? 64 : 1024),
   metadata: () => benchMetadata(quick ? 1 : 3, quick ? 200 : 10_000),
+  scaling: () => benchScaling(quick ? { bytes: 8 << 20, rpcs: 200 } : { bytes: 512 << 20, rpcs: 20_000 }),
   cache: () =>
     benchCache(quick ? 1 : 3, {
       calls: quick ? 200 : 5000,
@@ -70,3 +73,5 @@ await writeFile(
   'build/bench.json',
   `${JSON.stringify({ machine, at: new Date().toISOString(), rows }, null, 2)}\n`,
 );
+// A short run shows that it works; its curves would say nothing.
+await drawCurves(rows, quick ? 'build/curves' : 'docs/curves');

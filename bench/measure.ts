@@ -17,6 +17,8 @@ export interface Row {
   readonly peer?: string;
   readonly peerValue?: number;
   readonly ratio?: number;
+  /** It is a point of a line of a chart. */
+  readonly curve?: { readonly chart: string; readonly line: string; readonly x: number };
 }
 
 /** A row with its ratio to a peer. `lessIsBetter` for times. */

@@ -18,6 +18,7 @@ import { barePingPong, type RoundTrips } from './peers.ts';
 
 const SIZE = 4096;
 const WINDOWS = [1, 8, 64];
+const PORT = 21100;
 const serverNid = '127.0.0.2@tcp';
 const flags =
   ConnectFlag.OBD_CONNECT_VERSION |
@@ -120,12 +121,16 @@ async function roundTrips(
   };
 }
 
-export async function benchRpc(rounds: number, count: number): Promise<Row[]> {
-  const port = 21100;
-  const server = startBench('rpc', ['serve', String(port)]);
+/** An import that is connected to a serving process, and warm. */
+async function withServer(work: (importer: Import, server: Running) => Promise<void>): Promise<void> {
+  const server = startBench('rpc', ['serve', String(PORT)]);
   await server.line();
   const runtime = nodeRuntime();
-  const endpoint = await createNativeNetwork(runtime).open({ nid: '127.0.0.1@tcp', port, accept: false });
+  const endpoint = await createNativeNetwork(runtime).open({
+    nid: '127.0.0.1@tcp',
+    port: PORT,
+    accept: false,
+  });
   const importer = new Import({
     runtime,
     ptlrpc: new PtlRpc(endpoint, runtime),
@@ -136,34 +141,67 @@ export async function benchRpc(rounds: number, count: number): Promise<Row[]> {
     rpcsInFlightMax: 64,
   });
   await importer.connect();
-  await roundTrips(importer, server, 8, Math.min(count, 2000));
-  const rows: Row[] = [];
-  for (const window of WINDOWS) {
-    const ours: RpcResult[] = [];
-    const bare: RoundTrips[] = [];
-    for (let i = 0; i < rounds; i++) {
-      ours.push(await roundTrips(importer, server, window, count));
-      bare.push(await barePingPong(port + 1 + i, SIZE, window, count));
-    }
-    const name = 'bare C ping-pong';
-    const of = (key: keyof RoundTrips): [number, { name: string; value: number }] => [
-      median(ours.map((r) => r[key])),
-      { name, value: median(bare.map((r) => r[key])) },
-    ];
-    const label = `4 KiB round trip, ${window} in flight`;
-    rows.push(row('rpc', `${label}, rate`, of('perSecond')[0], '/s', of('perSecond')[1]));
-    rows.push(row('rpc', `${label}, p50`, of('p50')[0], 'us', of('p50')[1], true));
-    rows.push(row('rpc', `${label}, p99`, of('p99')[0], 'us', of('p99')[1], true));
-    for (const end of ['client', 'server'] as const) {
-      const middle = (key: keyof End): number => median(ours.map((r) => r[end][key]));
-      rows.push(row('rpc', `${label}, ${end} CPU`, middle('cpu'), 'us'));
-      rows.push(row('rpc', `${label}, ${end} heap`, middle('heap'), 'B'));
-      rows.push(row('rpc', `${label}, ${end} collecting`, middle('collecting'), 'us'));
-    }
-  }
+  await roundTrips(importer, server, 8, 2000);
+  await work(importer, server);
   await importer.disconnect();
   await endpoint.close();
   await server.stop();
+}
+
+/** Rates by requests in flight, ours and the bare ping-pong's. */
+export async function rpcRates(
+  windows: readonly number[],
+  count: number,
+): Promise<{ readonly window: number; readonly perSecond: number; readonly bare: number }[]> {
+  const rates: { window: number; perSecond: number; bare: number }[] = [];
+  await withServer(async (importer, server) => {
+    for (const window of windows) {
+      const { perSecond } = await roundTrips(importer, server, window, count);
+      const { perSecond: bare } = await barePingPong(PORT + 1, SIZE, window, count);
+      rates.push({ window, perSecond, bare });
+    }
+  });
+  return rates;
+}
+
+export async function benchRpc(rounds: number, count: number): Promise<Row[]> {
+  const rows: Row[] = [];
+  await withServer(async (importer, server) => {
+    for (const window of WINDOWS) rows.push(...(await rpcRows(importer, server, window, rounds, count)));
+  });
+  return rows;
+}
+
+async function rpcRows(
+  importer: Import,
+  server: Running,
+  window: number,
+  rounds: number,
+  count: number,
+): Promise<Row[]> {
+  const ours: RpcResult[] = [];
+  const bare: RoundTrips[] = [];
+  for (let i = 0; i < rounds; i++) {
+    ours.push(await roundTrips(importer, server, window, count));
+    bare.push(await barePingPong(PORT + 1 + i, SIZE, window, count));
+  }
+  const name = 'bare C ping-pong';
+  const of = (key: keyof RoundTrips): [number, { name: string; value: number }] => [
+    median(ours.map((r) => r[key])),
+    { name, value: median(bare.map((r) => r[key])) },
+  ];
+  const label = `4 KiB round trip, ${window} in flight`;
+  const rows = [
+    row('rpc', `${label}, rate`, of('perSecond')[0], '/s', of('perSecond')[1]),
+    row('rpc', `${label}, p50`, of('p50')[0], 'us', of('p50')[1], true),
+    row('rpc', `${label}, p99`, of('p99')[0], 'us', of('p99')[1], true),
+  ];
+  for (const end of ['client', 'server'] as const) {
+    const middle = (key: keyof End): number => median(ours.map((r) => r[end][key]));
+    rows.push(row('rpc', `${label}, ${end} CPU`, middle('cpu'), 'us'));
+    rows.push(row('rpc', `${label}, ${end} heap`, middle('heap'), 'B'));
+    rows.push(row('rpc', `${label}, ${end} collecting`, middle('collecting'), 'us'));
+  }
   return rows;
 }
 
