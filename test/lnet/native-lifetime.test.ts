@@ -1,7 +1,11 @@
 /** Endpoints, threads and processes: nothing hangs, nothing is lost, memory stays. */
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
@@ -67,6 +71,54 @@ describe('processes', () => {
       expect(answer).toEqual([A]);
       await worker.terminate();
     }
+  });
+});
+
+describe('threads', () => {
+  test('a worker terminated while it sends files takes nothing with it, and sends nothing but the file', async () => {
+    const length = 1 << 20;
+    const content = randomBytes(length);
+    const directory = await mkdtemp(join(tmpdir(), 'lustre-send-'));
+    const path = join(directory, 'file');
+    await writeFile(path, content);
+    const a = await openEndpoint({ nid: A, listen: '127.0.0.1:0' });
+    const sink = a.allocate(length);
+    let whole = 0;
+    let wrong = 0;
+    let onWhole: (() => void) | undefined;
+    a.attach(
+      {
+        portal: 9,
+        matchBits: 1n,
+        peer: { nid: NID_ANY },
+        segments: [{ memory: sink, offset: 0, length }],
+        threshold: Number.POSITIVE_INFINITY,
+        options: MdOption.OP_PUT | MdOption.MANAGE_REMOTE,
+        autoUnlink: false,
+      },
+      (event) => {
+        if (event.status !== 0) return;
+        whole++;
+        // Later ones bring the same bytes, so that what is overwritten meanwhile looks the same.
+        if (event.mlength !== length || !content.equals(sink.bytes)) wrong++;
+        onWhole?.();
+      },
+    );
+    for (const rounds of [1, 5, 20]) {
+      const before = whole;
+      const worker = startWorker('send-files.ts', { nid: B, peer: A, port: a.port, path, length });
+      await new Promise<void>((resolve, reject) => {
+        worker.once('error', reject);
+        onWhole = () => {
+          if (whole - before >= rounds) resolve();
+        };
+      });
+      await worker.terminate();
+    }
+    expect(wrong).toBe(0);
+    const b = await openEndpoint({ nid: B, accept: false, nidMap: { [A]: `127.0.0.1:${a.port}` } });
+    await expect(b.ping(A, 10_000)).resolves.toMatchObject({ nids: [A] });
+    await rm(directory, { recursive: true });
   });
 });
 

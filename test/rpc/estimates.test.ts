@@ -7,6 +7,7 @@ import {
   requestTimeout,
   silenceLimitMs,
 } from '../../lib/rpc/adaptive-timeout.ts';
+import { UnderWay } from '../../lib/rpc/under-way.ts';
 import { UnrepliedList, XidAllocator } from '../../lib/rpc/xid.ts';
 
 test('an estimate is the worst of ten minutes, within its bounds', () => {
@@ -89,4 +90,38 @@ test('an urgent one has a slot beyond the others when none is free, one at a tim
   slots.give(3, true);
   slots.give(2, true);
   expect([slots.tryTake(), slots.tryTake(), slots.tryTake()]).toEqual([2, 3, 0]);
+});
+
+test('one XID that waits holds pb_last_xid down, however many others come and go behind it', () => {
+  const list = new UnrepliedList();
+  list.add(128n);
+  for (let xid = 256n; xid < 128n * 20_000n; xid += 128n) {
+    list.add(xid);
+    list.add(xid);
+    if (xid % 1024n !== 0n) list.remove(xid);
+    list.remove(xid - 1n);
+  }
+  expect(list.lastXid()).toBe(127n);
+  expect(list.size).toBe(1 + 2499);
+  list.remove(128n);
+  expect(list.lastXid()).toBe(1023n);
+  for (let xid = 1024n; xid < 128n * 20_000n; xid += 1024n) list.remove(xid);
+  expect(list.size).toBe(0);
+  expect(list.lastXid()).toBe(0n);
+});
+
+test('places are used again, and what ends while all are looked at is passed over', () => {
+  const underWay = new UnderWay<string>();
+  const [a, b] = [underWay.add('a'), underWay.add('b')];
+  underWay.add('c');
+  underWay.remove(a);
+  underWay.remove(a);
+  expect(underWay.add('d')).toBe(a);
+  const seen: string[] = [];
+  for (const item of underWay) {
+    seen.push(item);
+    underWay.remove(b);
+  }
+  expect(seen).toEqual(['d', 'c']);
+  expect(underWay.size).toBe(2);
 });
