@@ -8,6 +8,7 @@
  */
 import type { Filesystem } from '../../lib/client/filesystem.ts';
 import type { EngineOptions } from '../../lib/client/mount.ts';
+import type { Stats } from '../../lib/client/stats.ts';
 import type { Simulation } from '../../lib/sim/simulation.ts';
 import { type Model, type Operation, unlinearizable } from './linearizable.ts';
 import { type ClusterSetup, SERVER_NID, withCluster } from './sim-cluster.ts';
@@ -139,8 +140,16 @@ const valueIn = (bytes: Uint8Array): string =>
   bytes.every((byte) => byte === 0) ? '0' : String(Number(Buffer.from(bytes).toString().replaceAll('.', '')));
 
 /** One client's random operations, one after the other. */
-async function run(client: number, fs: Filesystem, sim: Simulation, recorder: Recorder): Promise<void> {
+async function run(
+  client: number,
+  fs: Filesystem,
+  sim: Simulation,
+  recorder: Recorder,
+  { listings = false }: Conditions,
+): Promise<void> {
   const { random } = sim;
+  const stat = (name: string): Promise<Stats> =>
+    listings ? statFromListing(fs, name, random.chance(0.5)) : fs.stat(`/d/${name}`);
   const file = await fs.open('/d/data', 'r+', 0, random.chance(0.2) ? { direct: true } : {});
   const sizes = await fs.open('/d/size', 'r+');
   const record = recorder.record.bind(recorder);
@@ -169,7 +178,7 @@ async function run(client: number, fs: Filesystem, sim: Simulation, recorder: Re
       });
     else if (kind === 5)
       await record('size', client, { op: 'read' }, async () =>
-        String((random.chance(0.5) ? await sizes.stat() : await fs.stat('/d/size')).size),
+        String((random.chance(0.5) ? await sizes.stat() : await stat('size')).size),
       );
     else if (kind === 6)
       await record('mode', client, { op: 'write', value: value % 512 }, async () => {
@@ -177,13 +186,29 @@ async function run(client: number, fs: Filesystem, sim: Simulation, recorder: Re
         return '';
       });
     else if (kind === 7)
-      await record('mode', client, { op: 'read' }, async () =>
-        String((await fs.stat('/d/mode')).mode & 0o777),
-      );
+      await record('mode', client, { op: 'read' }, async () => String((await stat('mode')).mode & 0o777));
     else await changeNames(client, fs, name, random.below(8), `${client}.${i}`, recorder);
   }
   await file.close().catch(() => undefined);
   await sizes.close().catch(() => undefined);
+}
+
+/** Attributes as one who looks through the directory gets them: many at once, or ahead. */
+async function statFromListing(fs: Filesystem, name: string, walk: boolean): Promise<Stats> {
+  let found: Stats | undefined;
+  if (walk) {
+    for await (const entry of fs.walk('/d', { stats: 'all', maxDepth: 1 }))
+      if (entry.name === name) found = entry.stats;
+  } else
+    for (const each of await fs.readdir('/d')) {
+      const stats = await fs.stat(`/d/${each}`).catch((error: { code: string }) => {
+        if (each === name || error.code !== 'ENOENT') throw error;
+        return undefined;
+      });
+      if (each === name) found = stats;
+    }
+  if (found === undefined) throw new Error(`${name} is missing in the listing`);
+  return found;
 }
 
 async function changeNames(
@@ -229,7 +254,11 @@ export const contended: Conditions = {
 /** Clients that keep next to no locks: those that nobody uses go with the requests for others all the time. */
 export const crowded: Conditions = { clients: { lruSize: 3 } };
 
+/** Attributes are asked for in listings of the directory. */
+export const listed: Conditions = { listings: true };
+
 interface Conditions {
+  readonly listings?: boolean;
   readonly servers?: ClusterSetup;
   readonly clients?: Partial<EngineOptions>;
 }
@@ -256,7 +285,7 @@ export async function check(seed: number, how: Conditions = {}): Promise<void> {
         if (sim.random.chance(0.3))
           sim.runtime.after(sim.random.between(0, 500), () => sim.faults.reset(SERVER_NID, nid));
       }
-      await Promise.all(clients.map((fs, i) => run(i, fs, sim, recorder)));
+      await Promise.all(clients.map((fs, i) => run(i, fs, sim, recorder, how)));
       for (let i = 0; i < CLIENTS; i++) sim.faults.drop(SERVER_NID, nidOf(i), 0);
       const { evicted } = recorder;
       for (const [object, all] of recorder.histories) {
