@@ -13,7 +13,7 @@ describe('what several clients see', () => {
     (seed) => check(seed, crowded),
   );
 
-  it.each(seeds.even.slice(0, Math.max(5, seeds.even.length / 10)))(
+  it.each(seeds.even.slice(0, Math.max(5, seeds.even.length / 50)))(
     'fits one order where attributes come many at once (seed %i)',
     { timeout: 120_000 },
     (seed) => check(seed, listed),
