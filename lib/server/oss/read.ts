@@ -9,6 +9,7 @@ import { ObdoFlag } from '../../wire/ost-constants.ts';
 import { operation } from '../operation.ts';
 import { type BrwRequest, checkBrw, underLock } from './brw-request.ts';
 import { sliceSegments } from './bulk-memory.ts';
+import { asFileRead } from './file-reads.ts';
 import {
   type BulkChecksum,
   checksumOf,
@@ -55,7 +56,7 @@ async function shortRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Prom
 async function bulkRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Promise<void> {
   const [only] = brw.niobufs;
   if (brw.niobufs.length === 1 && only !== undefined && call.request.sendsFiles && ost.store.withFile)
-    return fileRead(ost, call, brw, only.rnb_offset);
+    return asFileRead(call.export, () => fileRead(ost, call, brw, only.rnb_offset));
   const buffer = await ost.memory.take(brw.bytes);
   try {
     const type = checksumOf(brw.oa);
