@@ -176,10 +176,11 @@ export class Import implements Caller {
 
   /** The target runs at these NIDs now. Another instance than the one that we are connected to: it was started again. */
   moved(nids: readonly Nid[], instance: number): void {
-    if (this.state === 'FULL' && this.#granted.ocd_instance === instance) return;
+    const connected = this.#automaton.accepts('lost');
+    if (connected && this.#granted.ocd_instance === instance) return;
     this.#nids.prefer(nids, this.state === 'CONNECTING');
-    const reason = errnoError(Errno.ENOTCONN, { target: this.name, hint: 'It was started again' });
-    if (this.#automaton.accepts('lost')) this.#dispatch('lost', reason);
+    const hint = 'It was started again';
+    if (connected) this.#dispatch('lost', errnoError(Errno.ENOTCONN, { target: this.name, hint }));
     else if (this.state === 'DISCON') this.#reconnect.after(0);
   }
 
@@ -241,8 +242,7 @@ export class Import implements Caller {
 
   #connected(outcome: ConnectOutcome & { kind: 'connected' }, initial: boolean): void {
     const sameHandle = outcome.handle === this.#remoteHandle;
-    const was = this.lastCommitted;
-    const is = outcome.lastCommitted;
+    const [was, is] = [this.lastCommitted, outcome.lastCommitted];
     if (is < was && this.#hasState)
       this.#runtime.log.error({ nid: this.nid, was, is }, 'server went back in time; data may be lost');
     if (!sameHandle) this.#recovery.restarted();

@@ -1,7 +1,10 @@
 /** The table of restarted targets: the request of a kernel client, what comes for it, and tables that make no sense. */
 import { describe, expect, it } from 'vitest';
-import { decodeRecoveryPages, recoveryRequest } from '../../lib/config/recovery-table.ts';
+import { decodeRecoveryPages, readRecoveryTable, recoveryRequest } from '../../lib/config/recovery-table.ts';
+import type { Caller, CallOptions } from '../../lib/rpc/rpc.ts';
+import { createSimulation } from '../../lib/sim/simulation.ts';
 import { MgsNidtblEntry } from '../../lib/wire/connection-structs.ts';
+import type { Format, ReplyValues, RequestInputs } from '../../lib/wire/format.ts';
 import * as formats from '../../lib/wire/formats.ts';
 import { buffersOf, capturedMessage, encoded } from '../client/captured.ts';
 
@@ -59,5 +62,63 @@ describe('the table of restarted targets', () => {
     ['an entry cut off', entry(1, 2).subarray(0, 30), 5n],
   ])('refuses %s', (_what, bytes, latest) => {
     expect(() => decodeRecoveryPages(bytes, 0n, latest)).toThrow(/EPROTO/);
+  });
+});
+
+describe('reading the table', () => {
+  const KNOWN = 3n;
+  /** An MGS that answers each read with the next of these. */
+  async function read(answers: readonly { pages: Buffer; offset: bigint; size: bigint }[], known = KNOWN) {
+    const sim = createSimulation({ seed: 1 });
+    const endpoint = await sim.network.open({ nid: '10.0.0.2@tcp' });
+    const asked: bigint[] = [];
+    const mgs: Caller = {
+      call: async <F extends Format>(_: F, request: RequestInputs<F>, options?: CallOptions) => {
+        const { mgs_config_body: body } = request as { mgs_config_body?: { mcb_offset: bigint } };
+        const answer = answers[asked.length];
+        asked.push(body?.mcb_offset ?? 0n);
+        if (answer === undefined) throw new Error('one read too many');
+        const [segment] = options?.bulk?.segments ?? [];
+        segment?.memory.bytes.set(answer.pages, segment.offset);
+        const values: object = { mgs_config_res: { mcr_offset: answer.offset, mcr_size: answer.size } };
+        const bulkBytes = answer.pages.length;
+        return { values: values as ReplyValues<F>, status: 0, xid: 0n, transno: 0n, bulkBytes };
+      },
+    };
+    const table = await readRecoveryTable(mgs, endpoint, 'lab', known);
+    return { ...table, asked };
+  }
+
+  it('goes on until all is read, from where it was', async () => {
+    const { entries, version, asked } = await read([
+      { pages: Buffer.concat([entry(4), entry(5, 2)]), offset: 5n, size: 7n },
+      { pages: entry(7), offset: 7n, size: 7n },
+    ]);
+    expect(asked).toEqual([4n, 6n]);
+    expect(version).toBe(7n);
+    expect(entries.map(({ nids }) => nids.length)).toEqual([1, 2, 1]);
+  });
+
+  it('takes nothing new for an answer', async () => {
+    const { entries, version, asked } = await read([{ pages: Buffer.alloc(0), offset: 3n, size: 3n }]);
+    expect([entries, version, asked]).toEqual([[], 3n, [4n]]);
+  });
+
+  it.each([
+    ['ends before it begins', { pages: Buffer.alloc(0), offset: 9n, size: 7n }],
+    ['goes back', { pages: Buffer.alloc(0), offset: 2n, size: 7n }],
+    ['has an entry that is known', { pages: entry(3), offset: 5n, size: 7n }],
+  ])('refuses one that %s', async (_what, answer) => {
+    await expect(read([answer])).rejects.toMatchObject({ code: 'EPROTO', opcode: 'MGS_CONFIG_READ' });
+  });
+
+  it('ends with an MGS that never comes to an end', async () => {
+    const endless = Array.from({ length: 200 }, (_, i) => ({
+      pages: entry(4 + i),
+      offset: BigInt(4 + i),
+      size: 1_000_000n,
+    }));
+    const { asked } = await read(endless);
+    expect(asked.length).toBeLessThanOrEqual(64);
   });
 });

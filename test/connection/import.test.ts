@@ -52,24 +52,6 @@ describe('connecting', () => {
       expect(imp.nid).toBe('10.0.0.9@tcp');
     }));
 
-  test('goes where it is told that the target was started again, at once', () =>
-    simulate(async (cluster) => {
-      const offer = (ocd_instance: number) => ({ connect: () => ({ ...fullOffer, ocd_instance }) });
-      const first = await cluster.server([testTarget(withStatfs(), offer(1))]);
-      const { imp } = await cluster.client();
-      await imp.connect();
-      imp.moved(['10.0.0.9@tcp'], 1);
-      expect([imp.state, imp.nid]).toEqual(['FULL', serverNid]);
-      first.process.kill();
-      await cluster.server([testTarget(withStatfs(), offer(2))], '10.0.0.9@tcp');
-      const before = cluster.sim.runtime.now();
-      imp.moved(['10.0.0.9@tcp'], 2);
-      await imp.call(RQF_MDS_STATFS, {});
-      expect(imp.nid).toBe('10.0.0.9@tcp');
-      // Without being told it would have gone on asking the NID that it knows.
-      expect(cluster.sim.runtime.now() - before).toBeLessThan(3000);
-    }));
-
   test('says which target at which NID cannot be reached, and goes on trying', () =>
     simulate(async (cluster) => {
       const { imp } = await cluster.client();

@@ -36,6 +36,7 @@ export class RecoveringMdt {
   locks = new Map<bigint, bigint>();
   lastCommitted = 0n;
   recovering = false;
+  connects = 0;
   /** Does not answer. */
   down = false;
   /** What it says to a replay instead of what it should. */
@@ -101,6 +102,7 @@ export class RecoveringMdt {
 
   #connect(request: IncomingRequest): void {
     const { pb_handle: old } = request.body;
+    this.connects++;
     const first = !this.#known || old === 0n;
     this.#known = true;
     const again = !first && old === this.#handle ? RECONNECT : 0;

@@ -6,7 +6,7 @@ import type { MadeState } from '../../lib/rpc/rpc.ts';
 import { SeededRandom } from '../../lib/sim/random.ts';
 import { RQF_MDS_CLOSE, RQF_MDS_REINT_UNLINK, RQF_OBD_PING } from '../../lib/wire/formats.ts';
 import { LockFlag, LockMode, LockType } from '../../lib/wire/ldlm-constants.ts';
-import { Cluster } from './cluster.ts';
+import { Cluster, serverNid } from './cluster.ts';
 import { RecoveringMdt } from './recovering-mdt.ts';
 
 async function withMdt(
@@ -147,6 +147,22 @@ describe('a server that was started again', () => {
       expect(mdt.recovering).toBe(false);
     }),
   );
+
+  test('is not left because the MGS says so, too late', () =>
+    withMdt(async (mdt, imp, cluster) => {
+      for (const name of ['a', 'b']) await change(imp, name);
+      mdt.crash();
+      mdt.answer = () => {
+        imp.moved([serverNid], 0);
+        return false;
+      };
+      await recovered(imp, cluster);
+      expect(mdt.replays.map(({ what, flags }) => [what, flags])).toEqual([
+        ['a', 0x4],
+        ['b', 0x4],
+      ]);
+      expect(mdt.connects).toBe(2);
+    }));
 
   test('that refuses one request gets the others', () =>
     withMdt(async (mdt, imp, cluster) => {
