@@ -23,20 +23,25 @@ function point(chart: string, line: string, x: number, value: number, unit: stri
   return { ...row('scaling', `${chart}: ${line}, ${x}`, value, unit), curve: { chart, line, x } };
 }
 
-/** Moves `bytes` by calls of `size`, `DEPTH` under way, round and round a window of the file. */
-async function move(file: FileHandle, way: 'read' | 'write', size: number, bytes: number): Promise<void> {
-  const calls = Math.max(DEPTH, Math.floor(bytes / size));
+/** Moves `bytes` by calls of the buffers' size, one a buffer under way, round and round a window of the file. */
+async function move(
+  file: FileHandle,
+  way: 'read' | 'write',
+  buffers: readonly Buffer[],
+  bytes: number,
+): Promise<void> {
+  const size = buffers[0]!.length;
+  const calls = Math.max(buffers.length, Math.floor(bytes / size));
   const window = Math.max(1, Math.floor((64 * MIB) / size));
   let next = 0;
-  const lane = async (): Promise<void> => {
-    const buffer = Buffer.alloc(size, 1);
+  const lane = async (buffer: Buffer): Promise<void> => {
     while (next < calls) {
       const position = (next++ % window) * size;
       if (way === 'write') await file.write(buffer, 0, size, position);
       else await file.read(buffer, 0, size, position);
     }
   };
-  await Promise.all(Array.from({ length: DEPTH }, lane));
+  await Promise.all(buffers.map(lane));
   if (way === 'write') await file.datasync();
 }
 
@@ -60,6 +65,10 @@ async function moveAll(
   bytes: number,
 ): Promise<{ write: number; read: number }> {
   const result = { write: 0, read: 0 };
+  // Made before the time is taken: the first touch of their pages is not what is measured.
+  const buffers = Array.from({ length: files }, () =>
+    Array.from({ length: DEPTH }, () => Buffer.alloc(size, 1)),
+  );
   for (const way of ['write', 'read'] as const) {
     const handles = await Promise.all(
       Array.from({ length: files }, (_, i) =>
@@ -67,7 +76,7 @@ async function moveAll(
       ),
     );
     const at = performance.now();
-    await Promise.all(handles.map((file) => move(file, way, size, bytes / files)));
+    await Promise.all(handles.map((file, i) => move(file, way, buffers[i]!, bytes / files)));
     result[way] = bytes / 1e3 / (performance.now() - at);
     await Promise.all(handles.map((file) => file.close()));
   }

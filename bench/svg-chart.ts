@@ -50,6 +50,7 @@ export function svgChart({ title, x, y, lines }: Chart): string {
     );
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" font-family="sans-serif" font-size="12">
+<title>${escaped(title)}</title>
 <rect width="100%" height="100%" fill="#fff"/>
 ${out.join('\n')}
 </svg>
