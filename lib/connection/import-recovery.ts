@@ -37,6 +37,8 @@ export class ImportRecovery {
   /** Done at this start of the server, which may break off in between. */
   readonly #replayed = new Set<Transaction>();
   #unanswered: Transaction | undefined;
+  /** What the server has kept. */
+  #committedAtConnect = 0n;
 
   constructor(view: ImportView, inFlight: UnderWay<Transmission>) {
     this.#view = view;
@@ -47,8 +49,16 @@ export class ImportRecovery {
     this.#lockListeners.push(listener);
   }
 
-  /** The server was started again, perhaps once more: all begins from the beginning. */
-  restarted(): void {
+  /** With another handle the server was started again, perhaps once more: all begins from the beginning. */
+  connected(
+    { lastCommitted, replayable }: { readonly lastCommitted: bigint; readonly replayable: boolean },
+    sameHandle: boolean,
+  ): void {
+    // Nobody has said so yet of what went to disk just before the restart.
+    this.list.committed(lastCommitted);
+    this.#committedAtConnect = lastCommitted;
+    this.replayable = replayable;
+    if (sameHandle) return;
     this.#replayed.clear();
     this.#unanswered = undefined;
   }
@@ -58,10 +68,10 @@ export class ImportRecovery {
    * brought there: it has lost what cannot be replayed, or others have changed it meanwhile. Rejects when the connection
    * is lost.
    */
-  async replayRequests(lastCommitted: bigint): Promise<boolean> {
+  async replayRequests(): Promise<boolean> {
     const { list } = this;
     const { runtime } = this.#view;
-    if (!this.replayable || !list.reaches(lastCommitted)) return false;
+    if (!this.replayable || !list.reaches(this.#committedAtConnect)) return false;
     let whole = true;
     for (const transaction of list.inOrder()) {
       if (this.#replayed.has(transaction)) continue;

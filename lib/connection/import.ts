@@ -68,8 +68,6 @@ export class Import implements Caller {
   #remoteHandle = 0n;
   readonly #nids: TargetNids;
   #hasState = false;
-  /** pb_last_committed of the last connect reply: what the server has kept. */
-  #committedAtConnect = 0n;
   #lockVolume: LockVolume = { slv: 0n, limit: 0 };
   #lastReplyAt = 0;
   #connectedAt = Number.NEGATIVE_INFINITY;
@@ -245,9 +243,7 @@ export class Import implements Caller {
     const [was, is] = [this.lastCommitted, outcome.lastCommitted];
     if (is < was && this.#hasState)
       this.#runtime.log.error({ nid: this.nid, was, is }, 'server went back in time; data may be lost');
-    if (!sameHandle) this.#recovery.restarted();
-    this.#recovery.replayable = outcome.replayable;
-    this.#committedAtConnect = is;
+    this.#recovery.connected(outcome, sameHandle);
     this.#remoteHandle = outcome.handle;
     this.#grant(outcome.granted);
     this.#resizeSlots();
@@ -335,7 +331,7 @@ export class Import implements Caller {
 
   async #replayRequests(): Promise<void> {
     const connectCount = this.#connectCount;
-    const replayed = this.#recovery.replayRequests(this.#committedAtConnect).then(async (whole) => {
+    const replayed = this.#recovery.replayRequests().then(async (whole) => {
       if (!whole && this.#connectCount === connectCount) await this.#dropAll();
     });
     await this.#stage('requestsReplayed', replayed);

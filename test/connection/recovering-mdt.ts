@@ -131,6 +131,8 @@ export class RecoveringMdt {
     if (this.recovering !== replay)
       this.faults.push(`${name}: ${replay ? 'replayed late' : 'sent in recovery'}`);
     if (before !== undefined) {
+      if (replay && before.transno <= this.lastCommitted && name !== 'open')
+        this.faults.push(`${name}: replayed, and was told to be on disk`);
       if ((body.pb_flags & 0x6) === 0) this.faults.push(`${name}: its XID was used before`);
       return request.reply(RQF_MDS_REINT_UNLINK, {}, { transno: before.transno, ...this.#options() });
     }

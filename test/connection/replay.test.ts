@@ -68,6 +68,7 @@ describe('a server that was started again', () => {
       mdt.crash();
       await recovered(imp, cluster);
       expect(mdt.replays).toEqual([]);
+      expect(mdt.faults).toEqual([]);
       expect(mdt.done.map(({ name }) => name)).toEqual(['a', 'b']);
     }));
 
