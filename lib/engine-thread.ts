@@ -1,9 +1,9 @@
 /** Starts the thread of an engine (design: "Threads"): a worker of this process that runs engine-worker.ts. */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { SessionOptions } from './client/connect.ts';
-import type { EngineSettings, FromEngine, ToEngine } from './client/engine-calls.ts';
-import type { EngineListener, EngineThread } from './client/worker-engine.ts';
+import type { EngineSettings, FromEngine, ToEngine } from './client/engine/engine-calls.ts';
+import type { EngineListener, EngineThread } from './client/engine/worker-engine.ts';
+import type { SessionOptions } from './client/mount/connect.ts';
 import { replyChannel, requestChannel } from './rpc/rpc-counters.ts';
 import { errorValue } from './runtime/error-values.ts';
 import { LustreError } from './runtime/errors.ts';

@@ -1,10 +1,10 @@
 /** The program of an engine's thread (design: "Threads"): mounts with a clock and a network of its own, then runs calls. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { pino } from 'pino';
-import { connectSession } from './client/connect.ts';
-import type { FromEngine, ToEngine } from './client/engine-calls.ts';
-import { EngineHost } from './client/engine-host.ts';
-import { InlineEngine } from './client/inline-engine.ts';
+import type { FromEngine, ToEngine } from './client/engine/engine-calls.ts';
+import { EngineHost } from './client/engine/engine-host.ts';
+import { InlineEngine } from './client/engine/inline-engine.ts';
+import { connectSession } from './client/mount/connect.ts';
 import { type ControlSocket, listenForLocks } from './control-socket.ts';
 import { type EngineWorkerData, Outbox } from './engine-thread.ts';
 import { createNativeNetwork } from './lnet/native-network.ts';

@@ -11,7 +11,6 @@
 export type { ChangelogOptions } from './client/administration.ts';
 export type { CopyOptions } from './client/copy.ts';
 export { Dir } from './client/dir.ts';
-export type { Finding } from './client/doctor.ts';
 export type {
   Advice,
   ChangelogRecord,
@@ -64,6 +63,7 @@ export type {
   XattrOptions,
 } from './client/filesystem-options.ts';
 export type { MirrorComparison, MirrorOptions, ResyncOptions } from './client/mirroring.ts';
+export type { Finding } from './client/mount/doctor.ts';
 export type { SignalOption } from './client/operations.ts';
 export { BigIntStats, Dirent, type StatFs, Stats } from './client/stats.ts';
 export type { LustreReadStream, LustreWriteStream } from './client/streams.ts';

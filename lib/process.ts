@@ -1,11 +1,11 @@
 /** Clients and servers with this process's own clock, random source and network. */
 
-import { diagnose, type Finding } from './client/doctor.ts';
+import { type EngineListener, type EngineThread, startWorkerEngine } from './client/engine/worker-engine.ts';
 import { Filesystem } from './client/filesystem.ts';
+import { diagnose, type Finding } from './client/mount/doctor.ts';
+import { formatMountSpec, parseMountSpec } from './client/mount/mount-spec.ts';
+import { chooseOwnNid } from './client/mount/own-nid.ts';
 import { type EngineOptions, mountFilesystem } from './client/mount.ts';
-import { formatMountSpec, parseMountSpec } from './client/mount-spec.ts';
-import { chooseOwnNid } from './client/own-nid.ts';
-import { type EngineListener, type EngineThread, startWorkerEngine } from './client/worker-engine.ts';
 import { type ControlSocket, controlPath, listenForLocks } from './control-socket.ts';
 import { startEngineThread } from './engine-thread.ts';
 import type { ContentionOptions } from './ldlm/contention.ts';

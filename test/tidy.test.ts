@@ -29,6 +29,19 @@ const layers = [
   'runtime',
 ];
 
+/** From the top down: the folders of lib/client/. What lies in it directly is the face, and what all of them share. */
+const clientFolders = [
+  'engine',
+  'mount',
+  'files',
+  'data-cache',
+  'objects',
+  'administration',
+  'namespace',
+  'mdc',
+  'osc',
+];
+
 const LINES_MAX = 500;
 /** Longer files, each with the reason why it is not two. */
 const longFiles: ReadonlyMap<string, string> = new Map([
@@ -150,6 +163,17 @@ describe('layers', () => {
           layers.indexOf(layerOf(to)) < layers.indexOf(layerOf(from)) || !to.startsWith('lib/'),
       )
       .map(({ from, line, to }) => `${from}:${line}: imports ${to}, which is above ${layerOf(from)}/`);
+    expect(upward, 'move the shared part down, or hand it in from above').toEqual([]);
+  });
+
+  it('of the client import only from below', () => {
+    const placeOf = (path: string): number =>
+      clientFolders.indexOf(/^lib\/client\/([^/]+)\//.exec(path)?.[1] ?? '');
+    const folders = readdirSync('lib/client', { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    expect(folders.map(({ name }) => name).sort()).toEqual([...clientFolders].sort());
+    const upward = imports
+      .filter(({ from, to }) => placeOf(to) >= 0 && placeOf(to) < placeOf(from))
+      .map(({ from, line, to }) => `${from}:${line}: imports ${to}, which is above it`);
     expect(upward, 'move the shared part down, or hand it in from above').toEqual([]);
   });
 

@@ -1,8 +1,9 @@
 /** Mounting: a session with all targets, the engine on it, and the file system that programs use. */
-import { connectSession, type SessionOptions } from './connect.ts';
+
+import { InlineEngine } from './engine/inline-engine.ts';
 import { Filesystem } from './filesystem.ts';
-import { InlineEngine } from './inline-engine.ts';
-import { formatMountSpec, parseMountSpec } from './mount-spec.ts';
+import { connectSession, type SessionOptions } from './mount/connect.ts';
+import { formatMountSpec, parseMountSpec } from './mount/mount-spec.ts';
 
 export interface EngineOptions extends SessionOptions {
   /** Told when calls are under way and when no more are; whoever starts a process keeps it alive meanwhile. */

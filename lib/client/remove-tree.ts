@@ -1,7 +1,7 @@
 /** rm with `recursive`: children before their directory, several at a time. */
 import { Errno, errnoError, type LustreError } from '../runtime/errors.ts';
-import { isDirectory } from './attributes.ts';
 import type { Engine } from './engine.ts';
+import { isDirectory } from './namespace/attributes.ts';
 import type { Operations, SignalOption } from './operations.ts';
 
 /** Names removed at the same time in one directory. */

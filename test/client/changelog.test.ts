@@ -2,7 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { changelogLine } from '../../lib/cli/changelog.ts';
-import { ChangelogReader, clearChangelogRequest, whoBody } from '../../lib/client/changelog-reader.ts';
+import {
+  ChangelogReader,
+  clearChangelogRequest,
+  whoBody,
+} from '../../lib/client/administration/changelog-reader.ts';
 import type { MetadataTarget } from '../../lib/client/mdc/target.ts';
 import { decodeChangelogRecord } from '../../lib/llog/changelog-record.ts';
 import { headerStruct } from '../../lib/llog/header.ts';

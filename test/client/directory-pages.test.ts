@@ -1,8 +1,8 @@
 /** What is kept of directories that were read. */
 import { expect, it } from 'vitest';
-import { DirectoryPageCache } from '../../lib/client/directory-pages.ts';
-import type { Inode } from '../../lib/client/inodes.ts';
 import type { DirectoryPages } from '../../lib/client/mdc/readpage.ts';
+import { DirectoryPageCache } from '../../lib/client/namespace/directory-pages.ts';
+import type { Inode } from '../../lib/client/namespace/inodes.ts';
 import { makeFid } from '../../lib/fid/fid.ts';
 import { LockMode } from '../../lib/wire/ldlm-constants.ts';
 import { bits, inSimulation, lockClient, lockServer, take } from '../ldlm/lock-cluster.ts';

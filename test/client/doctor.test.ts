@@ -1,6 +1,6 @@
 /** `lustre doctor`: what it says of mounts that work and of those that do not. */
 import { describe, expect, it } from 'vitest';
-import { diagnose, type Finding } from '../../lib/client/doctor.ts';
+import { diagnose, type Finding } from '../../lib/client/mount/doctor.ts';
 import { type SimCluster, withCluster } from './sim-cluster.ts';
 
 async function findings(cluster: SimCluster, spec: string): Promise<Finding[]> {

@@ -1,13 +1,13 @@
 /** Files in archives: requests as a kernel client sends them, reading what was released, states on our own servers. */
 import { describe, expect, it } from 'vitest';
 import { stateText } from '../../lib/cli/hsm.ts';
-import { FileLayouts } from '../../lib/client/file-layouts.ts';
-import { Inode } from '../../lib/client/inodes.ts';
+import { FileLayouts } from '../../lib/client/files/file-layouts.ts';
 import { closeIntentRequest } from '../../lib/client/mdc/close.ts';
 import { hsmRequest, hsmStateSetRequest } from '../../lib/client/mdc/hsm.ts';
 import { openBuffers } from '../../lib/client/mdc/intent-open.ts';
 import { OpenState } from '../../lib/client/mdc/open-state.ts';
 import type { MetadataTarget } from '../../lib/client/mdc/target.ts';
+import { Inode } from '../../lib/client/namespace/inodes.ts';
 import type { Session } from '../../lib/client/session.ts';
 import { parseFid } from '../../lib/fid/fid.ts';
 import { errnoError } from '../../lib/runtime/errors.ts';

@@ -1,11 +1,11 @@
 /** Files of which an object is gone: what is left of them can be seen and read. */
 import { constants } from 'node:fs';
 import { expect, it } from 'vitest';
-import { connectSession } from '../../lib/client/connect.ts';
-import { setAttributes } from '../../lib/client/file-setattr.ts';
-import { syncFile } from '../../lib/client/file-sync.ts';
-import { Files } from '../../lib/client/files.ts';
-import { PathWalker } from '../../lib/client/path-walk.ts';
+import { setAttributes } from '../../lib/client/files/file-setattr.ts';
+import { syncFile } from '../../lib/client/files/file-sync.ts';
+import { Files } from '../../lib/client/files/files.ts';
+import { connectSession } from '../../lib/client/mount/connect.ts';
+import { PathWalker } from '../../lib/client/namespace/path-walk.ts';
 import type { FileLayout } from '../../lib/layout/file-layout.ts';
 import { encodeLayout } from '../../lib/layout/layout-ea.ts';
 import { pattern, withCluster } from './sim-cluster.ts';

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { xattrBuffers } from '../../lib/client/mdc/intent-getxattr.ts';
-import { permits, R_OK, W_OK, X_OK } from '../../lib/client/permission.ts';
+import { permits, R_OK, W_OK, X_OK } from '../../lib/client/namespace/permission.ts';
 import { parseFid } from '../../lib/fid/fid.ts';
 import { RQF_LDLM_INTENT_GETXATTR } from '../../lib/wire/formats.ts';
 import { buffersOf, capturedMessage, encoded } from './captured.ts';

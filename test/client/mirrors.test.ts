@@ -1,11 +1,11 @@
 /** Mirrored files whose OSTs go away: reads go on with another mirror. */
 import { constants } from 'node:fs';
 import { expect, it } from 'vitest';
-import { connectSession } from '../../lib/client/connect.ts';
-import { syncFile } from '../../lib/client/file-sync.ts';
-import { Files } from '../../lib/client/files.ts';
-import type { OpenFile } from '../../lib/client/open-file.ts';
-import { PathWalker } from '../../lib/client/path-walk.ts';
+import { syncFile } from '../../lib/client/files/file-sync.ts';
+import { Files } from '../../lib/client/files/files.ts';
+import type { OpenFile } from '../../lib/client/files/open-file.ts';
+import { connectSession } from '../../lib/client/mount/connect.ts';
+import { PathWalker } from '../../lib/client/namespace/path-walk.ts';
 import type { FileLayout, LayoutComponent } from '../../lib/layout/file-layout.ts';
 import { encodeLayout } from '../../lib/layout/layout-ea.ts';
 import { startServerNode } from '../../lib/server/node.ts';

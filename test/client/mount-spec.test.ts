@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { parseMountOptions } from '../../lib/client/mount-options.ts';
-import { formatMountSpec, parseMountSpec } from '../../lib/client/mount-spec.ts';
-import { chooseOwnNid } from '../../lib/client/own-nid.ts';
+import { parseMountOptions } from '../../lib/client/mount/mount-options.ts';
+import { formatMountSpec, parseMountSpec } from '../../lib/client/mount/mount-spec.ts';
+import { chooseOwnNid } from '../../lib/client/mount/own-nid.ts';
 import { parseNid } from '../../lib/lnet/nid.ts';
 import { nodeRuntime } from '../../lib/runtime/runtime.ts';
 

@@ -1,10 +1,10 @@
 /** Projects and quotas: requests against those of a kernel client, what comes of replies, projects on our own servers. */
 import { describe, expect, it } from 'vitest';
 import { quotaText } from '../../lib/cli/quota.ts';
+import { getQuota, setQuota } from '../../lib/client/administration/quota.ts';
+import { quotactlRequest } from '../../lib/client/administration/quotactl.ts';
 import { getattrRequest } from '../../lib/client/mdc/getattr.ts';
 import { setattrRequest } from '../../lib/client/mdc/reint-setattr.ts';
-import { getQuota, setQuota } from '../../lib/client/quota.ts';
-import { quotactlRequest } from '../../lib/client/quotactl.ts';
 import type { Session } from '../../lib/client/session.ts';
 import { parseFid } from '../../lib/fid/fid.ts';
 import type { Caller } from '../../lib/rpc/rpc.ts';

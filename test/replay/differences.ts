@@ -83,7 +83,7 @@ export const MEANT: readonly Meant[] = [
     operation: /^(MGS|MDS|OST)_CONNECT$/,
     field: /^connect_data\.ocd_(connect_flags2?|cksum_types)$/,
     values: fewer(XATTR),
-    why: 'we ask for the features that we have: lib/client/connect-flags.ts names the others; a kernel asks for user attributes where the mount has user_xattr',
+    why: 'we ask for the features that we have: lib/client/mount/connect-flags.ts names the others; a kernel asks for user attributes where the mount has user_xattr',
   },
   {
     operation: /^(MGS|MDS|OST)_CONNECT$/,

@@ -1,8 +1,8 @@
 /** Our client against a recording: virtual time, the clock set to the recording's, a step at a time. */
 
-import { connectSession } from '../../lib/client/connect.ts';
+import { InlineEngine } from '../../lib/client/engine/inline-engine.ts';
 import { Filesystem } from '../../lib/client/filesystem.ts';
-import { InlineEngine } from '../../lib/client/inline-engine.ts';
+import { connectSession } from '../../lib/client/mount/connect.ts';
 import type { Session } from '../../lib/client/session.ts';
 import { parseFid } from '../../lib/fid/fid.ts';
 import { fidResource } from '../../lib/fid/resource.ts';

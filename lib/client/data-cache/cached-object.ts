@@ -9,7 +9,7 @@
  */
 import type { ClientLock } from '../../ldlm/client-lock.ts';
 import type { Memory, Segment } from '../../lnet/network.ts';
-import type { Stripe } from '../file-objects.ts';
+import type { Stripe } from '../objects/file-objects.ts';
 import { cutRun, rpcSize } from '../osc/brw.ts';
 import { read } from '../osc/read.ts';
 import { write } from '../osc/write.ts';

@@ -1,0 +1,68 @@
+/** Calls of the engine on ranges of open files, beside reading and writing. */
+
+import type { Advice, Extent, FallocateMode, SeekWhat, VersionFlush } from '../engine.ts';
+import { FileRanges } from '../files/file-ranges.ts';
+import type { Session } from '../session.ts';
+import { EngineBase } from './engine-base.ts';
+
+export class RangeCalls extends EngineBase {
+  protected readonly ranges: FileRanges;
+
+  constructor(session: Session, onActivity?: (busy: boolean) => void) {
+    super(session, onActivity);
+    this.ranges = new FileRanges(session, this.files);
+  }
+
+  async handleSeek(
+    handle: number,
+    offset: number,
+    what: SeekWhat,
+    operation?: number,
+  ): Promise<number | undefined> {
+    const file = this.file(handle, 'lseek');
+    return this.run('lseek', file.path, operation, (context) =>
+      file.using(() => this.ranges.seek(file, offset, what, context)),
+    );
+  }
+
+  async handleFallocate(
+    handle: number,
+    mode: FallocateMode,
+    start: number,
+    end: number,
+    operation?: number,
+  ): Promise<void> {
+    const file = this.file(handle, 'fallocate');
+    return this.run('fallocate', file.path, operation, (context) =>
+      file.using(() => this.ranges.fallocate(file, mode, { start, end }, context)),
+    );
+  }
+
+  async handleExtents(handle: number, start: number, end: number, operation?: number): Promise<Extent[]> {
+    const file = this.file(handle, 'fiemap');
+    return this.run('fiemap', file.path, operation, (context) =>
+      file.using(() => this.ranges.extents(file, { start, end }, context)),
+    );
+  }
+
+  async handleAdvise(
+    handle: number,
+    advice: Advice,
+    start: number,
+    end: number,
+    background: boolean,
+    operation?: number,
+  ): Promise<void> {
+    const file = this.file(handle, 'ladvise');
+    return this.run('ladvise', file.path, operation, (context) =>
+      file.using(() => this.ranges.advise(file, advice, { start, end }, background, context)),
+    );
+  }
+
+  async handleDataVersion(handle: number, flush: VersionFlush, operation?: number): Promise<bigint> {
+    const file = this.file(handle, 'dataVersion');
+    return this.run('dataVersion', file.path, operation, (context) =>
+      file.using(() => this.ranges.dataVersion(file, flush, context)),
+    );
+  }
+}

@@ -1,0 +1,44 @@
+/** Making durable what was written (guide 11 §5): the data at the OSTs, the metadata at the MDTs. */
+import { ZERO_FID } from '../../fid/fid.ts';
+import { sync as syncMetadata } from '../mdc/sync.ts';
+import { isRegular } from '../namespace/attributes.ts';
+import { options, type WalkContext } from '../namespace/path-walk.ts';
+import type { Session } from '../session.ts';
+import type { LayoutInUse } from './file-layouts.ts';
+import type { Files } from './files.ts';
+import type { OpenFile } from './open-file.ts';
+
+/** The data of one file, and unless `dataOnly` its metadata. */
+export async function syncFile(
+  { who }: Session,
+  files: Files,
+  file: OpenFile,
+  dataOnly: boolean,
+  context: WalkContext,
+): Promise<void> {
+  const { inode } = file;
+  if (!isRegular(inode.body.mbo_mode)) {
+    if (!dataOnly) await syncMetadata(inode.mdt, inode.fid, who, options(context));
+    return;
+  }
+  const both = async (objects: LayoutInUse | undefined): Promise<void> => {
+    const work: Promise<void>[] = [];
+    const onMdt = objects?.stripes.some((stripe) => stripe.onMdt) === true;
+    if (!dataOnly || onMdt) work.push(syncMetadata(inode.mdt, inode.fid, who, options(context)));
+    if (objects !== undefined) work.push(files.io.sync(inode.key, objects, options(context)));
+    await Promise.all(work);
+  };
+  await (file.mirror === undefined
+    ? files.layouts.using(inode, context, both)
+    : files.layouts.usingData(file, context, both));
+  files.cache.check(file, options(context).context);
+}
+
+/** All that this client has written, and all metadata. */
+export async function syncAll({ mdts, who }: Session, files: Files, context: WalkContext): Promise<void> {
+  await files.cache.flushAll();
+  await Promise.all([
+    files.dirty.sync(options(context)),
+    ...[...mdts.values()].map((mdt) => syncMetadata(mdt, ZERO_FID, who, options(context))),
+  ]);
+}
