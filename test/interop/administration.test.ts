@@ -1,22 +1,14 @@
 /** Projects, quotas, changelogs: what those who look after a file system ask for. */
-import { describe, expect, it, type TestContext } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { ChangelogRecord, LustreError } from '../../lib/index.ts';
 import { clusterUnderTest, PATIENCE_MS } from './cluster-under-test.ts';
-import { compare } from './comparison.ts';
+import { compare, orSkip } from './comparison.ts';
 import { quote } from './kernel-view.ts';
 
 const cluster = clusterUnderTest('admin');
 const MIB = 1 << 20;
 /** Some user and some project that nobody has. */
 const NOBODY = 3_141_592;
-
-/** Skips where servers of ours do not know what is asked of them. */
-async function orSkip<T>(work: Promise<T>, skip: TestContext['skip']): Promise<T> {
-  return work.catch((error: LustreError) => {
-    if (cluster.foreign) throw error;
-    return skip(`our own servers do not have it (${error.code})`);
-  });
-}
 
 describe('administration', { timeout: PATIENCE_MS }, () => {
   it('charges to projects what is made in their directories', async () => {

@@ -1,10 +1,10 @@
 /** Layouts that servers hand out, each written and read by both sides: components, data on the MDT, growing ones, pools. */
 import { createHash } from 'node:crypto';
 import { describe, expect, it, type TestContext } from 'vitest';
-import type { LustreError, StripingOptions } from '../../lib/index.ts';
+import type { StripingOptions } from '../../lib/index.ts';
 import { pattern } from '../client/sim-cluster.ts';
 import { clusterUnderTest, PATIENCE_MS } from './cluster-under-test.ts';
-import { compare } from './comparison.ts';
+import { compare, orSkip } from './comparison.ts';
 import type { KernelView } from './kernel-view.ts';
 
 const cluster = clusterUnderTest('layouts');
@@ -46,13 +46,7 @@ const LAYOUTS: readonly (readonly [string, StripingOptions])[] = [
 
 /** Makes a file; skips the test where servers do not have such layouts. */
 async function create(path: string, layout: StripingOptions, skip: TestContext['skip']): Promise<void> {
-  const { fs, foreign } = cluster;
-  try {
-    await (await fs.open(path, 'wx', 0o644, layout)).close();
-  } catch (error) {
-    if (foreign) throw error;
-    skip(`our own servers do not have it (${(error as LustreError).code})`);
-  }
+  await (await orSkip(cluster.fs.open(path, 'wx', 0o644, layout), skip)).close();
 }
 
 describe('layouts', { timeout: PATIENCE_MS }, () => {
@@ -101,10 +95,10 @@ describe('layouts', { timeout: PATIENCE_MS }, () => {
   compare(
     'layouts that lfs sets, and files that lfs migrates while we have them open',
     cluster,
-    async (kernel) => {
+    async (kernel, skip) => {
       const { fs, dir } = cluster;
       const path = `${dir}/theirs`;
-      await kernel.sh('lfs setstripe -E 64K -L mdt -E 2M -c 1 -E -1 -c 2 -S 256K theirs');
+      await orSkip(kernel.sh('lfs setstripe -E 64K -L mdt -E 2M -c 1 -E -1 -c 2 -S 256K theirs'), skip);
       const bytes = pattern(3 * MIB);
       await fs.writeFile(path, bytes, { flag: 'r+' });
       expect(await kernel.sha256('theirs')).toBe(sha256(bytes));
@@ -120,7 +114,7 @@ describe('layouts', { timeout: PATIENCE_MS }, () => {
     },
   );
 
-  compare('a default that one side sets and the other makes files by', cluster, async (kernel) => {
+  compare('a default that one side sets and the other makes files by', cluster, async (kernel, skip) => {
     const { fs, dir } = cluster;
     await fs.mkdir(`${dir}/default`);
     await fs.setLayout(`${dir}/default`, {
@@ -134,15 +128,18 @@ describe('layouts', { timeout: PATIENCE_MS }, () => {
       (await fs.getLayout(`${dir}/default/theirs`))?.composite?.components.map(({ end }) => end),
     ).toEqual([MIB, Number.POSITIVE_INFINITY]);
     expect(sha256(await fs.readFile(`${dir}/default/theirs`))).toBe(await kernel.sha256('default/theirs'));
-    await kernel.sh('mkdir default2 && lfs setstripe -E 128K -L mdt -E -1 -c 1 default2');
+    await orSkip(kernel.sh('mkdir default2 && lfs setstripe -E 128K -L mdt -E -1 -c 1 default2'), skip);
     await fs.writeFile(`${dir}/default2/ours`, pattern(300_000));
     expect((await fs.getLayout(`${dir}/default2/ours`))?.composite?.components[0]?.pattern).toContain('mdt');
     expect(await kernel.sha256('default2/ours')).toBe(sha256(pattern(300_000)));
   });
 
-  compare('that a foreign layout has no data of ours', cluster, async (kernel) => {
+  compare('that a foreign layout has no data of ours', cluster, async (kernel, skip) => {
     const { fs, dir } = cluster;
-    await kernel.sh('lfs setstripe --foreign=symlink --flags 0xda05 --xattr /elsewhere/1234 foreign');
+    await orSkip(
+      kernel.sh('lfs setstripe --foreign=symlink --flags 0xda05 --xattr /elsewhere/1234 foreign'),
+      skip,
+    );
     const layout = await fs.getLayout(`${dir}/foreign`);
     expect(Buffer.from(layout?.foreign?.value ?? []).toString()).toBe('/elsewhere/1234');
     expect((await fs.lstat(`${dir}/foreign`)).size).toBe((await kernel.stat('foreign')).size);
