@@ -6,6 +6,8 @@ import { RQF_CONNECT, RQF_LDLM_ENQUEUE, RQF_MDS_CLOSE, RQF_OBD_PING } from '../.
 import { Opcode } from '../../lib/wire/opcodes.ts';
 import { Cluster, fullOffer, serverNid } from './cluster.ts';
 
+type ConnectedImport = Awaited<ReturnType<Cluster['client']>>['imp'];
+
 interface Played {
   readonly cluster: Cluster;
   /** Op flags and handle of the next connect reply. */
@@ -51,152 +53,148 @@ async function played(): Promise<Played> {
   return play;
 }
 
+/** A test: what `steps` does with the played server and an import that is connected to it and has been served a first time. */
+const withServer =
+  <A>(steps: (play: Played, imp: ConnectedImport, argument: A) => Promise<void>) =>
+  async (argument: A): Promise<void> => {
+    const play = await played();
+    await play.cluster.sim.run(
+      (async () => {
+        const { imp } = await play.cluster.client();
+        await imp.connect();
+        await imp.call(RQF_LDLM_ENQUEUE, {});
+        await steps(play, imp, argument);
+      })(),
+    );
+  };
+
+/** The server was started again: from now on it knows nobody until they connect, and answers that with these flags. */
+function restart(play: Played, opFlags: number): void {
+  play.connect = { opFlags, handle: 0x22n };
+  const { other } = play;
+  play.other = (request) => (request.body.pb_handle === 0x22n ? other(request) : request.replyError(107));
+}
+
+const enqueues = (play: Played) =>
+  play.seen
+    .filter(({ opcode }) => opcode === Opcode.LDLM_ENQUEUE)
+    .map(({ flags, handle }) => [flags & 2, handle]);
+
 /** Makes the import connect again: its next ping is answered with -ENOTCONN. */
-async function breakOff(
-  play: Played,
-  imp: { call: (f: typeof RQF_OBD_PING, v: object, o: object) => Promise<unknown> },
-) {
+async function breakOff(play: Played, imp: ConnectedImport) {
   const { other } = play;
   play.other = (request) => request.replyError(107);
   await expect(imp.call(RQF_OBD_PING, {}, { noResend: true })).rejects.toMatchObject({ code: 'ENOTCONN' });
   play.other = other;
 }
 
-test('RECOVERING: the final ping waits for the barrier, however long, and nothing is lost', async () => {
-  const play = await played();
-  await play.cluster.sim.run(
-    (async () => {
-      const { imp } = await play.cluster.client();
-      await imp.connect();
-      expect(play.seen[0]).toMatchObject({ opFlags: 0x20, handle: 0n, connCnt: 1 });
-      const order: string[] = [];
-      imp.onEvicted(() => void order.push('evicted'));
-      imp.onReconnected(() => void order.push('usable'));
-      await imp.call(RQF_LDLM_ENQUEUE, {});
-      play.connect = { opFlags: 5, handle: 0x22n };
-      let finish: (() => void) | undefined;
-      await breakOff(play, imp);
-      play.other = (request) => {
-        finish = () => request.reply(RQF_OBD_PING, {});
-      };
-      await play.cluster.sim.sleep(90_000);
-      expect(imp.state).toBe('REPLAY_WAIT');
-      expect(play.seen.at(-1)).toMatchObject({ opcode: Opcode.OBD_PING, flags: 0xc0, handle: 0x22n });
-      expect(play.seen.filter(({ opcode }) => opcode === Opcode.MDS_CONNECT)).toHaveLength(2);
-      finish?.();
-      await play.cluster.sim.sleep(100);
-      expect(imp.state).toBe('FULL');
-      expect(order).toEqual(['usable']);
-      expect(imp.generation).toBe(1);
-    })(),
-  );
-});
+test(
+  'RECOVERING: the final ping waits for the barrier, however long, and nothing is lost',
+  withServer(async (play, imp) => {
+    expect(play.seen[0]).toMatchObject({ opFlags: 0x20, handle: 0n, connCnt: 1 });
+    const order: string[] = [];
+    imp.onEvicted(() => void order.push('evicted'));
+    imp.onReconnected(() => void order.push('usable'));
+    play.connect = { opFlags: 5, handle: 0x22n };
+    let finish: (() => void) | undefined;
+    await breakOff(play, imp);
+    play.other = (request) => {
+      finish = () => request.reply(RQF_OBD_PING, {});
+    };
+    await play.cluster.sim.sleep(90_000);
+    expect(imp.state).toBe('REPLAY_WAIT');
+    expect(play.seen.at(-1)).toMatchObject({ opcode: Opcode.OBD_PING, flags: 0xc0, handle: 0x22n });
+    expect(play.seen.filter(({ opcode }) => opcode === Opcode.MDS_CONNECT)).toHaveLength(2);
+    finish?.();
+    await play.cluster.sim.sleep(100);
+    expect(imp.state).toBe('FULL');
+    expect(order).toEqual(['usable']);
+    expect(imp.generation).toBe(1);
+  }),
+);
 
 test.each([
-  ['RECONNECT with the same handle keeps everything', { opFlags: 6, handle: 0x11n }, 1],
-  ['RECONNECT with another handle is an eviction', { opFlags: 6, handle: 0x22n }, 2],
-  ['no flag is an eviction', { opFlags: 4, handle: 0x22n }, 2],
-] as const)('%s', async (_, connect, generation) => {
-  const play = await played();
-  await play.cluster.sim.run(
-    (async () => {
-      const { imp } = await play.cluster.client();
-      await imp.connect();
-      await imp.call(RQF_LDLM_ENQUEUE, {});
-      play.connect = connect;
-      await breakOff(play, imp);
-      await play.cluster.sim.sleep(5000);
-      expect(imp.state).toBe('FULL');
-      expect(imp.generation).toBe(generation);
-      expect(play.seen.at(-1)).toMatchObject({ opFlags: 0, handle: 0x11n, connCnt: 2 });
-    })(),
-  );
-});
+  {
+    what: 'RECONNECT with the same handle keeps everything',
+    connect: { opFlags: 6, handle: 0x11n },
+    generation: 1,
+  },
+  {
+    what: 'RECONNECT with another handle is an eviction',
+    connect: { opFlags: 6, handle: 0x22n },
+    generation: 2,
+  },
+  { what: 'no flag is an eviction', connect: { opFlags: 4, handle: 0x22n }, generation: 2 },
+])(
+  '$what',
+  withServer(async (play, imp, { connect, generation }) => {
+    play.connect = connect;
+    await breakOff(play, imp);
+    await play.cluster.sim.sleep(5000);
+    expect(imp.state).toBe('FULL');
+    expect(imp.generation).toBe(generation);
+    expect(play.seen.at(-1)).toMatchObject({ opFlags: 0, handle: 0x11n, connCnt: 2 });
+  }),
+);
 
-test('requests that were not answered are sent again when the server is through with its recovery', async () => {
-  const play = await played();
-  await play.cluster.sim.run(
-    (async () => {
-      const { imp } = await play.cluster.client();
-      await imp.connect();
-      await imp.call(RQF_LDLM_ENQUEUE, {});
-      play.connect = { opFlags: 5, handle: 0x22n };
-      const { other } = play;
-      // It knows nobody until they connect.
-      play.other = (request) => (request.body.pb_handle === 0x22n ? other(request) : request.replyError(107));
-      const lock = imp.call(RQF_LDLM_ENQUEUE, {});
-      const close = imp.call(RQF_MDS_CLOSE, {});
-      expect((await lock).status).toBe(0);
-      expect((await close).status).toBe(0);
-      expect(imp.generation).toBe(1);
-      const sent = play.seen.filter(({ opcode }) => opcode === Opcode.LDLM_ENQUEUE);
-      expect(sent.map(({ flags, handle }) => [flags & 2, handle])).toEqual([
-        [0, 0x11n],
-        [0, 0x11n],
-        [2, 0x22n],
-      ]);
-    })(),
-  );
-});
+test(
+  'requests that were not answered are sent again when the server is through with its recovery',
+  withServer(async (play, imp) => {
+    restart(play, 5);
+    const lock = imp.call(RQF_LDLM_ENQUEUE, {});
+    const close = imp.call(RQF_MDS_CLOSE, {});
+    expect((await lock).status).toBe(0);
+    expect((await close).status).toBe(0);
+    expect(imp.generation).toBe(1);
+    expect(enqueues(play)).toEqual([
+      [0, 0x11n],
+      [0, 0x11n],
+      [2, 0x22n],
+    ]);
+  }),
+);
 
-test('requests begin afresh at a server that has forgotten us, unless they are bound to what it had', async () => {
-  const play = await played();
-  await play.cluster.sim.run(
-    (async () => {
-      const { imp } = await play.cluster.client();
-      await imp.connect();
-      await imp.call(RQF_LDLM_ENQUEUE, {});
-      play.connect = { opFlags: 4, handle: 0x22n };
-      const { other } = play;
-      play.other = (request) => (request.body.pb_handle === 0x22n ? other(request) : request.replyError(107));
-      const lock = imp.call(RQF_LDLM_ENQUEUE, {});
-      const close = imp.call(RQF_MDS_CLOSE, {}).catch((error: { code: string }) => error.code);
-      expect((await lock).status).toBe(0);
-      expect(await close).toBe('EIO');
-      expect(imp.generation).toBe(2);
-      const sent = play.seen.filter(({ opcode }) => opcode === Opcode.LDLM_ENQUEUE);
-      // The third is a new request: not marked RESENT (2), for the server has never seen it.
-      expect(sent.map(({ flags, handle }) => [flags & 2, handle])).toEqual([
-        [0, 0x11n],
-        [0, 0x11n],
-        [0, 0x22n],
-      ]);
-    })(),
-  );
-});
+test(
+  'requests begin afresh at a server that has forgotten us, unless they are bound to what it had',
+  withServer(async (play, imp) => {
+    restart(play, 4);
+    const lock = imp.call(RQF_LDLM_ENQUEUE, {});
+    const close = imp.call(RQF_MDS_CLOSE, {}).catch((error: { code: string }) => error.code);
+    expect((await lock).status).toBe(0);
+    expect(await close).toBe('EIO');
+    expect(imp.generation).toBe(2);
+    // The third is a new request: not marked RESENT (2), for the server has never seen it.
+    expect(enqueues(play)).toEqual([
+      [0, 0x11n],
+      [0, 0x11n],
+      [0, 0x22n],
+    ]);
+  }),
+);
 
-test('a change that a server may have made is not made again after an eviction', async () => {
-  const play = await played();
-  await play.cluster.sim.run(
-    (async () => {
-      const { imp } = await play.cluster.client();
-      await imp.connect();
-      await imp.call(RQF_LDLM_ENQUEUE, {});
-      play.connect = { opFlags: 4, handle: 0x22n };
-      const { other } = play;
-      play.other = () => undefined;
-      const modifies = imp.call(RQF_LDLM_ENQUEUE, {}, { modifies: true });
-      const failed = expect(modifies).rejects.toMatchObject({ code: 'EIO' });
-      const asks = imp.call(RQF_LDLM_ENQUEUE, {});
-      await play.cluster.sim.sleep(1000);
-      play.other = other;
-      await failed;
-      expect((await asks).status).toBe(0);
-    })(),
-  );
-});
+test(
+  'a change that a server may have made is not made again after an eviction',
+  withServer(async (play, imp) => {
+    play.connect = { opFlags: 4, handle: 0x22n };
+    const { other } = play;
+    play.other = () => undefined;
+    const modifies = imp.call(RQF_LDLM_ENQUEUE, {}, { modifies: true });
+    const failed = expect(modifies).rejects.toMatchObject({ code: 'EIO' });
+    const asks = imp.call(RQF_LDLM_ENQUEUE, {});
+    await play.cluster.sim.sleep(1000);
+    play.other = other;
+    await failed;
+    expect((await asks).status).toBe(0);
+  }),
+);
 
-test('a closed connection to a server says why in every later call', async () => {
-  const play = await played();
-  await play.cluster.sim.run(
-    (async () => {
-      const { imp } = await play.cluster.client();
-      await imp.connect();
-      play.connect = { opFlags: 0, handle: 0n, status: 13 };
-      await breakOff(play, imp);
-      await play.cluster.sim.sleep(5000);
-      expect(imp.state).toBe('CLOSED');
-      await expect(imp.call(RQF_OBD_PING, {})).rejects.toMatchObject({ code: 'EACCES' });
-    })(),
-  );
-});
+test(
+  'a closed connection to a server says why in every later call',
+  withServer(async (play, imp) => {
+    play.connect = { opFlags: 0, handle: 0n, status: 13 };
+    await breakOff(play, imp);
+    await play.cluster.sim.sleep(5000);
+    expect(imp.state).toBe('CLOSED');
+    await expect(imp.call(RQF_OBD_PING, {})).rejects.toMatchObject({ code: 'EACCES' });
+  }),
+);
