@@ -83,7 +83,7 @@ function table(reports: readonly LockReport[]): string {
   const head = ['target', 'object', 'type', 'mode', 'what', 'state', 'lock', 'holder', 'waits for'];
   const sums = reports.map(({ target, side, locks, resources, shown }) => {
     const left = shown.length < resources ? `, ${shown.length} shown` : '';
-    return `${target} (${side}): ${locks} locks on ${resources} resources${left}`;
+    return `${target} (${side}): locks ${locks}, resources ${resources}${left}`;
   });
   return `${rows.length === 0 ? '' : `${formatTable(head, rows)}\n\n`}${sums.join('\n')}\n`;
 }

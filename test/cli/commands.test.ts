@@ -212,9 +212,7 @@ describe.skipIf(!existsSync(main))('the lustre command', () => {
           waiters: [{ mode: 'PR', state: 'WAITING', waitsFor: [shown[0]!.holders[0]!.id] }],
         },
       ]);
-      expect(await ok('locks', '--dir', cluster.dir)).toMatch(
-        /MDT0000 \(server\): \d+ locks on \d+ resources/,
-      );
+      expect(await ok('locks', '--dir', cluster.dir)).toMatch(/MDT0000 \(server\): locks \d+, resources \d+/);
       expect(await ok('locks', '--dir', cluster.dir, '--contended', '--graph', 'mermaid')).toContain(
         'l1 --> l0',
       );
