@@ -8,6 +8,9 @@ import type { Parameters } from 'fast-check';
 export const fuzzSeconds = Number(process.env.LUSTRE_FUZZ_SECONDS ?? 1);
 const seed = process.env.LUSTRE_FUZZ_SEED;
 
+/** Where a target that counts its seeds begins. */
+export const firstSeed = (usual: number): number => (seed === undefined ? usual : Number(seed));
+
 /** Parameters for fc.assert: as many inputs as fit into the time. */
 export function fuzzParameters<T>(): Parameters<T> {
   return {

@@ -4,6 +4,7 @@
  * left over.
  */
 import { describe, expect, it } from 'vitest';
+import { LNET_MTU } from '../../lib/sim/memory.ts';
 import { SeededRandom } from '../../lib/sim/random.ts';
 import { LockFlag } from '../../lib/wire/ldlm-constants.ts';
 import { capture } from '../cli/captures.ts';
@@ -11,7 +12,7 @@ import { dissect } from '../replay/recorded-bytes.ts';
 import { readRecording } from '../replay/recording.ts';
 import { RecordingEnds, replay } from '../replay/replay.ts';
 import { SCRIPTS } from '../replay/scripts/all.ts';
-import { fuzzSeconds, fuzzTimeout } from './budget.ts';
+import { firstSeed, fuzzSeconds, fuzzTimeout } from './budget.ts';
 
 /** A script has this part of a target's time: there are many. */
 const SHARES = 4;
@@ -84,6 +85,7 @@ interface Damaged {
   hurt: number;
 }
 
+const GRANT = 'callback LDLM_CP_CALLBACK';
 const WAIT = LockFlag.LDLM_FL_BLOCK_GRANTED | LockFlag.LDLM_FL_BLOCK_WAIT;
 
 /** It is the answer to an enqueue that is not granted yet. */
@@ -94,6 +96,14 @@ function saysWait(bytes: Uint8Array): boolean {
   } catch {
     return false;
   }
+}
+
+/** An error; both, where the close of what an error left failed too (`await using`). */
+function errorsOf(error: unknown): NodeJS.ErrnoException[] {
+  const { name, error: last, suppressed } = error as { name: string; error?: unknown; suppressed?: unknown };
+  return name === 'SuppressedError'
+    ? [...errorsOf(last), ...errorsOf(suppressed)]
+    : [error as NodeJS.ErrnoException];
 }
 
 /** How a replay with damage ended, where that is nothing that may be. */
@@ -115,18 +125,23 @@ async function outcome(
         if (hurts) damaged.hurt++;
         const sent = hurts ? WAYS[damaged.way]!(bytes, random, others) : [bytes];
         waits ||= damaged.hurt > 0 && sent.some(saysWait);
-        return sent;
+        // The grant of a lock that waits: a kernel's server evicts whoever refuses it, a recording does not.
+        waits ||= hurts && kind === GRANT;
+        // LNet carries no more in one message.
+        return sent.map((each) => each.subarray(0, LNET_MTU));
       },
     });
   } catch (error) {
-    const { code, stack, name: type } = error as NodeJS.ErrnoException;
-    // The simulation's own errors say that something hangs: a lock for which the server says to wait may do so for ever, when what
-    // was damaged has led to another one than the recording goes on with.
-    const hangs = code === 'ERR_LUSTRE_SIMULATION' && !waits;
-    const named = typeof code === 'string' && code !== '' && !hangs;
-    // What a script expects and does not get is a wrong result of a damaged value, not of ours.
-    if (!named && !(error instanceof RecordingEnds) && type !== 'AssertionError')
-      return `${name} ${JSON.stringify(damaged)}: ${stack}`;
+    for (const each of errorsOf(error)) {
+      const { code, stack, name: type } = each;
+      // The simulation's own errors say that something hangs: a lock for which the server says to wait may do so for ever, when
+      // what was damaged has led to another one than the recording goes on with.
+      const hangs = code === 'ERR_LUSTRE_SIMULATION' && !waits;
+      const named = typeof code === 'string' && code !== '' && !hangs;
+      // What a script expects and does not get is a wrong result of a damaged value, not of ours.
+      if (!named && !(each instanceof RecordingEnds) && type !== 'AssertionError')
+        return `${name} ${JSON.stringify(damaged)}: ${stack}`;
+    }
   }
   return undefined;
 }
@@ -155,7 +170,7 @@ describe('damaged answers', () => {
       const until = performance.now() + (fuzzSeconds * 1000) / SHARES;
       const odd: string[] = [];
       // Each kind in each way, beginning somewhere else in each script.
-      for (let seed = i * 31; performance.now() < until && odd.length < 5; seed++) {
+      for (let seed = firstSeed(i * 31); performance.now() < until && odd.length < 5; seed++) {
         const kind = kinds[seed % kinds.length]!;
         const way = Math.floor(seed / kinds.length + seed) % WAYS.length;
         const found = await outcome(entry, { seed, kind, way, hurt: 0 });

@@ -196,7 +196,7 @@ export class ReplayPeer {
     if (isConnect(request) && request.body.pb_handle !== 0n) this.locks.connected(purpose.target);
     const match: Match = { purpose, request, portal, exchange, again, bulk: [] };
     this.matches.push(match);
-    void this.#answer(match, event);
+    this.#answer(match, event).catch(this.#fail);
   }
 
   #targetOf(request: RpcMessage): string {
