@@ -8,7 +8,8 @@ import type { Counters } from './engine.ts';
 import type { LockHooks } from './lock-hooks.ts';
 import type { Credentials } from './mdc/credentials.ts';
 import type { MetadataTarget } from './mdc/target.ts';
-import type { ObjectTarget, Owner } from './osc/target.ts';
+import type { Owner } from './osc/stripe-object.ts';
+import type { ObjectTarget } from './osc/target.ts';
 
 export interface Session {
   readonly fsname: string;

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { type LayoutNeed, layoutBuffers } from '../../lib/client/mdc/intent-layout.ts';
 import { punchRequest } from '../../lib/client/osc/punch.ts';
-import type { StripeObject } from '../../lib/client/osc/target.ts';
+import type { StripeObject } from '../../lib/client/osc/stripe-object.ts';
 import { writeRequest } from '../../lib/client/osc/write.ts';
 import { parseFid } from '../../lib/fid/fid.ts';
 import { ObdConnectData } from '../../lib/wire/connection-structs.ts';

@@ -9,7 +9,7 @@ import { LockMode, LockType } from '../../wire/ldlm-constants.ts';
 import type { LockHook } from '../lock-hooks.ts';
 import type { Stripe } from '../objects/file-objects.ts';
 import { resourceKey } from '../osc/known-objects.ts';
-import { EOF } from '../osc/target.ts';
+import { EOF } from '../osc/stripe-object.ts';
 import type { RequestContext } from '../request-options.ts';
 import type { Session } from '../session.ts';
 import { CacheMemory } from './cache-memory.ts';

@@ -32,7 +32,8 @@ import {
 } from '../objects/run-locks.ts';
 import { rpcSize } from '../osc/brw.ts';
 import { punch } from '../osc/punch.ts';
-import { type ObjectTimes, setattr } from '../osc/setattr.ts';
+import { setattr } from '../osc/setattr.ts';
+import type { ObjectTimes } from '../osc/stripe-object.ts';
 import { sync } from '../osc/sync.ts';
 import type { RequestOptions } from '../request-options.ts';
 import type { Session } from '../session.ts';

@@ -3,8 +3,9 @@
  * before it, so one sync of the newest object of an OST is mostly enough for all of that OST.
  */
 
+import type { StripeObject } from '../osc/stripe-object.ts';
 import { sync } from '../osc/sync.ts';
-import type { ObjectTarget, StripeObject } from '../osc/target.ts';
+import type { ObjectTarget } from '../osc/target.ts';
 import type { RequestOptions } from '../request-options.ts';
 import type { Session } from '../session.ts';
 import type { Stripe } from './file-objects.ts';

@@ -8,7 +8,7 @@ import { Errno, errnoError, errnoOf } from '../../runtime/errors.ts';
 import { ConnectFlag2 } from '../../wire/connection-constants.ts';
 import { InodeBit, LockFlag, LockMode, LockType } from '../../wire/ldlm-constants.ts';
 import { decodeLvb, type ObjectAttributes } from '../osc/known-objects.ts';
-import { EOF } from '../osc/target.ts';
+import { EOF } from '../osc/stripe-object.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import type { FileObjects, Stripe } from './file-objects.ts';
 

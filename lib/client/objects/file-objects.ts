@@ -6,7 +6,8 @@ import type { FileMap, MappedObject } from '../../layout/file-map.ts';
 import { LustreError } from '../../runtime/errors.ts';
 import { LayoutVersion } from '../../wire/layout-constants.ts';
 import { resourceKey } from '../osc/known-objects.ts';
-import type { ObjectTarget, StripeObject } from '../osc/target.ts';
+import type { StripeObject } from '../osc/stripe-object.ts';
+import type { ObjectTarget } from '../osc/target.ts';
 import { ostOf, type Session } from '../session.ts';
 
 /** An object of a file with its target. */

@@ -14,7 +14,8 @@ import { BrwFlag, ObdoFlag } from '../../wire/ost-constants.ts';
 import { checksumFlag } from './checksum.ts';
 import { stripeObdo } from './obdo.ts';
 import type { Slots } from './slots.ts';
-import type { ObjectTarget, StripeObject } from './target.ts';
+import type { StripeObject } from './stripe-object.ts';
+import type { ObjectTarget } from './target.ts';
 
 const PAGE = 4096;
 const MIB = 1 << 20;

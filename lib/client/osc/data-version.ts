@@ -6,7 +6,8 @@ import { MdValid } from '../../wire/mds-constants.ts';
 import { ObdoFlag } from '../../wire/ost-constants.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { objectOnly } from './obdo.ts';
-import { type ObjectTarget, OST_REQUEST_PORTAL, type StripeObject } from './target.ts';
+import type { StripeObject } from './stripe-object.ts';
+import { type ObjectTarget, OST_REQUEST_PORTAL } from './target.ts';
 
 /** What clients have in their caches: left there, written out by writers, or given up by everybody. */
 export type VersionFlush = 'none' | 'read' | 'write';

@@ -6,7 +6,8 @@ import { MdValid } from '../../wire/mds-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { layoutVersion, ownerFields, stripeObdo } from './obdo.ts';
-import type { ObjectTarget, Owner, StripeObject } from './target.ts';
+import type { Owner, StripeObject } from './stripe-object.ts';
+import type { ObjectTarget } from './target.ts';
 
 /** `reserve` makes the object longer where it ends before; a hole never does. */
 export type FallocateMode = 'reserve' | 'reserve-keep-size' | 'hole';

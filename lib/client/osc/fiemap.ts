@@ -7,7 +7,8 @@ import { Fiemap as Flag, ObdoFlag } from '../../wire/ost-constants.ts';
 import { Fiemap, FiemapExtent } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { childObdo } from './obdo.ts';
-import { type ObjectTarget, OST_REQUEST_PORTAL, type StripeObject } from './target.ts';
+import type { StripeObject } from './stripe-object.ts';
+import { type ObjectTarget, OST_REQUEST_PORTAL } from './target.ts';
 
 /** Extents of one request: what fits 4 KiB. */
 const EXTENTS_AT_ONCE = 72;

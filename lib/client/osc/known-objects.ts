@@ -6,8 +6,7 @@ import type { ClientLock } from '../../ldlm/client-lock.ts';
 import { errnoError } from '../../runtime/errors.ts';
 import { InodeBit, LockMode, LvbError } from '../../wire/ldlm-constants.ts';
 import { OstLvb, OstLvbV1 } from '../../wire/ldlm-structs.ts';
-import type { ObjectTimes } from './setattr.ts';
-import { EOF } from './target.ts';
+import { EOF, type ObjectTimes } from './stripe-object.ts';
 
 export interface ObjectAttributes {
   readonly size: number;

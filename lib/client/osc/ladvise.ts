@@ -4,7 +4,8 @@ import { RQF_OST_LADVISE } from '../../wire/formats.ts';
 import { Ladvise } from '../../wire/ost-constants.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { childObdo } from './obdo.ts';
-import { EOF, type ObjectTarget, type StripeObject } from './target.ts';
+import { EOF, type StripeObject } from './stripe-object.ts';
+import type { ObjectTarget } from './target.ts';
 
 /** What servers are told. */
 export type ServerAdvice = Exclude<Advice, 'lockread' | 'lockwrite'>;

@@ -3,7 +3,7 @@ import { fidToOstId } from '../../fid/ost-id.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import type { StructInput } from '../../wire/struct.ts';
-import { EOF, type Owner, type StripeObject } from './target.ts';
+import { EOF, type Owner, type StripeObject } from './stripe-object.ts';
 
 export type ObdoInput = StructInput<typeof Obdo>;
 

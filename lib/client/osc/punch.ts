@@ -7,7 +7,8 @@ import { MdValid } from '../../wire/mds-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { layoutVersion, ownerFields, stripeObdo } from './obdo.ts';
-import { EOF, type ObjectTarget, type Owner, type StripeObject } from './target.ts';
+import { EOF, type Owner, type StripeObject } from './stripe-object.ts';
+import type { ObjectTarget } from './target.ts';
 
 /** `lockHandle`: of the lock on data that an MDT keeps; it knows the file itself, and has no use for the rest. */
 export function punchRequest(

@@ -6,7 +6,7 @@
 import { MdValid } from '../../wire/mds-constants.ts';
 import { ObdoFlag } from '../../wire/ost-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
-import type { Owner, StripeObject } from './target.ts';
+import type { Owner, StripeObject } from './stripe-object.ts';
 
 const { OBD_FL_ROOT_SQUASH, OBD_FL_ROOT_PRJQUOTA } = ObdoFlag;
 /** Of owners that are remembered: a server that names more is not believed. */

@@ -9,7 +9,8 @@ import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { brwRequest, ChecksumMismatch, headOf, isShortIo, type Part, slotsOf, tryBrw } from './brw.ts';
 import { checksumOfFlags } from './checksum.ts';
 import { ownerFields } from './obdo.ts';
-import { type ObjectTarget, OST_BULK_PORTAL, type Owner, type StripeObject } from './target.ts';
+import type { Owner, StripeObject } from './stripe-object.ts';
+import { type ObjectTarget, OST_BULK_PORTAL } from './target.ts';
 
 export interface Read {
   readonly object: StripeObject;

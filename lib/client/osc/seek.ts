@@ -5,7 +5,8 @@ import { type RequestInputs, required } from '../../wire/format.ts';
 import { RQF_OST_SEEK } from '../../wire/formats.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { objectOnly } from './obdo.ts';
-import type { ObjectTarget, StripeObject } from './target.ts';
+import type { StripeObject } from './stripe-object.ts';
+import type { ObjectTarget } from './target.ts';
 
 export type SeekWhat = 'data' | 'hole';
 

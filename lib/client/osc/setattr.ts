@@ -5,14 +5,8 @@ import { RQF_OST_SETATTR } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { stripeObdo } from './obdo.ts';
-import { type ObjectTarget, OST_REQUEST_PORTAL, type StripeObject } from './target.ts';
-
-/** Seconds. */
-export interface ObjectTimes {
-  readonly atime?: bigint;
-  readonly mtime?: bigint;
-  readonly ctime: bigint;
-}
+import type { ObjectTimes, StripeObject } from './stripe-object.ts';
+import { type ObjectTarget, OST_REQUEST_PORTAL } from './target.ts';
 
 export function setattrRequest(
   object: StripeObject,

@@ -5,7 +5,8 @@ import { RQF_OST_SYNC } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { objectObdo } from './obdo.ts';
-import { EOF, type ObjectTarget, OST_REQUEST_PORTAL, type StripeObject } from './target.ts';
+import { EOF, type StripeObject } from './stripe-object.ts';
+import { type ObjectTarget, OST_REQUEST_PORTAL } from './target.ts';
 
 /** The whole object. Servers refuse a request without an id (guide 12 §4.6). */
 export function syncRequest(object: StripeObject): RequestInputs<typeof RQF_OST_SYNC> {

@@ -1,5 +1,4 @@
 /** What the requests to one OST share. Each request is a file of its own in this folder. */
-import type { Fid } from '../../fid/fid.ts';
 import type { ClientNamespace } from '../../ldlm/client-namespace.ts';
 import type { ChecksumName, Endpoint } from '../../lnet/network.ts';
 import type { Caller } from '../../rpc/rpc.ts';
@@ -36,34 +35,7 @@ export interface ObjectTarget {
   lastCommitted(): bigint;
 }
 
-/** One object of a striped file, with what requests say about the file. */
-export interface StripeObject {
-  readonly fid: Fid;
-  /** The file. */
-  readonly parent: Fid;
-  readonly stripe: number;
-  readonly stripeSize: number;
-  readonly stripeCount: number;
-  /** The component that it belongs to, of a composite layout. */
-  readonly component?: { readonly id: number; readonly start: number; readonly end: number };
-  /** Whom it is charged to; where it is not known, whoever writes. */
-  readonly owner?: { readonly uid: number; readonly gid: number; readonly projid: number };
-  /** Of a mirrored file: the layout that the client goes by, so that the server can refuse one that is out of date. */
-  readonly layoutVersion?: number;
-}
-
-/** Owner ids that go with data, for the server's accounts. */
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-  /** The caller may use reserved resources (root). */
-  readonly privileged: boolean;
-}
-
 export const OST_REQUEST_PORTAL = 28;
 export const OST_IO_PORTAL = 6;
 export const OST_CREATE_PORTAL = 7;
 export const OST_BULK_PORTAL = 8;
-
-/** End of file in extents and ranges. */
-export const EOF = 0xffff_ffff_ffff_ffffn;

@@ -9,7 +9,8 @@ import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { brwRequest, ChecksumMismatch, isShortIo, type Part, slotsOf, tryBrw } from './brw.ts';
 import { layoutVersion, ownerFields } from './obdo.ts';
-import { type ObjectTarget, OST_BULK_PORTAL, type Owner, type StripeObject } from './target.ts';
+import type { Owner, StripeObject } from './stripe-object.ts';
+import { type ObjectTarget, OST_BULK_PORTAL } from './target.ts';
 
 export interface Write {
   readonly object: StripeObject;

@@ -3,15 +3,10 @@
  * gives them out of a range of its own, far above those of MDTs, so that it needs no controller to ask.
  */
 
-import type { Operation } from '../../connection/target.ts';
 import { Errno, errnoError } from '../../runtime/errors.ts';
-import { FidSeq, RangeType, SeqOp } from '../../wire/fid-constants.ts';
-import { required } from '../../wire/format.ts';
-import { RQF_SEQ_QUERY } from '../../wire/formats.ts';
-import { operation } from '../operation.ts';
+import { FidSeq } from '../../wire/fid-constants.ts';
 import type { KeyValueStore } from '../store/key-value-store.ts';
 import { TARGET_TABLE } from './commit-log.ts';
-import type { OstContext } from './ost-context.ts';
 
 /** Sequences of one target's range (LUSTRE_SEQ_SUPER_WIDTH). */
 const RANGE_BITS = 30n;
@@ -55,24 +50,4 @@ export class DataSequences {
     this.#queue = given.catch(() => undefined);
     return given;
   }
-}
-
-/** SEQ_QUERY on the data portal: SEQ_ALLOC_META gives one sequence. */
-export function seqQuery(ost: OstContext): Operation {
-  return operation(RQF_SEQ_QUERY, async (call) => {
-    const asked = required(call.values, 'seq_range');
-    const opcode = required(call.values, 'seq_opc');
-    // Super-sequences are the controller's, MDT0000.
-    if (opcode === SeqOp.SEQ_ALLOC_SUPER) return call.fail(Errno.ENODEV);
-    if (opcode !== SeqOp.SEQ_ALLOC_META) return call.fail(Errno.EINVAL);
-    const seq = await ost.sequences.allocate();
-    call.reply({
-      seq_range: {
-        lsr_start: seq,
-        lsr_end: seq + 1n,
-        lsr_index: asked.lsr_index,
-        lsr_flags: asked.lsr_flags & RangeType.LU_SEQ_RANGE_MASK,
-      },
-    });
-  });
 }
