@@ -45,6 +45,7 @@ int Endpoint::describe(const Operation& operation, Md::Kind kind, Md*& md) {
   md->options = operation.options;
   md->threshold = operation.threshold;
   md->maxSize = operation.maxSize;
+  md->checksum = operation.checksum;
   md->handler = operation.handler;
   md->generation = operation.generation;
   md->autoUnlink = operation.autoUnlink;
@@ -171,6 +172,15 @@ int Endpoint::payloadToSelf(Md& md, ScatterCursor to) {
   return 0;
 }
 
+// Of what a copy within memory has brought.
+std::uint32_t Endpoint::sumOf(const Md& md, std::uint32_t offset, std::uint32_t length) {
+  Checksum sum(md.checksum);
+  md.cursor(offset, length).forEach(length, [&sum](const std::uint8_t* at, std::size_t bytes) {
+    sum.Update(at, bytes);
+  });
+  return sum.Value();
+}
+
 // A message to our own NID never sees a socket (guide 01 §7, 1).
 void Endpoint::putToSelf(Md* md, const MessageHeader& header) {
   counters_.sendMessages.fetch_add(1, std::memory_order_relaxed);
@@ -184,8 +194,10 @@ void Endpoint::putToSelf(Md* md, const MessageHeader& header) {
   if (match.outcome == MatchResult::Outcome::Matched) {
     status = payloadToSelf(*md, match.md->cursor(match.offset, match.mlength));
     acknowledged = status == 0 && (match.md->options & option::kAckDisable) == 0;
+    Event event = eventOf(*match.md, EventType::Put, status, header, match.offset, match.mlength);
+    event.checksum = sumOf(*match.md, match.offset, match.mlength);
     --match.md->refs;
-    deliver(match.md, eventOf(*match.md, EventType::Put, status, header, match.offset, match.mlength));
+    deliver(match.md, event);
   } else if (match.outcome == MatchResult::Outcome::NoMatch && lazy_[header.portal]) {
     parking = reserve(header, header.source);
     if (parking != nullptr) {
@@ -243,6 +255,7 @@ void Endpoint::getFromSelf(Md* md, const MessageHeader& header) {
   stopWaiting(md);
   Event event = eventOf(*md, EventType::Reply, 0);
   event.rlength = event.mlength = moved;
+  event.checksum = sumOf(*md, 0, moved);
   deliver(md, event);
 }
 

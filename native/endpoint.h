@@ -88,6 +88,8 @@ struct Operation {
   const SegmentRef* segments = nullptr;
   std::size_t segmentCount = 0;
   const FileRange* file = nullptr;  // of a PUT, instead of segments
+  // Of what is received: by an attached descriptor, or as a GET's REPLY.
+  ChecksumType checksum = ChecksumType::kNone;
 };
 
 // The listener in the endpoint's epoll instance; connections have their own numbers.
@@ -155,6 +157,7 @@ class Endpoint {
   int describe(const Operation& operation, Md::Kind kind, Md*& md);
   ConnectionPtr start(Md* md, const Operation& operation, MessageHeader& header, std::uint64_t& object);
   int payloadToSelf(Md& md, ScatterCursor to);
+  static std::uint32_t sumOf(const Md& md, std::uint32_t offset, std::uint32_t length);
   void putToSelf(Md* md, const MessageHeader& header);
   void getFromSelf(Md* md, const MessageHeader& header);
   bool isSelf(Nid nid) const { return nid == config_.nid || nid == kLoopbackNid; }

@@ -57,6 +57,8 @@ constexpr std::uint32_t kFlagLater = 8;
 // A PUT out of a file: the place of the segments holds {descriptor, checksum type, length}, {position low,
 // high, 0}.
 constexpr std::uint32_t kFlagFile = 16;
+// The type of checksum over what is received, as in obd_cksum_types.
+constexpr unsigned kChecksumShift = 8;
 
 // An ArrayBuffer over the mapping, which lives until the last of its owners lets go.
 Napi::ArrayBuffer expose(Napi::Env env, const std::shared_ptr<Mapping>& mapping, std::size_t bytes) {
@@ -302,6 +304,9 @@ Operation NativeEndpoint::operation() const {
   op.before = (scratch_->flags & kFlagBefore) != 0;
   op.ack = (scratch_->flags & kFlagAck) != 0;
   op.later = (scratch_->flags & kFlagLater) != 0;
+  if (const std::uint32_t type = scratch_->flags >> kChecksumShift; IsChecksumType(type)) {
+    op.checksum = static_cast<ChecksumType>(type);
+  }
   op.segments = scratch_->segments;
   op.segmentCount = scratch_->segmentCount;
   return op;

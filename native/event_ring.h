@@ -40,7 +40,7 @@ struct Event {
   std::uint64_t hdrData = 0;
   std::uint32_t rlength = 0;
   std::uint32_t mlength = 0;
-  std::uint32_t checksum = 0;  // of what a PUT sent out of a file
+  std::uint32_t checksum = 0;  // of what a PUT sent out of a file, or of what came, where it was asked for
   std::uint32_t reserved = 0;
 };
 static_assert(sizeof(Event) == 64);

@@ -46,8 +46,7 @@ int FrameParser::fill(std::array<iovec, kMaxVectors>& out, std::size_t& wanted) 
 int FrameParser::received(std::size_t bytes) {
   if (payloadLeft_ > 0) {
     const std::size_t direct = std::min(bytes, payloadLeft_);
-    target_.advance(direct);
-    payloadLeft_ -= direct;
+    placed(direct);
     bytes -= direct;
     end_ += bytes;
     if (payloadLeft_ > 0) return 0;
@@ -92,6 +91,7 @@ int FrameParser::parse() {
 int FrameParser::takeMessage() {
   auto decision = FrameHandler::Decision::Take;
   target_ = ScatterCursor();
+  sum_ = Checksum(ChecksumType::kNone);
   if (const int error = handler_.onMessage(header_, target_, decision); error != 0) return error;
   if (decision == FrameHandler::Decision::Wait) {
     waiting_ = true;
@@ -106,9 +106,16 @@ int FrameParser::takeMessage() {
 
 void FrameParser::absorbStaged() {
   const std::size_t here = std::min(staged(), payloadLeft_);
-  target_.copyIn(staging_.data() + begin_, here);
+  ScatterCursor(target_).copyIn(staging_.data() + begin_, here);
   begin_ += here;
-  payloadLeft_ -= here;
+  placed(here);
+}
+
+// So many bytes of the payload are where they belong.
+void FrameParser::placed(std::size_t bytes) {
+  target_.forEach(bytes, [this](const std::uint8_t* at, std::size_t length) { sum_.Update(at, length); });
+  target_.advance(bytes);
+  payloadLeft_ -= bytes;
 }
 
 }  // namespace lustre::lnet

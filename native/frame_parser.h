@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "checksum.h"
 #include "scatter.h"
 #include "wire.h"
 
@@ -47,6 +48,12 @@ class FrameParser {
   // Goes on after Decision::Wait.
   int resume();
 
+  // Said by the handler as it takes a message: sum what goes to the target, piece by piece as it comes, while
+  // it is in the cache.
+  void sumWith(ChecksumType type) { sum_ = Checksum(type); }
+  // Over what has come of the message last taken; 0 unless it is summed.
+  std::uint32_t checksum() const { return sum_.Value(); }
+
   // What was wrong with the bytes that `received` or `resume` returned an error for.
   const char* fault() const { return fault_; }
   void blame(const char* fault) { fault_ = fault; }
@@ -65,6 +72,7 @@ class FrameParser {
   int parse();
   int takeMessage();
   void absorbStaged();
+  void placed(std::size_t bytes);
 
   FrameHandler& handler_;
   std::vector<std::uint8_t> staging_ = std::vector<std::uint8_t>(kStagingSize);
@@ -73,6 +81,7 @@ class FrameParser {
   MessageHeader header_;
   std::uint64_t zeroCopyCookie_ = 0;
   ScatterCursor target_;
+  Checksum sum_{ChecksumType::kNone};
   std::size_t payloadLeft_ = 0;
   bool waiting_ = false;
   const char* fault_ = "unknown";

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "checksum.h"
 #include "file_source.h"
 #include "memory_table.h"
 #include "scatter.h"
@@ -63,6 +64,9 @@ struct Md {
   Md* waitNext = nullptr;
   Md* waitPrevious = nullptr;
   bool waiting = false;
+
+  // Taken over what is received into it; with each event that says so.
+  ChecksumType checksum = ChecksumType::kNone;
 
   std::vector<iovec> pieces;
   std::vector<MemoryId> memories;

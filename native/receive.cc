@@ -77,8 +77,10 @@ void Endpoint::unpark(ParkedMessage& message, const MatchResult& match) {
   const ScatterCursor from(&message.piece, 1, 0, match.mlength);
   ScatterCursor::copy(from, match.md->cursor(match.offset, match.mlength));
   const std::uint32_t options = match.md->options;
+  Event event = eventOf(*match.md, EventType::Put, 0, message.header, match.offset, match.mlength);
+  event.checksum = sumOf(*match.md, match.offset, match.mlength);
   --match.md->refs;
-  deliver(match.md, eventOf(*match.md, EventType::Put, 0, message.header, match.offset, match.mlength));
+  deliver(match.md, event);
   acknowledge(message.header, options, match.mlength, message.via);
 }
 
@@ -188,6 +190,7 @@ void Endpoint::onPut(Connection& c, const MessageHeader& h, ScatterCursor& targe
     c.rxOffset = match.offset;
     c.rxLength = match.mlength;
     target = match.md->cursor(match.offset, match.mlength);
+    c.parser.sumWith(match.md->checksum);
     return;
   }
   if (match.outcome == MatchResult::Outcome::TooLong) {
@@ -243,6 +246,7 @@ void Endpoint::onReply(Connection& c, const MessageHeader& h, ScatterCursor& tar
   c.rxOffset = 0;
   c.rxLength = h.payloadLength;
   target = md->cursor(0, h.payloadLength);
+  c.parser.sumWith(md->checksum);
 }
 
 void Endpoint::onMessageEnd(Connection& c, const MessageHeader& h, std::uint64_t zeroCopyCookie) {
@@ -254,8 +258,10 @@ void Endpoint::onMessageEnd(Connection& c, const MessageHeader& h, std::uint64_t
       break;
     case Connection::Receiving::Put: {
       const std::uint32_t options = md->options;
+      Event event = eventOf(*md, EventType::Put, 0, h, c.rxOffset, c.rxLength);
+      event.checksum = c.parser.checksum();
       --md->refs;
-      deliver(md, eventOf(*md, EventType::Put, 0, h, c.rxOffset, c.rxLength), worthOf(h));
+      deliver(md, event, worthOf(h));
       acknowledge(h, options, c.rxLength, c.peer->nid);
       break;
     }
@@ -275,9 +281,10 @@ void Endpoint::onMessageEnd(Connection& c, const MessageHeader& h, std::uint64_t
       acknowledgement(h, c.peer->nid);
       break;
     case Connection::Receiving::Reply: {
-      --md->refs;
       Event event = eventOf(*md, EventType::Reply, 0);
       event.rlength = event.mlength = h.payloadLength;
+      event.checksum = c.parser.checksum();
+      --md->refs;
       deliver(md, event, worthOf(h));
       break;
     }

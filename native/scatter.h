@@ -39,6 +39,18 @@ class ScatterCursor {
     return used;
   }
 
+  // Calls `visit(address, length)` for the pieces of the next `bytes`, without moving.
+  template <typename Visit>
+  void forEach(std::size_t bytes, Visit visit) const {
+    std::size_t left = std::min(bytes, remaining_);
+    std::size_t within = within_;
+    for (std::size_t i = index_; left > 0; ++i, within = 0) {
+      const std::size_t piece = std::min(left, pieces_[i].iov_len - within);
+      if (piece > 0) visit(static_cast<const std::uint8_t*>(pieces_[i].iov_base) + within, piece);
+      left -= piece;
+    }
+  }
+
   void advance(std::size_t bytes) {
     bytes = std::min(bytes, remaining_);
     remaining_ -= bytes;

@@ -334,7 +334,7 @@ class ImportCall<F extends Format> {
   }
 
   #onReply(outcome: Outcome & { kind: 'reply' }, connectCount: number): Reply<F> | undefined {
-    const { body, message, bulkBytes, elapsedMs } = outcome;
+    const { body, message, bulkBytes, bulkChecksum, elapsedMs } = outcome;
     const { runtime, timeouts } = this.#view;
     timeouts.measure(this.#requestPortal, body, elapsedMs, runtime.now());
     this.#view.replied(body, this.#opcode);
@@ -361,7 +361,7 @@ class ImportCall<F extends Format> {
       const values = decodeBuffers(this.#format.reply, message) as ReplyValues<F>;
       if (body.pb_transno !== 0n) this.#retain(body, values);
       else if (ends !== undefined) this.#view.replays.end(ends);
-      return { values, status, xid: this.#xid, transno: body.pb_transno, bulkBytes };
+      return { values, status, xid: this.#xid, transno: body.pb_transno, bulkBytes, bulkChecksum };
     } catch (cause) {
       const text = cause instanceof LustreError ? cause.message : String(cause);
       throw new ProtocolError('ERR_LUSTRE_REPLY', `malformed reply: ${text}`, { ...this.#context(), cause });

@@ -51,7 +51,7 @@ function shift(type: keyof typeof polynomials, length: number): BitMatrix {
 }
 
 /** The checksum of A followed by B, from that of A, that of B, and the bytes of B. */
-export function combineChecksums(type: ChecksumName, a: number, b: number, lengthB: number): number {
+function combineChecksums(type: ChecksumName, a: number, b: number, lengthB: number): number {
   if (type === 'adler32') {
     const [lowA, highA] = [a & 0xffff, a >>> 16];
     const [lowB, highB] = [b & 0xffff, b >>> 16];
@@ -64,5 +64,13 @@ export function combineChecksums(type: ChecksumName, a: number, b: number, lengt
   return (times(shift(type, lengthB), a ^ inversion) ^ b) >>> 0;
 }
 
-/** Of no bytes. */
-export const emptyChecksum = (type: ChecksumName): number => checksumTs(type, []);
+/** The checksum of parts that follow each other. */
+export function combineAll(
+  type: ChecksumName,
+  parts: readonly { readonly bytes: number; readonly checksum: number }[],
+): number {
+  return parts.reduce(
+    (sum, { bytes, checksum }) => (bytes === 0 ? sum : combineChecksums(type, sum, checksum, bytes)),
+    checksumTs(type, []),
+  );
+}

@@ -3,7 +3,9 @@
  * Layouts here are those of native/event_ring.h and native/endpoint_binding.cc.
  */
 import { LustreError } from '../runtime/errors.ts';
+import { checksumTypeBits } from './checksum.ts';
 import { loadNative } from './native-loader.ts';
+import type { ChecksumName } from './network.ts';
 
 export interface NativeEndpointOptions {
   readonly nid: bigint;
@@ -150,6 +152,9 @@ export const ScratchWord = {
 } as const;
 
 export const ScratchFlag = { AUTO_UNLINK: 1, BEFORE: 2, ACK: 4, LATER: 8, FILE: 16 } as const;
+/** The upper bits of the flags: the type of checksum over what is received, as in obd_cksum_types. */
+export const checksumBits = (name: ChecksumName | undefined): number =>
+  name === undefined ? 0 : checksumTypeBits[name] << 8;
 export const THRESHOLD_INFINITE = 0xffff_ffff;
 export const PID_ANY = 0xffff_ffff;
 export const SEGMENTS_MAX = 256;

@@ -9,6 +9,7 @@ import { KnownNids } from './known-nids.ts';
 import { type BorrowedMemory, loanOf } from './lent-memory.ts';
 import {
   ControlWord,
+  checksumBits,
   EVENT_UNLINKED,
   EventType,
   EventWord,
@@ -26,6 +27,7 @@ import {
 } from './native-addon.ts';
 import { NativeHandle } from './native-handle.ts';
 import { PinnedMemory } from './native-memory.ts';
+import { checksumSegments } from './native-storage.ts';
 import type {
   ChecksumName,
   Endpoint,
@@ -57,6 +59,7 @@ const eventNames: readonly LnetEventType[] = ['put', 'get', 'send', 'ack', 'repl
 export class NativeLnetEndpoint implements Endpoint {
   readonly nid: Nid;
   readonly sendsFiles = true;
+  readonly checksumLater = checksumSegments;
   /** The TCP port listened on; 0 when it does not listen. */
   readonly port: number;
   readonly #native: NativeEndpoint;
@@ -124,7 +127,8 @@ export class NativeLnetEndpoint implements Endpoint {
     words[ScratchWord.MAX_SIZE] = entry.maxSize ?? 0;
     words[ScratchWord.FLAGS] =
       (entry.autoUnlink ? ScratchFlag.AUTO_UNLINK : 0) |
-      (entry.position === 'before' ? ScratchFlag.BEFORE : 0);
+      (entry.position === 'before' ? ScratchFlag.BEFORE : 0) |
+      checksumBits(entry.checksum);
     this.#writeSegments(entry.segments);
     const slot = this.#claim(handler, false);
     return this.#started(slot, this.#native.attach(), 'attach', entry.peer.nid);
@@ -157,7 +161,7 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#words[ScratchWord.PORTAL] = options.portal;
     this.#words[ScratchWord.OFFSET] = options.offset ?? 0;
     this.#words[ScratchWord.OPTIONS] = 0;
-    this.#words[ScratchWord.FLAGS] = this.#when();
+    this.#words[ScratchWord.FLAGS] = this.#when() | checksumBits(options.checksum);
     this.#writeSegments(options.segments);
     const slot = this.#claim(handler, true);
     return this.#sent(slot, this.#native.get(), 'get', options.peer.nid);
@@ -446,7 +450,7 @@ export class NativeLnetEndpoint implements Endpoint {
       offset: ring[at + EventWord.OFFSET]! >>> 0,
       rlength: ring[at + EventWord.RLENGTH]! >>> 0,
       mlength: ring[at + EventWord.MLENGTH]! >>> 0,
-      checksum: type === 'send' ? ring[at + EventWord.CHECKSUM]! >>> 0 : undefined,
+      checksum: ring[at + EventWord.CHECKSUM]! >>> 0,
       unlinked: (ring[at + EventWord.TYPE]! & EVENT_UNLINKED) !== 0,
     };
   }

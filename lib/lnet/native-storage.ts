@@ -6,7 +6,7 @@
 import { errnoError, LustreError } from '../runtime/errors.ts';
 import { checksumTypeBits } from './checksum.ts';
 import { loadNative } from './native-loader.ts';
-import type { ChecksumName } from './network.ts';
+import type { ChecksumName, Segment } from './network.ts';
 
 /** An open file: the descriptor, and the path that errors name. The caller opens and closes it. */
 export interface OpenFile {
@@ -204,4 +204,15 @@ export function openNativeStorage(): NativeStorage {
     });
   }
   return new Storage(storage);
+}
+
+let shared: NativeStorage | undefined;
+
+/** The checksum of segments as one run of bytes, on the thread pool. */
+export function checksumSegments(type: ChecksumName, segments: readonly Segment[]): Promise<number> {
+  shared ??= openNativeStorage();
+  return shared.checksum(
+    type,
+    segments.map(({ memory, offset, length }) => memory.bytes.subarray(offset, offset + length)),
+  );
 }

@@ -59,6 +59,8 @@ export interface MatchEntry {
   readonly maxSize?: number;
   /** Unlink by itself when exhausted (LNET_UNLINK). */
   readonly autoUnlink: boolean;
+  /** Taken over what each PUT brings, as it comes. */
+  readonly checksum?: ChecksumName | undefined;
   /** Where in the portal's list: `after` (default) appends. */
   readonly position?: 'before' | 'after';
 }
@@ -83,7 +85,7 @@ export interface LnetEvent {
   readonly rlength: number;
   /** Bytes moved. */
   readonly mlength: number;
-  /** With `send`, of a PUT out of a file: the checksum that was asked for. */
+  /** The checksum that was asked for: with `send` of a PUT out of a file, with `put` and `reply` of what came. */
   readonly checksum?: number | undefined;
   readonly unlinked: boolean;
 }
@@ -127,6 +129,8 @@ export interface GetOptions {
   /** Where the REPLY's bytes go. Events: `send`, then `reply`. */
   readonly segments: readonly Segment[];
   readonly offset?: number;
+  /** Taken over the REPLY's bytes, as they come. */
+  readonly checksum?: ChecksumName | undefined;
 }
 
 /** Counters since the endpoint was opened. */
@@ -165,6 +169,8 @@ export interface Endpoint {
   /** Checksum over segments as one run of bytes, in the wire's conventions (guide 12: crc32 = crc32_le seed ~0 without
    * final inversion as the kernel's bulk checksum has it, adler32 seed 1, crc32c seed ~0). */
   checksum(type: ChecksumName, segments: readonly Segment[]): number;
+  /** The same on another thread. The memory must stay pinned until it has settled. */
+  checksumLater(type: ChecksumName, segments: readonly Segment[]): Promise<number>;
   /** LNet ping. Rejects with ETIMEDOUT / ECONNREFUSED / EHOSTUNREACH, the NID named. */
   ping(nid: Nid, timeoutMs: number): Promise<PingResult>;
   /** Why the last connection attempt to or the last connection with `nid` failed, or undefined. */

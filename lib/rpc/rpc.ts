@@ -2,7 +2,7 @@
  * The shapes of an RPC, for both ends (guide 04): a request PUT, bulk where the operation has it, a reply PUT. Written
  * apart from what implements them so that imports, services, targets and locks can be read against one page.
  */
-import type { Endpoint, FileRange, LnetEvent, Memory, Segment } from '../lnet/network.ts';
+import type { ChecksumName, Endpoint, FileRange, LnetEvent, Memory, Segment } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import type {
   Format,
@@ -25,6 +25,15 @@ export interface Bulk {
   /** For BRW: offset & 4095 of the first byte in its object. Kernels cut bulk at 256 pages, so an unaligned start makes the
    * first descriptor shorter, and both ends must cut at the same places. Default 0. */
   readonly pageOffset?: number;
+  /** Of a sink: taken over what the server moves, as it comes. */
+  readonly checksum?: ChecksumName | undefined;
+}
+
+/** What a server has moved by bulk. */
+export interface BulkMoved {
+  readonly bytes: number;
+  /** Over them, if it was asked for, else 0. */
+  readonly checksum: number;
 }
 
 /** What a request makes at its server and the server has lost after a restart: an open file (guide 06 §2.2). */
@@ -77,6 +86,8 @@ export interface Reply<F extends Format> {
   readonly transno: bigint;
   /** Bytes that the server moved by bulk. */
   readonly bulkBytes: number;
+  /** Over them, if the sink asked for it, else 0. */
+  readonly bulkChecksum?: number;
 }
 
 /** Sends requests over one import (connection/) and retries, resends and reconnects as that import's rules say. */
@@ -117,13 +128,15 @@ export interface IncomingRequest {
   drop(reason: string): void;
   /** Pulls the client's bulk source into memory (GET); resolves with the bytes moved when all is there. `brwSize` (bytes,
    * default 1 MiB) is the largest bulk the request could have announced: (ioo_max_brw + 1) MiB for BRW, 1 MiB else.
-   * `pageOffset` as in Bulk. Rejects with a BulkError, after which the request is dropped without reply (guide 04 §7). */
+   * `pageOffset` as in Bulk; `checksum` is taken over the bytes as they come. Rejects with a BulkError, after which the
+   * request is dropped without reply (guide 04 §7). */
   bulkGet(
     portal: number,
     segments: readonly Segment[],
     brwSize?: number,
     pageOffset?: number,
-  ): Promise<number>;
+    checksum?: ChecksumName,
+  ): Promise<BulkMoved>;
   /** Pushes memory into the client's bulk sink (PUT with ACK), all descriptors even where there is nothing to send; resolves
    * when all is acknowledged. `segments` may be empty. */
   bulkPut(portal: number, segments: readonly Segment[], brwSize?: number, pageOffset?: number): Promise<void>;

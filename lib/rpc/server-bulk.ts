@@ -2,12 +2,21 @@
  * A server's half of bulk (guide 04 §7): PUTs into the client's sink or GETs from its source, one per MiB that the
  * client announced by its match bits, each waited for.
  */
-import { combineChecksums, emptyChecksum } from '../lnet/checksum-combine.ts';
-import type { Endpoint, FileRange, LnetEvent, MdHandle, Memory, Segment } from '../lnet/network.ts';
+import { combineAll } from '../lnet/checksum-combine.ts';
+import type {
+  ChecksumName,
+  Endpoint,
+  FileRange,
+  LnetEvent,
+  MdHandle,
+  Memory,
+  Segment,
+} from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { type ErrorContext, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Runtime, Timer } from '../runtime/runtime.ts';
 import { BULK_PAGE, BULK_PIECE, BULK_PIECES_MAX, splitBulk, splitFile } from './bulk-pieces.ts';
+import type { BulkMoved } from './rpc.ts';
 
 /** Bulk did not come through: the request gets no reply, so that the client resends it. */
 export class BulkError extends LustreError {
@@ -26,12 +35,8 @@ export interface BulkPayload {
   readonly segments: readonly Segment[];
   /** What is PUT instead of segments, where the endpoint sends files. */
   readonly file?: FileRange;
-}
-
-export interface BulkMoved {
-  readonly bytes: number;
-  /** Over the bytes of a file, if it asks for one, else 0. */
-  readonly checksum: number;
+  /** Of a GET: taken over what comes. A file names its own. */
+  readonly checksum?: ChecksumName | undefined;
 }
 
 /** One descriptor's part. */
@@ -138,7 +143,7 @@ class Bulk implements RunningBulk {
   }
 
   #start(piece: Piece, index: number, matchBits: bigint): void {
-    const { endpoint, direction, peer, portal, empty } = this.#transfer;
+    const { endpoint, direction, peer, portal, empty, checksum } = this.#transfer;
     const { file, bytes: want } = piece;
     const segments =
       file === undefined && want === 0 ? [{ memory: empty, offset: 0, length: 0 }] : piece.segments;
@@ -146,9 +151,10 @@ class Bulk implements RunningBulk {
     let handle: MdHandle | undefined;
     let posted = false;
     const handler = (event: LnetEvent): void => {
+      if (event.type === (direction === 'put' ? 'send' : 'reply'))
+        this.#checksums[index] = event.checksum ?? 0;
       if (event.status !== 0) this.abort(endpoint.lastError(peer) ?? errnoError(event.status, { nid: peer }));
       else if (event.type === 'ack' || event.type === 'reply') this.#completed(event, want);
-      else if (event.type === 'send') this.#checksums[index] = event.checksum ?? 0;
       if (!event.unlinked) return;
       if (handle !== undefined) this.#handles.delete(handle);
       this.#unlinked();
@@ -158,7 +164,7 @@ class Bulk implements RunningBulk {
       handle =
         direction === 'put'
           ? endpoint.put({ ...options, ...(file !== undefined && { file }), ack: true }, handler)
-          : endpoint.get(options, handler);
+          : endpoint.get({ ...options, checksum }, handler);
       posted = true;
       this.#handles.add(handle);
     } finally {
@@ -183,11 +189,11 @@ class Bulk implements RunningBulk {
   }
 
   #checksum(): number {
-    const type = this.#transfer.file?.checksum;
+    const type = this.#transfer.file?.checksum ?? this.#transfer.checksum;
     if (type === undefined) return 0;
-    return this.#pieces.reduce(
-      (sum, { bytes }, i) => (bytes === 0 ? sum : combineChecksums(type, sum, this.#checksums[i]!, bytes)),
-      emptyChecksum(type),
+    return combineAll(
+      type,
+      this.#pieces.map(({ bytes }, i) => ({ bytes, checksum: this.#checksums[i] ?? 0 })),
     );
   }
 }

@@ -2,7 +2,7 @@
  * A request in a service's hands, from unpacking (guide 04 §5) to its one answer: a reply, an error reply, an early reply
  * in between, or nothing.
  */
-import type { Endpoint, FileRange, LnetEvent, Memory, Segment } from '../lnet/network.ts';
+import type { ChecksumName, Endpoint, FileRange, LnetEvent, Memory, Segment } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -25,8 +25,8 @@ import type { StructInput } from '../wire/struct.ts';
 import { BULK_PIECE } from './bulk-pieces.ts';
 import { opcodeName } from './portals.ts';
 import type { RequestBuffer } from './request-buffers.ts';
-import type { IncomingRequest, ReplyOptions } from './rpc.ts';
-import { BulkError, type BulkMoved, type BulkPayload, type RunningBulk, startBulk } from './server-bulk.ts';
+import type { BulkMoved, IncomingRequest, ReplyOptions } from './rpc.ts';
+import { BulkError, type BulkPayload, type RunningBulk, startBulk } from './server-bulk.ts';
 import type { SlabPool } from './slab-pool.ts';
 import { EARLY_REPLY_SIZE, earlyReplyChecksum } from './transmission.ts';
 
@@ -229,8 +229,9 @@ export class ServiceRequest implements IncomingRequest {
     segments: readonly Segment[],
     brwSize?: number,
     pageOffset?: number,
-  ): Promise<number> {
-    return this.#transfer('get', portal, { segments }, brwSize, pageOffset).then(({ bytes }) => bytes);
+    checksum?: ChecksumName,
+  ): Promise<BulkMoved> {
+    return this.#transfer('get', portal, { segments, checksum }, brwSize, pageOffset);
   }
 
   async bulkPut(

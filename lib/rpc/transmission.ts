@@ -4,6 +4,7 @@
  * after a failed attempt is the import's business.
  */
 import { crc32 } from 'node:zlib';
+import { combineAll } from '../lnet/checksum-combine.ts';
 import type { Endpoint, LnetEvent, MdHandle, Memory, ProcessId, Segment } from '../lnet/network.ts';
 import { MdOption } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
@@ -14,7 +15,7 @@ import { decodeMessage, type Message } from '../wire/message.ts';
 import { MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
 import { BULK_PAGE, BULK_PIECE, splitBulk } from './bulk-pieces.ts';
 import { copyMessage } from './message-copies.ts';
-import type { Bulk } from './rpc.ts';
+import type { Bulk, BulkMoved } from './rpc.ts';
 import type { SlabPool } from './slab-pool.ts';
 
 /** lustre_msg_early_size: a message of one ptlrpc_body; a real reply lands behind it where AT was granted. */
@@ -50,6 +51,7 @@ export type Outcome =
       readonly message: Message;
       readonly body: PtlrpcBody;
       readonly bulkBytes: number;
+      readonly bulkChecksum: number;
       readonly elapsedMs: number;
     }
   | { readonly kind: 'truncated'; readonly needed: number }
@@ -90,6 +92,8 @@ export class Transmission {
   #bulkHandles: MdHandle[] | undefined;
   #bulkPending = 0;
   #bulkBytes = 0;
+  /** By descriptor, where a checksum is taken. */
+  #bulkSums: BulkMoved[] | undefined;
   #result: Outcome | undefined;
   #message: Message | undefined;
   #body: PtlrpcBody | undefined;
@@ -162,6 +166,7 @@ export class Transmission {
     const options = bulk.direction === 'sink' ? MdOption.OP_PUT : MdOption.OP_GET;
     const handler = (event: LnetEvent): void => this.#onBulkEvent(event);
     this.#bulkHandles = [];
+    if (bulk.checksum !== undefined) this.#bulkSums = [];
     for (let i = 0; i < pieces.length; i++) {
       const entry = {
         portal: bulk.portal,
@@ -171,6 +176,7 @@ export class Transmission {
         threshold: 1,
         options,
         autoUnlink: true,
+        checksum: bulk.checksum,
       };
       this.#bulkHandles.push(this.#owner.endpoint.attach(entry, handler));
       this.#linked++;
@@ -224,6 +230,13 @@ export class Transmission {
     }
     this.#bulkPending--;
     this.#bulkBytes += event.mlength;
+    if (this.#bulkSums !== undefined) {
+      const fromLast = Number(this.attempt.bulkMatchBits - event.matchBits);
+      this.#bulkSums[this.#bulkHandles!.length - 1 - fromLast] = {
+        bytes: event.mlength,
+        checksum: event.checksum ?? 0,
+      };
+    }
     this.#complete();
   }
 
@@ -279,7 +292,14 @@ export class Transmission {
     const body = this.#body;
     if (message === undefined || body === undefined || (body.pb_status >= 0 && this.#bulkPending > 0)) return;
     const elapsedMs = this.#owner.runtime.now() - this.#sentAt;
-    this.#finish({ kind: 'reply', message, body, bulkBytes: this.#bulkBytes, elapsedMs });
+    const bulkChecksum = this.#checksum();
+    this.#finish({ kind: 'reply', message, body, bulkBytes: this.#bulkBytes, bulkChecksum, elapsedMs });
+  }
+
+  #checksum(): number {
+    const type = this.attempt.bulk?.checksum;
+    if (type === undefined || this.#bulkSums === undefined || this.#bulkPending > 0) return 0;
+    return combineAll(type, this.#bulkSums);
   }
 
   /** Guide 04 §4.2: one buffer, checksum right, and the deadline moves. */

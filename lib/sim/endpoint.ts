@@ -96,6 +96,7 @@ export class SimEndpoint implements Endpoint, LinkEnd {
       options: entry.options,
       maxSize: entry.maxSize ?? 0,
       autoUnlink: entry.autoUnlink,
+      checksum: entry.checksum,
       handler,
     });
     this.#live.add(descriptor);
@@ -165,6 +166,10 @@ export class SimEndpoint implements Endpoint, LinkEnd {
       type,
       segments.map(({ memory, offset, length }) => memory.bytes.subarray(offset, offset + length)),
     );
+  }
+
+  async checksumLater(type: ChecksumName, segments: readonly Segment[]): Promise<number> {
+    return this.checksum(type, segments);
   }
 
   ping(nid: Nid, timeoutMs: number): Promise<PingResult> {
@@ -264,6 +269,7 @@ export class SimEndpoint implements Endpoint, LinkEnd {
         offset,
         rlength: message.payload.length,
         mlength,
+        checksum: descriptor.sum(message.payload.subarray(0, mlength)),
       });
       const { ack } = message;
       if (ack === undefined || (descriptor.options & MdOption.ACK_DISABLE) !== 0) return;
@@ -345,6 +351,7 @@ export class SimEndpoint implements Endpoint, LinkEnd {
       offset: 0,
       rlength,
       mlength: rlength,
+      checksum: kind === 'reply' ? descriptor.sum(message.payload) : 0,
     });
     return true;
   }
@@ -368,6 +375,7 @@ export class SimEndpoint implements Endpoint, LinkEnd {
       options: 0,
       maxSize: 0,
       autoUnlink: true,
+      checksum: 'checksum' in options ? options.checksum : undefined,
       handler,
     });
     descriptor.inUse = 1;

@@ -2,7 +2,14 @@
  * Portals, match entries and memory descriptors (guide 01 §5): the list order, the six conditions, offsets, thresholds,
  * truncation, request-buffer mode and lazy portals. Bookkeeping only: what travels and who is told is the endpoint's.
  */
-import { type LnetHandler, type MatchEntry, MdOption, type Segment } from '../lnet/network.ts';
+import { checksumTs } from '../lnet/checksum.ts';
+import {
+  type ChecksumName,
+  type LnetHandler,
+  type MatchEntry,
+  MdOption,
+  type Segment,
+} from '../lnet/network.ts';
 import { LNET_PID_LUSTRE, NID_ANY, type Nid } from '../lnet/nid.ts';
 
 /** Most bytes and PUTs that one lazy portal parks. */
@@ -16,6 +23,7 @@ export interface DescriptorOptions {
   readonly options: number;
   readonly maxSize: number;
   readonly autoUnlink: boolean;
+  readonly checksum: ChecksumName | undefined;
   readonly handler: LnetHandler;
 }
 
@@ -26,6 +34,7 @@ export class Descriptor {
   readonly options: number;
   readonly maxSize: number;
   readonly autoUnlink: boolean;
+  readonly checksum: ChecksumName | undefined;
   readonly handler: LnetHandler;
   threshold: number;
   /** The running local offset. */
@@ -44,7 +53,13 @@ export class Descriptor {
     this.options = o.options;
     this.maxSize = o.maxSize;
     this.autoUnlink = o.autoUnlink;
+    this.checksum = o.checksum;
     this.handler = o.handler;
+  }
+
+  /** Of what has come, where it is asked for. */
+  sum(bytes: Uint8Array): number {
+    return this.checksum === undefined ? 0 : checksumTs(this.checksum, [bytes]);
   }
 
   get exhausted(): boolean {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checksumTs } from '../../lib/lnet/checksum.ts';
-import { combineChecksums, emptyChecksum } from '../../lib/lnet/checksum-combine.ts';
+import { combineAll } from '../../lib/lnet/checksum-combine.ts';
 import type { ChecksumName } from '../../lib/lnet/network.ts';
 import { capture } from '../cli/captures.ts';
 import { capturedTransfers } from './capture-bulk.ts';
@@ -41,11 +41,8 @@ describe('checksumTs', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 5000 }), { maxLength: 8 }), (chunks) => {
         for (const name of names) {
-          const combined = chunks.reduce(
-            (sum, chunk) => combineChecksums(name, sum, checksumTs(name, [chunk]), chunk.length),
-            emptyChecksum(name),
-          );
-          expect(combined).toBe(checksumTs(name, chunks));
+          const parts = chunks.map((chunk) => ({ bytes: chunk.length, checksum: checksumTs(name, [chunk]) }));
+          expect(combineAll(name, parts)).toBe(checksumTs(name, chunks));
         }
       }),
     );

@@ -21,6 +21,7 @@ export function matchingSemantics(f: NetworkBench): void {
           offset: 0,
           rlength: 60,
           mlength: 60,
+          checksum: 0,
           unlinked: true,
         },
       ]);

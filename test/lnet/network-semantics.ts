@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { checksumTs } from '../../lib/lnet/checksum.ts';
 import { type MatchEntry, MdOption } from '../../lib/lnet/network.ts';
 import { matchingSemantics } from './matching-semantics.ts';
-import { MTU, NetworkBench, type NetworkUnderTest, pattern, type Watched } from './network-bench.ts';
+import { MTU, NetworkBench, type NetworkUnderTest, PORTAL, pattern, type Watched } from './network-bench.ts';
 
 export type { NetworkUnderTest };
 
@@ -206,6 +206,46 @@ export function networkSemantics(name: string, makeNetwork: () => Promise<Networ
       const nobody = await f.run(f.open(2));
       await f.run(nobody.close());
       await expect(f.run(f.a.ping(nobody.nid, 5000))).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    });
+
+    test('what comes is summed as it comes, where that is asked for', async () => {
+      for (const checksum of ['crc32', 'adler32', 'crc32c'] as const) {
+        const bytes = pattern(300_000);
+        const sum = checksumTs(checksum, [bytes]);
+        const cut = checksumTs(checksum, [bytes.subarray(0, 1000)]);
+        const all = f.attach(f.b, {
+          segments: [f.segment(f.b, 100_000), f.segment(f.b, 200_000)],
+          checksum,
+          threshold: 1,
+        });
+        await f.run(Promise.all([f.put(f.a, f.b, bytes, { ack: true }).until(), all.until()]));
+        expect(all.of('put')).toMatchObject([{ mlength: 300_000, checksum: sum }]);
+
+        const options = MdOption.OP_PUT | MdOption.TRUNCATE;
+        const head = f.attach(f.b, { segments: [f.segment(f.b, 1000)], checksum, options, threshold: 1 });
+        await f.run(Promise.all([f.put(f.a, f.b, bytes, { ack: true }).until(), head.until()]));
+        expect(head.of('put')).toMatchObject([{ mlength: 1000, checksum: cut }]);
+
+        const source = { segments: [f.segment(f.b, bytes)], options: MdOption.OP_GET, threshold: 1 };
+        f.attach(f.b, source);
+        const asked = f.get(f.a, f.b, [f.segment(f.a, 300_000)], { checksum });
+        await f.run(asked.until());
+        expect(asked.of('reply')).toMatchObject([{ mlength: 300_000, checksum: sum }]);
+        f.attach(f.b, source);
+        const own = f.get(f.b, f.b, [f.segment(f.b, 300_000)], { checksum });
+        await f.run(own.until());
+        expect(own.of('reply')).toMatchObject([{ checksum: sum }]);
+
+        f.b.setLazyPortal(PORTAL);
+        const sent = f.put(f.a, f.b, bytes, { ack: true });
+        await f.run(sent.until(1));
+        await f.settle();
+        const late = f.attach(f.b, { segments: [f.segment(f.b, 300_000)], checksum, threshold: 1 });
+        await f.run(Promise.all([sent.until(), late.until()]));
+        expect(late.of('put')).toMatchObject([{ checksum: sum }]);
+        const [whole] = source.segments;
+        expect(await f.b.checksumLater(checksum, [whole!])).toBe(sum);
+      }
     });
 
     test('checksums agree with the plain ones, whatever the pieces', () => {

@@ -1,6 +1,7 @@
 /** Bulk in both directions, through resends (guide 04 §3.3, §7). */
 import { describe, expect, test } from 'vitest';
 import type { Operation } from '../../lib/connection/target.ts';
+import { checksumTs } from '../../lib/lnet/checksum.ts';
 import { splitBulk, splitFile } from '../../lib/rpc/bulk-pieces.ts';
 import type { Segment } from '../../lib/rpc/rpc.ts';
 import { announcedPieces } from '../../lib/rpc/server-bulk.ts';
@@ -44,8 +45,8 @@ async function bulkCluster(seed: number, offer: Record<string, unknown> = fullOf
       state.writes++;
       const size = Number(call.values.ost_body?.oa.o_size ?? 0n);
       const bytes = new Uint8Array(size);
-      const got = await call.request.bulkGet(BULK_PORTAL, memoryOf(bytes), BRW_MAX);
-      expect(got).toBe(size);
+      const got = await call.request.bulkGet(BULK_PORTAL, memoryOf(bytes), BRW_MAX, 0, 'crc32c');
+      expect(got).toEqual({ bytes: size, checksum: checksumTs('crc32c', [bytes]) });
       state.object = bytes;
       call.reply({});
     },
@@ -144,8 +145,10 @@ test.each([1, 2, 3, 4, 5, 6])(
           );
           expect(Buffer.compare(state.object, data)).toBe(0);
           const back = new Uint8Array(data.length);
-          await imp.call(RQF_OST_BRW_READ, {}, { bulk: bulk('sink', back) });
+          const sink = { ...bulk('sink', back), checksum: 'crc32' } as const;
+          const reply = await imp.call(RQF_OST_BRW_READ, {}, { bulk: sink });
           expect(Buffer.compare(back, data)).toBe(0);
+          expect(reply.bulkChecksum).toBe(checksumTs('crc32', [data]));
         }
       })(),
     );

@@ -5,6 +5,7 @@ import { type RequestInputs, required } from '../../wire/format.ts';
 import { RQF_OST_BRW_READ } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import { BrwFlag } from '../../wire/ost-constants.ts';
+import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { brwRequest, ChecksumMismatch, headOf, isShortIo, type Part, slotsOf, tryBrw } from './brw.ts';
 import { checksumOfFlags } from './checksum.ts';
@@ -85,6 +86,7 @@ async function attempt(
             portal: OST_BULK_PORTAL,
             segments,
             pageOffset: r.part.offset % 4096,
+            checksum: ost.checksum,
           } as const,
         }),
     ...requestOptions(options),
@@ -101,21 +103,23 @@ async function attempt(
     });
   }
   if (shortIo) scatter(short, r.part);
-  verify(ost, r.part, moved, oa.o_valid, oa.o_flags, oa.o_nlink);
+  verify(ost, r.part, moved, shortIo ? undefined : reply.bulkChecksum, oa);
   return moved;
 }
 
+/** `taken`: that of bulk, of the type that we asked for, as it came. */
 function verify(
   ost: ObjectTarget,
   part: Part,
   moved: number,
-  valid: bigint,
-  flags: number,
-  sum: number,
+  taken: number | undefined,
+  { o_valid, o_flags, o_nlink: sum }: Pick<Obdo, 'o_valid' | 'o_flags' | 'o_nlink'>,
 ): void {
-  if (ost.checksum === undefined || (valid & MdValid.OBD_MD_FLCKSUM) === 0n) return;
-  const type = checksumOfFlags(flags);
-  const have = type === undefined ? undefined : ost.endpoint.checksum(type, headOf(part.segments, moved));
+  if (ost.checksum === undefined || (o_valid & MdValid.OBD_MD_FLCKSUM) === 0n) return;
+  const type = checksumOfFlags(o_flags);
+  const now = (): number | undefined =>
+    type === undefined ? undefined : ost.endpoint.checksum(type, headOf(part.segments, moved));
+  const have = type === ost.checksum ? (taken ?? now()) : now();
   if (have !== sum) {
     throw new ChecksumMismatch(
       `${type ?? 'an unknown checksum'} of the read at ${part.offset} is 0x${(have ?? 0).toString(16)} here, 0x${sum.toString(16)} there`,

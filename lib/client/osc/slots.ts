@@ -2,10 +2,16 @@
 
 export class Slots {
   #free: number;
+  readonly #count: number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(count: number) {
     this.#free = count;
+    this.#count = count;
+  }
+
+  get inUse(): number {
+    return this.#count - this.#free;
   }
 
   /** Runs `work` when a slot is free. */

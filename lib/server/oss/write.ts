@@ -60,8 +60,8 @@ async function chargedWrite(ost: OstContext, call: WriteCall, brw: BrwRequest): 
   try {
     const attributes = await ost.store.getAttributes(brw.object.id);
     const parent = withLayoutVersion(brw.oa, attributes);
-    await withData(ost, call, brw, async (segments) => {
-      const written = await writeNiobufs(ost, brw, charge, segments);
+    await withData(ost, call, brw, async (segments, checksum) => {
+      const written = await writeNiobufs(ost, brw, charge, segments, checksum);
       ost.space.wrote(brw.bytes);
       settle();
       await answer(ost, call, brw, { ...written, attributes, parent });
@@ -81,23 +81,30 @@ function isFailedOperation(error: unknown): boolean {
   return errnos.includes(errnoOf(error)) && (error as Error).name === 'LustreError';
 }
 
-/** The bytes to write: from the message (short I/O) or pulled from the client. */
+/** The bytes to write: from the message (short I/O), or pulled from the client and summed as they come. */
 async function withData(
   ost: OstContext,
   call: WriteCall,
   brw: BrwRequest,
-  work: (segments: readonly Segment[]) => Promise<void>,
+  work: (segments: readonly Segment[], checksum?: number) => Promise<void>,
 ): Promise<void> {
   if (brw.short) {
     const bytes = call.values.short_io ?? new Uint8Array(0);
     if (bytes.length < brw.bytes) throw protocolError(`${bytes.length} bytes of short I/O for ${brw.bytes}`);
-    return work([{ memory: { bytes, release: () => undefined }, offset: 0, length: brw.bytes }]);
+    const segments = [{ memory: { bytes, release: () => undefined }, offset: 0, length: brw.bytes }];
+    return work(segments);
   }
   const buffer = await ost.memory.take(brw.bytes);
   try {
     const pageOffset = Number((brw.niobufs[0]?.rnb_offset ?? 0n) % 4096n);
-    await call.request.bulkGet(Portal.OST_BULK_PORTAL, buffer.segments, brw.brwSize, pageOffset);
-    await work(buffer.segments);
+    const { checksum } = await call.request.bulkGet(
+      Portal.OST_BULK_PORTAL,
+      buffer.segments,
+      brw.brwSize,
+      pageOffset,
+      checksumOf(brw.oa),
+    );
+    await work(buffer.segments, checksum);
   } finally {
     buffer.release();
   }
@@ -116,15 +123,16 @@ async function writeNiobufs(
   brw: BrwRequest,
   charge: WriteCharge,
   segments: readonly Segment[],
+  summed?: number,
 ): Promise<Pick<Written, 'checksum' | 'rcs'>> {
-  const type = checksumOf(brw.oa);
+  const type = summed === undefined ? checksumOf(brw.oa) : undefined;
   const { id } = brw.object;
   const [only] = brw.niobufs;
   if (brw.niobufs.length === 1 && only !== undefined && charge.allowed[0] === true) {
     const { checksum } = await ost.store.write(id, only.rnb_offset, segments, type);
-    return { checksum, rcs: [0] };
+    return { checksum: summed ?? checksum, rcs: [0] };
   }
-  const checksum = type === undefined ? 0 : await ost.store.checksum(type, segments);
+  const checksum = summed ?? (type === undefined ? 0 : await ost.store.checksum(type, segments));
   const rcs: number[] = [];
   let at = 0;
   for (const [i, niobuf] of brw.niobufs.entries()) {
