@@ -1,42 +1,103 @@
 /**
- * The thread that LMDB's commits run in, one for all stores of a process: a disk that takes ten milliseconds for an
- * fdatasync must not take them from the event loop, and while one group is written the next one fills. LMDB's own
- * asynchronous transactions would do the same, but on a full disk they hang or leave a rejection behind that nobody can
- * catch.
+ * The thread that brings journals into LMDB, one for all stores of a process: a transaction that takes ten milliseconds must
+ * not take them from the event loop. LMDB's own asynchronous transactions would do the same, but on a full disk they hang or
+ * leave a rejection behind that nobody can catch.
  */
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { LustreError } from '../../runtime/errors.ts';
-import { keyBytes, type Writes } from './pending-writes.ts';
+import { type Generation, JOURNAL_FILES, RECORD_HEADER, RECORD_MAGIC } from './journal.ts';
 
 /** As text, so that it is the same under tsx, vitest and from dist/. */
 const SOURCE = `
+const { existsSync, readFileSync } = require('node:fs');
 const { parentPort, workerData } = require('node:worker_threads');
+const { crc32 } = require('node:zlib');
 const { open } = require(workerData.lmdb);
+const { header, magic } = workerData;
 const stores = new Map();
 const binary = { encoding: 'binary', keyEncoding: 'binary' };
-const actions = {
-  open({ store, path, tables }) {
-    const root = open({ path, noSubdir: true, maxDbs: tables.length + 2, overlappingSync: false, ...binary });
-    stores.set(store, { root, databases: tables.map((name) => root.openDB({ name, ...binary })) });
-  },
-  commit({ store, packed }) {
-    const { root, databases } = stores.get(store);
-    const bytes = Buffer.from(packed);
-    root.transactionSync(() => {
-      for (let at = 0; at < bytes.length; ) {
-        const database = databases[bytes.readUInt32LE(at)];
-        const keySize = bytes.readUInt32LE(at + 4);
-        const valueSize = bytes.readInt32LE(at + 8);
-        const key = bytes.subarray(at + 12, at + 12 + keySize);
-        at += 12 + keySize;
-        if (valueSize < 0) database.removeSync(key);
-        else {
-          database.putSync(key, bytes.subarray(at, at + valueSize));
-          at += valueSize;
-        }
+const APPLIED = Buffer.from('journal');
+
+// The records of one generation; without a number, of the one that the file begins with.
+function recordsOf(path, number) {
+  const bytes = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
+  const records = [];
+  for (let at = 0; at + header <= bytes.length; ) {
+    const generation = bytes.readUInt32LE(at + 4);
+    const end = at + header + bytes.readUInt32LE(at + 12);
+    number ??= generation;
+    if (bytes.readUInt32LE(at) !== magic || generation !== number || end > bytes.length) break;
+    if (bytes.readUInt32LE(at + 8) !== records.length) break;
+    const payload = bytes.subarray(at + header, end);
+    if (crc32(payload, crc32(bytes.subarray(at + 4, at + 16))) !== bytes.readUInt32LE(at + 16)) break;
+    records.push(payload);
+    at = end;
+  }
+  return { number, records };
+}
+
+// Of many writes to one key only the last is of interest.
+function lastWrites([names, ...records]) {
+  const tables = JSON.parse(names.toString()).map((name) => ({ name, writes: new Map() }));
+  for (const bytes of records) {
+    for (let at = 0; at < bytes.length; ) {
+      const { writes } = tables[bytes.readUInt32LE(at)];
+      const keyEnd = at + 12 + bytes.readUInt32LE(at + 4);
+      const valueSize = bytes.readInt32LE(at + 8);
+      const end = keyEnd + Math.max(0, valueSize);
+      const key = bytes.subarray(at + 12, keyEnd);
+      writes.set(key.latin1Slice(), { key, value: valueSize < 0 ? undefined : bytes.subarray(keyEnd, end) });
+      at = end;
+    }
+  }
+  return tables;
+}
+
+function bring({ root, meta, databases }, number, records) {
+  const tables = records.length === 0 ? [] : lastWrites(records);
+  const applied = Buffer.alloc(4);
+  applied.writeUInt32LE(number);
+  root.transactionSync(() => {
+    for (const { name, writes } of tables) {
+      const database = databases.get(name);
+      for (const { key, value } of writes.values()) {
+        if (value === undefined) database.removeSync(key);
+        else database.putSync(key, value);
       }
-    });
+    }
+    meta.putSync(APPLIED, applied);
+  });
+}
+
+const actions = {
+  // Gives the number of the last generation; all of it is in LMDB then.
+  open({ store, path, files, tables }) {
+    const root = open({ path, noSubdir: true, maxDbs: tables.length + 2, overlappingSync: false, ...binary });
+    const opened = {
+      root,
+      files,
+      meta: root.openDB({ name: 'store', ...binary }),
+      databases: new Map(tables.map((name) => [name, root.openDB({ name, ...binary })])),
+    };
+    stores.set(store, opened);
+    let last = opened.meta.get(APPLIED)?.readUInt32LE() ?? 0;
+    const left = files.map((file) => recordsOf(file)).filter(({ number }) => number > last);
+    for (const { number, records } of left.sort((a, b) => a.number - b.number)) {
+      // Nothing whole of the newest is nothing that was answered.
+      if (records.length === 0) continue;
+      if (number !== last + 1) throw new Error('the journal lacks what came before generation ' + number);
+      bring(opened, number, records);
+      last = number;
+    }
+    return last;
+  },
+  bring({ store, file, number, count }) {
+    const opened = stores.get(store);
+    const { records } = recordsOf(opened.files[file], number);
+    if (records.length < count) throw new Error('the journal has lost records of generation ' + number);
+    bring(opened, number, records);
   },
   async close({ store }) {
     const { root } = stores.get(store);
@@ -45,26 +106,32 @@ const actions = {
   },
 };
 parentPort.on('message', async (message) => {
-  let error;
   try {
-    await actions[message.action](message);
+    parentPort.postMessage({ id: message.id, value: await actions[message.action](message) });
   } catch (e) {
-    error = e instanceof Error ? e.message : String(e);
+    parentPort.postMessage({ id: message.id, error: e instanceof Error ? e.message : String(e) });
   }
-  parentPort.postMessage({ id: message.id, error });
 });
 `;
 
 interface Answer {
   readonly id: number;
+  readonly value?: number;
   readonly error?: string;
+}
+
+/** A store that the thread has open. */
+export interface OpenedStore {
+  readonly store: number;
+  /** The number of the last generation that its LMDB has all of. */
+  readonly generation: number;
 }
 
 let shared: CommitThread | undefined;
 
 export class CommitThread {
   readonly #worker: Worker;
-  readonly #waiting = new Map<number, { resolve(): void; reject(error: Error): void }>();
+  readonly #waiting = new Map<number, { resolve(value?: number): void; reject(error: Error): void }>();
   #nextId = 0;
   #nextStore = 0;
 
@@ -76,7 +143,11 @@ export class CommitThread {
 
   private constructor() {
     const lmdb = createRequire(import.meta.url).resolve('lmdb');
-    this.#worker = new Worker(SOURCE, { eval: true, workerData: { lmdb }, name: 'lustre commits' });
+    this.#worker = new Worker(SOURCE, {
+      eval: true,
+      workerData: { lmdb, header: RECORD_HEADER, magic: RECORD_MAGIC },
+      name: 'lustre commits',
+    });
     // It keeps the process alive only while it has work.
     this.#worker.unref();
     this.#worker.on('message', (answer: Answer) => this.#answered(answer));
@@ -84,37 +155,37 @@ export class CommitThread {
     this.#worker.on('exit', (code) => this.#died(new Error(`the commit thread ended with code ${code}`)));
   }
 
-  /** Opens a store's file in the thread; gives its number. */
-  async open(path: string, tables: readonly string[]): Promise<number> {
+  /** Opens a store in the thread, and brings into it what journals have and it lacks. Rejects with LMDB's message. */
+  async open(directory: string, file: string, tables: readonly string[]): Promise<OpenedStore> {
     const store = ++this.#nextStore;
-    await this.#ask({ action: 'open', store, path, tables });
-    return store;
+    const files = JOURNAL_FILES.map((name) => join(directory, name));
+    const generation = await this.#ask({ action: 'open', store, path: join(directory, file), files, tables });
+    return { store, generation: generation ?? 0 };
   }
 
-  /** One transaction; resolves when it is on disk. Rejects with LMDB's message. */
-  commit(store: number, tables: ReadonlyMap<string, number>, writes: Writes): Promise<void> {
-    const packed = pack(tables, writes);
-    return this.#ask({ action: 'commit', store, packed }, [packed]);
+  /** All of a generation in one transaction; resolves when it is on disk. Rejects with LMDB's message. */
+  async bring(store: number, { file, number, count }: Generation): Promise<void> {
+    await this.#ask({ action: 'bring', store, file, number, count });
   }
 
-  close(store: number): Promise<void> {
-    return this.#ask({ action: 'close', store });
+  async close(store: number): Promise<void> {
+    await this.#ask({ action: 'close', store });
   }
 
-  #ask(message: object, transfer: ArrayBuffer[] = []): Promise<void> {
+  #ask(message: object): Promise<number | undefined> {
     const id = ++this.#nextId;
     return new Promise((resolve, reject) => {
       if (this.#waiting.size === 0) this.#worker.ref();
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ ...message, id }, transfer);
+      this.#worker.postMessage({ ...message, id });
     });
   }
 
-  #answered({ id, error }: Answer): void {
+  #answered({ id, value, error }: Answer): void {
     const waiter = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (this.#waiting.size === 0) this.#worker.unref();
-    if (error === undefined) waiter?.resolve();
+    if (error === undefined) waiter?.resolve(value);
     else waiter?.reject(new Error(error));
   }
 
@@ -124,27 +195,4 @@ export class CommitThread {
     for (const waiter of this.#waiting.values()) waiter.reject(error);
     this.#waiting.clear();
   }
-}
-
-/** {table u32, key size u32, value size s32 (-1: remove), key, value} ... in one buffer that changes hands. */
-function pack(tables: ReadonlyMap<string, number>, writes: Writes): ArrayBuffer {
-  let size = 0;
-  for (const entries of writes.values())
-    for (const [key, value] of entries) size += 12 + key.length + (value?.length ?? 0);
-  const packed = new ArrayBuffer(size);
-  const bytes = new Uint8Array(packed);
-  const view = new DataView(packed);
-  let at = 0;
-  for (const [name, entries] of writes) {
-    for (const [key, value] of entries) {
-      view.setUint32(at, tables.get(name)!, true);
-      view.setUint32(at + 4, key.length, true);
-      view.setInt32(at + 8, value?.length ?? -1, true);
-      bytes.set(keyBytes(key), at + 12);
-      at += 12 + key.length;
-      if (value !== undefined) bytes.set(value, at);
-      at += value?.length ?? 0;
-    }
-  }
-  return packed;
 }

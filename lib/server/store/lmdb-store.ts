@@ -1,20 +1,23 @@
 /**
- * The production store: LMDB (design: Stores), one `transactionSync()` for each group, in a thread of its own
- * (commit-thread.ts). Chosen from data-path-measurements §6: it is the fastest for one writer (0.43 ms against 0.65 for
- * LMDB's `transaction()`), level with it for many (40 000 a second and more), and it survives a full disk, which
- * `transaction()` does not: that hangs or leaves a rejection behind that ends the process. `noSync` is ten times faster
- * and loses what was answered. `overlappingSync` is off, so that the fdatasync is in the commit.
+ * The production store: LMDB behind a journal (design: Stores; journaled-tables.ts). LMDB is chosen from
+ * data-path-measurements §6; transactions run synchronously, since LMDB's own asynchronous ones do not survive a full disk:
+ * they hang or leave a rejection behind that ends the process. `noSync` loses what was answered. `overlappingSync` is off, so
+ * that the fdatasync is in the commit.
  */
 import { mkdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { errnoError, LustreError } from '../../runtime/errors.ts';
-import { CommitThread } from './commit-thread.ts';
+import { CommitThread, type OpenedStore } from './commit-thread.ts';
+import { Journal } from './journal.ts';
+import { type CommittedTables, JournaledTables } from './journaled-tables.ts';
 import type { KeyValueStore, KeyValueStoreOptions } from './key-value-store.ts';
-import { GroupCommit, type Medium, type Writes } from './pending-writes.ts';
+import { GroupCommit, type Medium } from './pending-writes.ts';
 
-/** Raised when the meaning of a table changes. */
-export const STORE_FORMAT = 1;
+/** Raised when the meaning of a table changes, or when an older version would not see all that there is. */
+export const STORE_FORMAT = 2;
+/** Without a journal. */
+const FORMAT_BEFORE = 1;
 const FILE = 'data.mdb';
 const FORMAT_TABLE = 'store';
 const FORMAT_KEY = Buffer.from('format');
@@ -38,17 +41,25 @@ export async function openLmdbStore(options: KeyValueStoreOptions): Promise<KeyV
     throw error;
   }
   const of = (name: string): Bytes => databases.get(name)!;
-  const thread = CommitThread.get();
-  const file = await thread.open(join(options.path, FILE), options.tables);
-  const tables = new Map(options.tables.map((name, index) => [name, index]));
-  const medium: Medium = {
+  const committed: CommittedTables = {
     get: (table, key) => of(table).get(asBuffer(key)),
     range: (table, start, end) => of(table).getRange({ start: asBuffer(start), end: asBuffer(end) }),
-    async commit(writes) {
-      await commit(thread, file, tables, writes, options.path);
-      // Reads go on in a snapshot of before until they are told.
-      root.resetReadTxn();
-    },
+    // Reads go on in a snapshot of before until they are told.
+    renew: () => root.resetReadTxn(),
+  };
+  const thread = CommitThread.get();
+  const { store, generation } = await openInThread(thread, options, root);
+  committed.renew();
+  const numbers = new Map(options.tables.map((name, index) => [name, index]));
+  const journal = new Journal(options.path, options.tables, generation + 1);
+  const tables = new JournaledTables(committed, journal, (ended) => thread.bring(store, ended), numbers);
+  const medium: Medium = {
+    get: (table, key, text) => tables.get(table, key, text),
+    range: (table, start, end, from, to) => tables.range(table, start, end, from, to),
+    commit: (writes) =>
+      tables.commit(writes).catch((error: unknown) => {
+        throw diskError(error, options.path);
+      }),
   };
   const group = new GroupCommit(medium, options.tables, setImmediate);
   let closing: Promise<void> | undefined;
@@ -59,7 +70,8 @@ export async function openLmdbStore(options: KeyValueStoreOptions): Promise<KeyV
     close() {
       closing ??= (async () => {
         await group.close();
-        await thread.close(file);
+        await tables.close();
+        await thread.close(store);
         await root.close();
       })();
       return closing;
@@ -81,13 +93,13 @@ function openRoot(path: string, tables: number): RootDatabase<Buffer, Buffer> {
 function checkFormat(root: RootDatabase<Buffer, Buffer>, path: string): void {
   const meta = root.openDB<Buffer, Buffer>({ name: FORMAT_TABLE, encoding: 'binary', keyEncoding: 'binary' });
   const found = meta.get(FORMAT_KEY);
-  if (found === undefined) {
+  const format = found === undefined ? FORMAT_BEFORE : found.length === 4 ? found.readUInt32LE() : Number.NaN;
+  if (format === FORMAT_BEFORE) {
     const record = Buffer.alloc(4);
     record.writeUInt32LE(STORE_FORMAT);
     root.transactionSync(() => meta.putSync(FORMAT_KEY, record));
     return;
   }
-  const format = found.length === 4 ? found.readUInt32LE() : Number.NaN;
   if (format !== STORE_FORMAT)
     throw new LustreError(
       'ERR_LUSTRE_STORE_VERSION',
@@ -96,24 +108,22 @@ function checkFormat(root: RootDatabase<Buffer, Buffer>, path: string): void {
     );
 }
 
-async function commit(
+async function openInThread(
   thread: CommitThread,
-  file: number,
-  tables: ReadonlyMap<string, number>,
-  writes: Writes,
-  path: string,
-): Promise<void> {
-  // Nothing to write: everything before is on disk already, for one group is committed at a time.
-  if (writes.size === 0) return;
+  { path, tables }: KeyValueStoreOptions,
+  root: RootDatabase<Buffer, Buffer>,
+): Promise<OpenedStore> {
   try {
-    await thread.commit(file, tables, writes);
+    return await thread.open(path, FILE, tables);
   } catch (error) {
+    await root.close();
     throw diskError(error, path);
   }
 }
 
 /** A short write of LMDB comes back as EIO: only the file system knows that it is full. */
 function diskError(error: unknown, path: string): LustreError {
+  if (error instanceof LustreError) return error;
   const message = error instanceof Error ? error.message : String(error);
   const full = /MDB_MAP_FULL|No space left|ENOSPC/i.test(message) || isFull(path);
   return errnoError(full ? 28 : 5, { syscall: 'commit', path, cause: error });

@@ -65,9 +65,6 @@ export interface MemoryStore extends KeyValueStore {
   crash(): void;
 }
 
-const latin1 = (key: Uint8Array): string =>
-  Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
-
 export function openMemoryStore(options: {
   readonly tables: readonly string[];
   readonly disk?: MemoryDisk;
@@ -75,10 +72,9 @@ export function openMemoryStore(options: {
   const disk = options.disk ?? new MemoryDisk();
   let crashed = false;
   const medium: Medium = {
-    get: (table, key) => disk.of(table).get(latin1(key)),
-    *range(table, start, end) {
-      for (const [key, value] of disk.of(table).between(latin1(start), latin1(end)))
-        yield { key: keyBytes(key), value };
+    get: (table, _, text) => disk.of(table).get(text),
+    *range(table, _start, _end, from, to) {
+      for (const [key, value] of disk.of(table).between(from, to)) yield { key: keyBytes(key), value };
     },
     async commit(writes: Writes) {
       // A disk takes its time: the commit is over in a later microtask, and a crash before it loses the group.

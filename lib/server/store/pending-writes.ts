@@ -6,14 +6,22 @@
  */
 import { LustreError } from '../../runtime/errors.ts';
 import type { Table, Transaction, WritableTable } from './key-value-store.ts';
+import type { Written } from './written-entries.ts';
 
 /** `undefined` is a removal. Keys are latin1 strings of their bytes, whose order is the order of the bytes. */
 export type Writes = Map<string, Map<string, Uint8Array | undefined>>;
 
+export interface Entry {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
 /** What lies under the overlays: the medium's own committed tables. */
 export interface Medium {
-  get(table: string, key: Uint8Array): Uint8Array | undefined;
-  range(table: string, start: Uint8Array, end: Uint8Array): Iterable<{ key: Uint8Array; value: Uint8Array }>;
+  /** `text` is the key as Writes have it. */
+  get(table: string, key: Uint8Array, text: string): Uint8Array | undefined;
+  /** `from` and `to` are `start` and `end` as Writes have them. */
+  range(table: string, start: Uint8Array, end: Uint8Array, from: string, to: string): Iterable<Entry>;
   /** Puts a whole group on disk: all of it or nothing; resolves when it is durable. */
   commit(writes: Writes): Promise<void>;
 }
@@ -186,17 +194,15 @@ class OverlaidTable implements Table {
       const layer = stack[i];
       if (layer?.has(text)) return layer.get(text);
     }
-    return this.#medium.get(this.#name, key);
+    return this.#medium.get(this.#name, key, text);
   }
 
-  *range(
-    start: Uint8Array,
-    end: Uint8Array,
-    limit = Number.POSITIVE_INFINITY,
-  ): Iterable<{ key: Uint8Array; value: Uint8Array }> {
-    const written = writtenBetween(this.#layers(), keyText(start), keyText(end));
+  *range(start: Uint8Array, end: Uint8Array, limit = Number.POSITIVE_INFINITY): Iterable<Entry> {
+    const from = keyText(start);
+    const to = keyText(end);
+    const written = writtenBetween(this.#layers(), from, to);
     let given = 0;
-    for (const entry of merge(this.#medium.range(this.#name, start, end), written)) {
+    for (const entry of merge(this.#medium.range(this.#name, start, end, from, to), written)) {
       if (given++ >= limit) return;
       yield entry;
     }
@@ -227,7 +233,7 @@ class OwnTable extends OverlaidTable implements WritableTable {
   }
 }
 
-function writtenBetween(layers: Layers, start: string, end: string): [string, Uint8Array | undefined][] {
+function writtenBetween(layers: Layers, start: string, end: string): Written[] {
   const found = new Map<string, Uint8Array | undefined>();
   for (const layer of layers)
     for (const [key, value] of layer ?? []) if (key >= start && key < end) found.set(key, value);
@@ -235,10 +241,7 @@ function writtenBetween(layers: Layers, start: string, end: string): [string, Ui
 }
 
 /** Two sorted runs as one; what was written hides what lies below. */
-function* merge(
-  below: Iterable<{ key: Uint8Array; value: Uint8Array }>,
-  written: readonly [string, Uint8Array | undefined][],
-): Iterable<{ key: Uint8Array; value: Uint8Array }> {
+export function* merge(below: Iterable<Entry>, written: readonly Written[]): Iterable<Entry> {
   let next = 0;
   for (const entry of below) {
     const text = keyText(entry.key);

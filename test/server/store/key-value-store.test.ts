@@ -179,6 +179,28 @@ describe('LMDB store', () => {
     }
   });
 
+  it('takes over a directory from before there was a journal', async () => {
+    const path = mkdtempSync(join(tmpdir(), 'lustre-store-'));
+    try {
+      const old = open<Buffer, Buffer>({ path: join(path, 'data.mdb'), noSubdir: true, maxDbs: 4 });
+      const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
+      await old
+        .openDB<Buffer, Buffer>({ name: 'store', ...binary })
+        .put(Buffer.from('format'), Buffer.from([1, 0, 0, 0]));
+      await old.openDB<Buffer, Buffer>({ name: 'a', ...binary }).put(Buffer.from('k'), Buffer.from('v'));
+      await old.close();
+      for (let n = 0; n < 2; n++) {
+        const store = await openLmdbStore({ path, tables });
+        await store.transact((tx) => tx.table('b').put(bytes(String(n)), bytes('new')));
+        expect(all(store)).toEqual(['k=v']);
+        expect(all(store, 'b')).toHaveLength(n + 1);
+        await store.close();
+      }
+    } finally {
+      rmSync(path, { recursive: true, force: true });
+    }
+  });
+
   it('grows its map past what it started with', async () => {
     const path = mkdtempSync(join(tmpdir(), 'lustre-store-'));
     const store = await openLmdbStore({ path, tables });
