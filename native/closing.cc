@@ -52,6 +52,8 @@ void Endpoint::closeOne(const ConnectionPtr& c, int error) {
   if (!established && !c->active) --halfOpen_;
   c->stage = Connection::Stage::Closed;
   epoll_ctl(epoll_, EPOLL_CTL_DEL, c->fd, nullptr);
+  epoll_ctl(writable_, EPOLL_CTL_DEL, c->fd, nullptr);
+  if (lastRead_ == c) lastRead_.reset();
   shutdown(c->fd, SHUT_RDWR);
   connections_.erase(c->id);
   graveyard_.push_back(c);

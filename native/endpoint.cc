@@ -46,6 +46,7 @@ int Endpoint::describe(const Operation& operation, Md::Kind kind, Md*& md) {
   md->threshold = operation.threshold;
   md->maxSize = operation.maxSize;
   md->checksum = operation.checksum;
+  md->finalOffset = operation.finalOffset;
   md->handler = operation.handler;
   md->generation = operation.generation;
   md->autoUnlink = operation.autoUnlink;
@@ -74,6 +75,8 @@ int Endpoint::put(const Operation& operation, std::uint64_t& object) {
   Md* md = nullptr;
   if (const int error = describe(operation, Md::Kind::Put, md); error != 0) return error;
   md->wantsResponse = operation.ack;
+  const bool quiet = operation.quiet && !operation.ack && !operation.later && operation.file == nullptr;
+  md->quiet = quiet;
   const ConnectionPtr toFlush = [&]() -> ConnectionPtr {
     MessageHeader header;
     header.type = MessageType::Put;
@@ -88,6 +91,10 @@ int Endpoint::put(const Operation& operation, std::uint64_t& object) {
     return 0;
   }
   flushOrDefer(toFlush, operation.later);
+  if (!quiet) return 0;
+  lock.lock();
+  if (quietEnded_ == object) return kSent;
+  if (md = table_.find(object); md != nullptr) md->quiet = false;
   return 0;
 }
 
@@ -384,7 +391,11 @@ bool Endpoint::finished(const Md& md) const {
 void Endpoint::deliver(Md* md, Event event, Worth worth) {
   const bool last = finished(*md);
   if (last) event.type |= kEventUnlinked;
-  announce(event, worth);
+  if (last && md->quiet && event.status == 0) {
+    quietEnded_ = md->object;
+  } else {
+    announce(event, worth);
+  }
   if (last) discard(md);
 }
 

@@ -79,11 +79,13 @@ struct Operation {
   std::uint32_t options = 0;
   std::uint32_t maxSize = 0;
   std::uint32_t offset = 0;
+  std::uint32_t finalOffset = kNoFinalOffset;
   std::uint32_t handler = 0;
   std::uint32_t generation = 0;
   bool autoUnlink = false;
   bool before = false;
   bool ack = false;
+  bool quiet = false;  // a PUT without ACK: see kSent
   bool later = false;  // what is sent waits for sendLater(), so that one call writes many messages
   const SegmentRef* segments = nullptr;
   std::size_t segmentCount = 0;
@@ -91,6 +93,9 @@ struct Operation {
   // Of what is received: by an attached descriptor, or as a GET's REPLY.
   ChecksumType checksum = ChecksumType::kNone;
 };
+
+// All of a quiet PUT is in the socket.
+inline constexpr int kSent = 1;
 
 // The listener in the endpoint's epoll instance; connections have their own numbers.
 inline constexpr std::uint64_t kListenerId = ~std::uint64_t{0} - 1;
@@ -114,7 +119,8 @@ class Endpoint {
   int start(std::string& text);
   std::uint16_t listenPort() const { return listenPort_; }
 
-  // Each returns 0 and the descriptor's number, or -errno; then there is no descriptor and no event.
+  // Each returns 0 and the descriptor's number, or -errno; then there is no descriptor and no event. A
+  // `quiet` PUT may return kSent: there is no descriptor any more, and no event either.
   int attach(const Operation& operation, std::uint64_t& object);
   int put(const Operation& operation, std::uint64_t& object);
   int get(const Operation& operation, std::uint64_t& object);
@@ -216,6 +222,8 @@ class Endpoint {
   // ---- endpoint_io.cc and peering.cc: in a turn
   void run();
   void turn(const epoll_event* events, int count);
+  bool guessReader();
+  void flushWritable();
   void takeWake();
   void wakeThread();
   void maybeWake();
@@ -242,8 +250,8 @@ class Endpoint {
   std::string hangupReason(const Connection& c) const;
   void connected(const ConnectionPtr& c);
   void establish(const ConnectionPtr& c, const Hello& hello);
-  void read(const ConnectionPtr& c);
-  void receive(const ConnectionPtr& c);
+  bool read(const ConnectionPtr& c);
+  bool receive(const ConnectionPtr& c);
   void resumeWaiting();
   void pursue(Peer& peer);
   bool missingType(const Peer& peer, ConnectionType& type) const;
@@ -291,6 +299,7 @@ class Endpoint {
   std::atomic<bool> closing_ = false;
   bool closeQuick_ = false;
   bool resumeWanted_ = false;
+  std::uint64_t quietEnded_ = 0;  // the descriptor whose event was left out last
 
   Counters counters_;
   std::atomic<bool> threadWoken_ = false;
@@ -304,6 +313,9 @@ class Endpoint {
   std::mutex turnMutex_;
   bool ownersTurn_ = false;
   int epoll_ = -1;
+  // Connections whose sockets have room again, an epoll instance within the first: a socket that can be read
+  // is nearly always one that could be written, and its entry would stay until somebody asked for it.
+  int writable_ = -1;
   int event_ = -1;
   int listener_ = -1;
   bool listenerPaused_ = false;
@@ -312,6 +324,8 @@ class Endpoint {
   std::uint64_t lastConnection_ = 0;
   std::vector<ConnectionPtr> graveyard_;
   std::vector<ConnectionPtr> readable_;
+  ConnectionPtr lastRead_;              // what the owner's next turn tries first ...
+  int guesses_ = 0;                     // ... if that has been right less often than kGuessesMax in a row
   std::vector<ConnectionPtr> waiting_;  // parsers that stand still for want of room
   std::size_t bulkComing_ = 0;          // connections in the middle of a large payload
   std::size_t halfOpen_ = 0;

@@ -45,9 +45,10 @@ struct Scratch {
   std::uint32_t generation;
   std::uint32_t flags;
   std::uint32_t segmentCount;
+  std::uint32_t finalOffset;
   SegmentRef segments[lnet::kMaxFragments];
 };
-static_assert(sizeof(SegmentRef) == 12 && offsetof(Scratch, segments) == 80);
+static_assert(sizeof(SegmentRef) == 12 && offsetof(Scratch, segments) == 84);
 
 constexpr std::size_t kMappingsMin = 64;
 constexpr std::uint32_t kFlagAutoUnlink = 1;
@@ -59,6 +60,7 @@ constexpr std::uint32_t kFlagLater = 8;
 constexpr std::uint32_t kFlagFile = 16;
 // The type of checksum over what is received, as in obd_cksum_types.
 constexpr unsigned kChecksumShift = 8;
+constexpr std::uint32_t kFlagQuiet = 32;
 
 // An ArrayBuffer over the mapping, which lives until the last of its owners lets go.
 Napi::ArrayBuffer expose(Napi::Env env, const std::shared_ptr<Mapping>& mapping, std::size_t bytes) {
@@ -298,6 +300,7 @@ Operation NativeEndpoint::operation() const {
   op.options = scratch_->options;
   op.maxSize = scratch_->maxSize;
   op.offset = scratch_->offset;
+  op.finalOffset = scratch_->finalOffset;
   op.handler = scratch_->handler;
   op.generation = scratch_->generation;
   op.autoUnlink = (scratch_->flags & kFlagAutoUnlink) != 0;
@@ -307,6 +310,7 @@ Operation NativeEndpoint::operation() const {
   if (const std::uint32_t type = scratch_->flags >> kChecksumShift; IsChecksumType(type)) {
     op.checksum = static_cast<ChecksumType>(type);
   }
+  op.quiet = (scratch_->flags & kFlagQuiet) != 0;
   op.segments = scratch_->segments;
   op.segmentCount = scratch_->segmentCount;
   return op;

@@ -19,6 +19,7 @@ namespace {
 constexpr int kTickMs = 1000;
 // In the endpoint's epoll instance.
 constexpr std::uint64_t kWakeId = ~std::uint64_t{0};
+constexpr std::uint64_t kWritableId = ~std::uint64_t{0} - 2;
 constexpr int kKeepaliveAfterMs = 30'000;
 constexpr int kKeepaliveEveryMs = 10'000;
 // What one connection may read before the others have their turn.
@@ -48,7 +49,7 @@ Endpoint::~Endpoint() {
     beginClose(true);
     thread_.join();
   }
-  for (const int fd : {epoll_, event_, listener_}) {
+  for (const int fd : {epoll_, writable_, event_, listener_}) {
     if (fd >= 0) close(fd);
   }
 }
@@ -79,8 +80,9 @@ int Endpoint::start(std::string& text) {
     listenPort_ = bound.port();
   }
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  writable_ = epoll_create1(EPOLL_CLOEXEC);
   event_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (epoll_ < 0 || event_ < 0) {
+  if (epoll_ < 0 || writable_ < 0 || event_ < 0) {
     text = "cannot make an epoll instance";
     return -errno;
   }
@@ -88,6 +90,8 @@ int Endpoint::start(std::string& text) {
   event.events = EPOLLIN;
   event.data.u64 = kWakeId;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, event_, &event);
+  event.data.u64 = kWritableId;
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, writable_, &event);
   if (listener_ >= 0) {
     event.data.u64 = kListenerId;
     epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_, &event);
@@ -163,6 +167,8 @@ void Endpoint::turn(const epoll_event* events, int count) {
       takeWake();
     } else if (id == kListenerId) {
       acceptConnections();
+    } else if (id == kWritableId) {
+      flushWritable();
     } else if (const auto found = connections_.find(id); found != connections_.end()) {
       const ConnectionPtr c = found->second;
       handle(c, events[i].events);
@@ -177,6 +183,17 @@ void Endpoint::turn(const epoll_event* events, int count) {
   resumeWaiting();
   flushAllWanted();
   turnThread_.store(std::thread::id(), std::memory_order_relaxed);
+}
+
+// Sockets that have room again.
+void Endpoint::flushWritable() {
+  std::array<epoll_event, kEventsMax> events;
+  counters_.systemCalls.fetch_add(1, std::memory_order_relaxed);
+  const int count = epoll_wait(writable_, events.data(), kEventsMax, 0);
+  for (int i = 0; i < count; ++i) {
+    const auto found = connections_.find(events[i].data.u64);
+    if (found != connections_.end()) handle(ConnectionPtr(found->second), events[i].events);
+  }
 }
 
 // In this order: whoever finds the flag still set relies on the look at the requests that follows.
@@ -210,9 +227,11 @@ void Endpoint::watch(const ConnectionPtr& c) {
   c->id = ++lastConnection_;
   connections_.emplace(c->id, c);
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
   event.data.u64 = c->id;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, c->fd, &event);
+  event.events = EPOLLOUT | EPOLLET;
+  epoll_ctl(writable_, EPOLL_CTL_ADD, c->fd, &event);
 }
 
 void Endpoint::handle(const ConnectionPtr& c, std::uint32_t events) {
@@ -251,24 +270,29 @@ void Endpoint::setLowWater(Connection& c) {
   setReceiveLowWater(c.fd, low ? static_cast<int>(kLowWater) : 1);
 }
 
-void Endpoint::read(const ConnectionPtr& c) {
-  receive(c);
-  if (c->stage != Connection::Stage::Established) return;
+// False when there was nothing.
+bool Endpoint::read(const ConnectionPtr& c) {
+  const bool any = receive(c);
+  if (c->stage != Connection::Stage::Established) return any;
+  if (any) lastRead_ = c;
   noteBulk(*c);
   if (!c->readable) setLowWater(*c);
+  return any;
 }
 
-void Endpoint::receive(const ConnectionPtr& c) {
+bool Endpoint::receive(const ConnectionPtr& c) {
   std::array<iovec, FrameParser::kMaxVectors> vectors;
   std::size_t turn = 0;
+  bool any = false;
   while (c->stage == Connection::Stage::Established) {
     std::size_t wanted = 0;
     const int count = c->parser.fill(vectors, wanted);
-    if (count == 0) return;  // stands still; resumeWaiting() comes back
+    if (count == 0) return any;  // stands still; resumeWaiting() comes back
     counters_.systemCalls.fetch_add(1, std::memory_order_relaxed);
     const ssize_t got = readv(c->fd, vectors.data(), count);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return any;
+    any = true;
     if (got <= 0) {
       int sendError = 0;
       {
@@ -281,31 +305,32 @@ void Endpoint::receive(const ConnectionPtr& c) {
       closeConnection(c, error != 0 ? error : ECONNRESET,
                       error != 0 ? std::strerror(error) : "closed by the peer",
                       orderly ? Notice::Level::Info : Notice::Level::Warn);
-      return;
+      return true;
     }
     c->lastReceived = c->peer->lastHeard = now();
     const int error = c->parser.received(static_cast<std::size_t>(got));
     if (error != 0) {
       counters_.dropped.fetch_add(1, std::memory_order_relaxed);
       closeConnection(c, -error, std::string("the peer broke the protocol: ") + c->parser.fault());
-      return;
+      return true;
     }
     if (c->parser.waiting()) {
       waiting_.push_back(c);
-      return;
+      return true;
     }
     if (c->parser.midBulk() && ownersTurn_) {
       // The rest is for the I/O thread.
       if (!std::exchange(c->readable, true)) readable_.push_back(c);
-      return;
+      return true;
     }
-    if (static_cast<std::size_t>(got) < wanted && !c->hangup) return;
+    if (static_cast<std::size_t>(got) < wanted && !c->hangup) return true;
     turn += static_cast<std::size_t>(got);
     if (turn >= kReadTurn) {
       if (!std::exchange(c->readable, true)) readable_.push_back(c);
-      return;
+      return true;
     }
   }
+  return any;
 }
 
 void Endpoint::resumeWaiting() {

@@ -105,14 +105,15 @@ MatchResult MatchTable::matchOne(Md* md, const MatchQuery& query) {
     return result;
   }
   result.mlength = std::min(room, query.rlength);
-  take(md, result);
+  take(md, query, result);
   return result;
 }
 
-void MatchTable::take(Md* md, MatchResult& result) {
+void MatchTable::take(Md* md, const MatchQuery& query, MatchResult& result) {
   result.outcome = MatchResult::Outcome::Matched;
   md->localOffset = result.offset + result.mlength;
   if (md->threshold != kThresholdInfinite) --md->threshold;
+  if (md->finalOffset != kNoFinalOffset && query.offset >= md->finalOffset) md->threshold = 0;
   ++md->refs;
   if (md->autoUnlink && md->exhausted()) {
     detach(md);

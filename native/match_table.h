@@ -28,6 +28,7 @@ inline constexpr std::uint32_t kMaxSize = 0x80;
 
 inline constexpr std::uint32_t kPortals = 64;
 inline constexpr std::uint32_t kThresholdInfinite = ~std::uint32_t{0};
+inline constexpr std::uint32_t kNoFinalOffset = ~std::uint32_t{0};
 inline constexpr std::size_t kMaxFragments = 256;
 
 struct Md {
@@ -38,6 +39,7 @@ struct Md {
   std::uint32_t options = 0;
   std::uint32_t threshold = 0;
   std::uint32_t maxSize = 0;
+  std::uint32_t finalOffset = kNoFinalOffset;  // a message to this offset or beyond exhausts it
   std::uint32_t length = 0;
   std::uint32_t localOffset = 0;
   std::uint32_t refs = 0;  // transfers into or out of it that are under way
@@ -50,6 +52,7 @@ struct Md {
   bool sendDone = false;
   bool wantsResponse = false;
   bool responseDone = false;
+  bool quiet = false;  // the call that sends it has not returned, and tells of its end itself
   Nid peer = kNidAny;
   std::uint32_t peerPid = kPidAny;
   // Match entry:
@@ -139,7 +142,7 @@ class MatchTable {
 
   static constexpr unsigned kSlotBits = 20;
 
-  void take(Md* md, MatchResult& result);
+  void take(Md* md, const MatchQuery& query, MatchResult& result);
   List& listOf(Md* md);
 
   std::array<Portal, kPortals> portals_;

@@ -358,7 +358,7 @@ class ImportCall<F extends Format> {
       throw errnoError(status, this.#context());
     }
     try {
-      const values = decodeBuffers(this.#format.reply, message) as ReplyValues<F>;
+      const values = decodeBuffers(this.#format.reply, message, body) as ReplyValues<F>;
       if (body.pb_transno !== 0n) this.#retain(body, values);
       else if (ends !== undefined) this.#view.replays.end(ends);
       return { values, status, xid: this.#xid, transno: body.pb_transno, bulkBytes, bulkChecksum };

@@ -34,18 +34,22 @@ export class TargetCall<F extends Format> implements Call<F> {
     const { target } = this.#served;
     const transno = options.transno ?? 0n;
     const volume = this.export.resizesLru ? target.lockVolume?.() : undefined;
+    const lastCommitted = target.lastCommitted();
     const { onSent } = options;
-    this.request.reply(this.#format, values, {
-      lastCommitted: target.lastCommitted(),
-      ...volume,
-      ...options,
-      ...(this.#isKept && {
-        onSent: (bytes: Uint8Array) => {
-          this.export.replies.keep(this.request.body.pb_tag, this.request.xid, bytes);
-          onSent?.(bytes);
-        },
-      }),
-    });
+    if (options === NO_OPTIONS && volume === undefined && !this.#isKept)
+      this.request.reply(this.#format, values, { lastCommitted });
+    else
+      this.request.reply(this.#format, values, {
+        lastCommitted,
+        ...volume,
+        ...options,
+        ...(this.#isKept && {
+          onSent: (bytes: Uint8Array) => {
+            this.export.replies.keep(this.request.body.pb_tag, this.request.xid, bytes);
+            onSent?.(bytes);
+          },
+        }),
+      });
     if (transno > this.export.lastTransno) {
       this.export.lastTransno = transno;
       this.#served.record(this.export, this.request.xid, options.status ?? 0);

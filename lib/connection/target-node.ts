@@ -198,31 +198,63 @@ export class TargetNode {
     return true;
   }
 
-  /** One asynchronous function for a request, whatever it is: each more would cost every request. */
-  async #serve(request: IncomingRequest, client: ClientExport, served: ServedTarget): Promise<void> {
-    const { opcode, body } = request;
-    const builtIn = opcode === Opcode.OBD_PING || isDisconnect(opcode);
-    const operation = builtIn ? undefined : served.target.operations.get(opcode);
+  /** One asynchronous function for a request at most, and none for one that is answered at once: each would cost every request. */
+  #serve(request: IncomingRequest, client: ClientExport, served: ServedTarget): void | Promise<void> {
+    const operation = served.target.operations.get(request.opcode);
+    const ours = request.opcode === Opcode.OBD_PING || isDisconnect(request.opcode);
+    if (operation === undefined || ours) return this.#serveBuiltIn(request, client, served);
     let call: TargetCall<Format> | undefined;
+    let work: Promise<void> | undefined;
     served.begin(client);
     try {
-      if (!builtIn && operation === undefined) this.#notSupported(request, served);
-      else if ((body.pb_version & RpcVersion.LUSTRE_VERSION_MASK) !== rpcVersion(opcode))
-        request.replyError(Errno.EINVAL);
-      else if (operation !== undefined) {
+      if (!this.#versionFits(request)) request.replyError(Errno.EINVAL);
+      else {
         const { format } = operation;
         const chosen = typeof format === 'function' ? format(request) : format;
         call = new TargetCall(served, client, request, chosen, request.decode(chosen));
-        await operation.handle(call);
-      } else if (opcode === Opcode.OBD_PING) {
+        const handling = operation.handle(call);
+        if (handling !== undefined) work = handling;
+      }
+    } catch (error) {
+      this.#operationFailed(error, request, call, served);
+    } finally {
+      if (work === undefined) served.end(client);
+    }
+    if (work !== undefined) return this.#await(work, request, call, served, client);
+  }
+
+  async #await(
+    work: Promise<void>,
+    request: IncomingRequest,
+    call: TargetCall<Format> | undefined,
+    served: ServedTarget,
+    client: ClientExport,
+  ): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      this.#operationFailed(error, request, call, served);
+    } finally {
+      served.end(client);
+    }
+  }
+
+  #versionFits({ body, opcode }: IncomingRequest): boolean {
+    return (body.pb_version & RpcVersion.LUSTRE_VERSION_MASK) === rpcVersion(opcode);
+  }
+
+  async #serveBuiltIn(request: IncomingRequest, client: ClientExport, served: ServedTarget): Promise<void> {
+    const { opcode } = request;
+    served.begin(client);
+    try {
+      if (opcode !== Opcode.OBD_PING && !isDisconnect(opcode)) this.#notSupported(request, served);
+      else if (!this.#versionFits(request)) request.replyError(Errno.EINVAL);
+      else if (opcode === Opcode.OBD_PING) {
         request.reply(RQF_OBD_PING, {}, { lastCommitted: served.target.lastCommitted() });
       } else {
         await served.disconnect(client);
         request.reply(RQF_MDS_DISCONNECT, {}, { lastCommitted: served.target.lastCommitted() });
       }
-    } catch (error) {
-      if (operation === undefined) throw error;
-      this.#operationFailed(error, request, call, served);
     } finally {
       served.end(client);
     }

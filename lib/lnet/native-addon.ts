@@ -148,14 +148,18 @@ export const ScratchWord = {
   GENERATION: 17,
   FLAGS: 18,
   SEGMENT_COUNT: 19,
-  SEGMENTS: 20,
+  FINAL_OFFSET: 20,
+  SEGMENTS: 21,
 } as const;
 
-export const ScratchFlag = { AUTO_UNLINK: 1, BEFORE: 2, ACK: 4, LATER: 8, FILE: 16 } as const;
+export const ScratchFlag = { AUTO_UNLINK: 1, BEFORE: 2, ACK: 4, LATER: 8, FILE: 16, QUIET: 32 } as const;
 /** The upper bits of the flags: the type of checksum over what is received, as in obd_cksum_types. */
 export const checksumBits = (name: ChecksumName | undefined): number =>
   name === undefined ? 0 : checksumTypeBits[name] << 8;
 export const THRESHOLD_INFINITE = 0xffff_ffff;
+export const NO_FINAL_OFFSET = 0xffff_ffff;
+/** What `put` with ScratchFlag.QUIET gives when all is in the socket: there is no descriptor and no event. */
+export const SENT = 1;
 export const PID_ANY = 0xffff_ffff;
 export const SEGMENTS_MAX = 256;
 

@@ -10,12 +10,12 @@ import { type BorrowedMemory, loanOf } from './lent-memory.ts';
 import {
   ControlWord,
   checksumBits,
-  EVENT_UNLINKED,
   EventType,
   EventWord,
   type LnetAddon,
   type NativeEndpoint,
   type NativeEndpointOptions,
+  NO_FINAL_OFFSET,
   type Notice,
   NoticeKind,
   PID_ANY,
@@ -23,8 +23,10 @@ import {
   ScratchFlag,
   ScratchWord,
   SEGMENTS_MAX,
+  SENT,
   THRESHOLD_INFINITE,
 } from './native-addon.ts';
+import { NativeEvent } from './native-event.ts';
 import { NativeHandle } from './native-handle.ts';
 import { PinnedMemory } from './native-memory.ts';
 import { checksumSegments } from './native-storage.ts';
@@ -34,7 +36,6 @@ import type {
   EndpointCounters,
   FileRange,
   GetOptions,
-  LnetEvent,
   LnetEventType,
   LnetHandler,
   MatchEntry,
@@ -66,8 +67,6 @@ export class NativeLnetEndpoint implements Endpoint {
   readonly #runtime: Runtime;
   readonly #log: Logger;
   readonly #ring: Int32Array;
-  /** The same memory, for the 64-bit words of events. */
-  readonly #ringBig: BigUint64Array;
   readonly #mask: number;
   readonly #big: BigUint64Array;
   readonly #words: Uint32Array;
@@ -107,7 +106,6 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#log = runtime.log.child({ nid });
     this.#native = new addon.NativeEndpoint(options, () => this.#drain());
     this.#ring = new Int32Array(this.#native.ring);
-    this.#ringBig = new BigUint64Array(this.#native.ring);
     this.#mask = options.ringEntries - 1;
     this.#big = new BigUint64Array(this.#native.scratch, 0, 5);
     this.#words = new Uint32Array(this.#native.scratch);
@@ -125,6 +123,7 @@ export class NativeLnetEndpoint implements Endpoint {
     words[ScratchWord.THRESHOLD] = Math.min(entry.threshold, THRESHOLD_INFINITE);
     words[ScratchWord.OPTIONS] = entry.options;
     words[ScratchWord.MAX_SIZE] = entry.maxSize ?? 0;
+    words[ScratchWord.FINAL_OFFSET] = entry.finalOffset ?? NO_FINAL_OFFSET;
     words[ScratchWord.FLAGS] =
       (entry.autoUnlink ? ScratchFlag.AUTO_UNLINK : 0) |
       (entry.position === 'before' ? ScratchFlag.BEFORE : 0) |
@@ -135,6 +134,21 @@ export class NativeLnetEndpoint implements Endpoint {
   }
 
   put(options: PutOptions, handler: LnetHandler): MdHandle {
+    const slot = this.#describePut(options, handler, 0);
+    return this.#sent(slot, this.#native.put(), 'put', options.peer.nid);
+  }
+
+  send(options: PutOptions, handler: LnetHandler): MdHandle | undefined {
+    const slot = this.#describePut(options, handler, ScratchFlag.QUIET);
+    const status = this.#native.put();
+    if (status !== SENT) return this.#sent(slot, status, 'put', options.peer.nid);
+    this.#free(slot);
+    this.#burst++;
+    this.#plan();
+    return undefined;
+  }
+
+  #describePut(options: PutOptions, handler: LnetHandler, quiet: number): number {
     this.#checkOpen('put');
     this.#writePeer(options.peer, LNET_PID_LUSTRE);
     this.#big[ScratchBig.MATCH_BITS] = options.matchBits;
@@ -142,7 +156,7 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#words[ScratchWord.PORTAL] = options.portal;
     this.#words[ScratchWord.OFFSET] = options.offset ?? 0;
     this.#words[ScratchWord.OPTIONS] = 0;
-    const flags = options.ack === true ? ScratchFlag.ACK : 0;
+    const flags = quiet | (options.ack === true ? ScratchFlag.ACK : 0);
     if (options.file === undefined) {
       this.#words[ScratchWord.FLAGS] = flags | this.#when();
       this.#writeSegments(options.segments);
@@ -150,8 +164,7 @@ export class NativeLnetEndpoint implements Endpoint {
       this.#words[ScratchWord.FLAGS] = flags | ScratchFlag.FILE;
       this.#writeFile(options.file);
     }
-    const slot = this.#claim(handler, true);
-    return this.#sent(slot, this.#native.put(), 'put', options.peer.nid);
+    return this.#claim(handler, true);
   }
 
   get(options: GetOptions, handler: LnetHandler): MdHandle {
@@ -424,7 +437,7 @@ export class NativeLnetEndpoint implements Endpoint {
     const slot = ring[at + EventWord.HANDLER]!;
     const handler = this.#handlers[slot];
     const current = this.#generations[slot] === ring[at + EventWord.GENERATION]! >>> 0;
-    const event = this.#readEvent(at, eventNames[type]!);
+    const event = new NativeEvent(ring, at, eventNames[type]!, this.nid, this.#nids);
     Atomics.store(ring, ControlWord.READ, next);
     if (handler === undefined || !current) return;
     if (event.unlinked) {
@@ -436,27 +449,6 @@ export class NativeLnetEndpoint implements Endpoint {
     } catch (error) {
       this.#log.error({ err: error, event: event.type }, 'an event handler threw');
     }
-  }
-
-  #readEvent(at: number, type: LnetEventType): LnetEvent {
-    const ring = this.#ring;
-    return {
-      type,
-      status: ring[at + EventWord.STATUS]!,
-      initiator: { nid: this.#initiatorAt(at), pid: ring[at + EventWord.INITIATOR_PID]! >>> 0 },
-      target: this.nid,
-      matchBits: this.#ringBig[(at + EventWord.MATCH_BITS_LOW) >> 1]!,
-      hdrData: this.#ringBig[(at + EventWord.HDR_DATA_LOW) >> 1]!,
-      offset: ring[at + EventWord.OFFSET]! >>> 0,
-      rlength: ring[at + EventWord.RLENGTH]! >>> 0,
-      mlength: ring[at + EventWord.MLENGTH]! >>> 0,
-      checksum: ring[at + EventWord.CHECKSUM]! >>> 0,
-      unlinked: (ring[at + EventWord.TYPE]! & EVENT_UNLINKED) !== 0,
-    };
-  }
-
-  #initiatorAt(at: number): Nid {
-    return this.#nids.nidOf(this.#ringBig[(at + EventWord.INITIATOR_LOW) >> 1]!);
   }
 
   #onNotice(notice: Notice): void {

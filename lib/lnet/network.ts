@@ -57,6 +57,8 @@ export interface MatchEntry {
   readonly options: number;
   /** With MAX_SIZE: the largest message accepted, bytes. */
   readonly maxSize?: number;
+  /** With MANAGE_REMOTE: a message to this offset or beyond exhausts the entry, whatever its threshold. */
+  readonly finalOffset?: number;
   /** Unlink by itself when exhausted (LNET_UNLINK). */
   readonly autoUnlink: boolean;
   /** Taken over what each PUT brings, as it comes. */
@@ -158,6 +160,9 @@ export interface Endpoint {
   readonly sendsFiles: boolean;
   attach(entry: MatchEntry, handler: LnetHandler): MdHandle;
   put(options: PutOptions, handler: LnetHandler): MdHandle;
+  /** A PUT without ACK of which only the end matters: undefined when its bytes are with the network already and the memory
+   * may be used again, and then no event comes. */
+  send(options: PutOptions, handler: LnetHandler): MdHandle | undefined;
   get(options: GetOptions, handler: LnetHandler): MdHandle;
   /** A lazy portal parks PUTs that find no match until a buffer is attached (guide 01 §5.1); bounded, and what exceeds
    * the bound is dropped. */

@@ -3,8 +3,8 @@
  * store: one of its own for each costs the allocator and the collector more than all the decoding.
  */
 
-/** A copy that is kept keeps its whole chunk, so chunks are as small as Node's own. */
-const CHUNK = 8192;
+/** A copy that is kept keeps its whole chunk, so chunks are small: four messages of a page. */
+const CHUNK = 17 << 10;
 const SMALL_MAX = CHUNK / 4;
 
 let chunk = new ArrayBuffer(CHUNK);

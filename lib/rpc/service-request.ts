@@ -9,7 +9,6 @@ import type { Runtime } from '../runtime/runtime.ts';
 import {
   bufferLengths,
   decodeBuffers,
-  decodePtlrpcBody,
   encodeBuffers,
   encodeInto,
   type Format,
@@ -17,6 +16,7 @@ import {
   ptlrpcBodyField,
   type ReplyInputs,
   type RequestValues,
+  viewPtlrpcBody,
 } from '../wire/format.ts';
 import { decodeMessage, type Message, messageSize } from '../wire/message.ts';
 import { MsgFlag, MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
@@ -71,7 +71,7 @@ export function unpackRequest(bytes: Uint8Array): Unpacked | string {
   try {
     message = decodeMessage(bytes);
     if ((message.secflvr & 0xff_ffff) !== 0) return 'security flavour is not null';
-    body = decodePtlrpcBody(message.buffers[0]!, message.littleEndian);
+    body = viewPtlrpcBody(message.buffers[0]!, message.littleEndian);
   } catch (error) {
     return `malformed: ${(error as Error).message}`;
   }
@@ -156,7 +156,7 @@ export class ServiceRequest implements IncomingRequest {
   }
 
   decode<F extends Format>(format: F): RequestValues<F> {
-    return decodeBuffers(format.request, this.message) as RequestValues<F>;
+    return decodeBuffers(format.request, this.message, this.body) as RequestValues<F>;
   }
 
   reply<F extends Format>(format: F, values: ReplyInputs<F>, options: ReplyOptions = {}): void {
@@ -323,7 +323,7 @@ export class ServiceRequest implements IncomingRequest {
     const memory = slabs.take(size);
     try {
       const length = encode(memory.bytes);
-      endpoint.put(
+      const sending = endpoint.send(
         {
           peer: { nid: this.peer },
           portal: this.#owner.replyPortal(this.portal),
@@ -336,6 +336,7 @@ export class ServiceRequest implements IncomingRequest {
           if (event.unlinked) slabs.give(memory);
         },
       );
+      if (sending === undefined) slabs.give(memory);
     } catch (error) {
       slabs.give(memory);
       throw error;

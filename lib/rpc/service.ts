@@ -55,7 +55,7 @@ const IN_PROGRESS_PER_PEER_MAX = 512;
 /** Peers without requests are remembered up to here: an entry that comes and goes costs more than one that stays. */
 const IDLE_PEERS_MAX = 1024;
 const CLOSE_GRACE_MS = 2000;
-const COPIED_BYTES_MAX = 32 << 20;
+const COPIED_BYTES_MAX = 64 << 20;
 /** Urgent requests in the handler's hands beyond the limits. */
 const URGENT_MAX = 512;
 /** A queued request may become urgent later: how often they are looked at. */
@@ -75,6 +75,7 @@ export class Service implements RequestOwner {
   readonly #queue = new FairQueue<ServiceRequest>();
   readonly #perPeer = new Map<Nid, number>();
   #inProgress = 0;
+  #handingOn = false;
   #urgencyTimer: Timer | undefined;
   #copiedBytes = 0;
   #closing = false;
@@ -204,7 +205,9 @@ export class Service implements RequestOwner {
 
   /** Hands on what the limits allow. */
   #run(): void {
-    if (this.#queue.size === 0) return;
+    // Of a request that is done at once: whoever started it goes on.
+    if (this.#queue.size === 0 || this.#handingOn) return;
+    this.#handingOn = true;
     const allowed = (peer: Nid): boolean => this.#allows(peer);
     while (this.#hasRoom()) {
       const request = this.#queue.shift(allowed);
@@ -217,6 +220,7 @@ export class Service implements RequestOwner {
       this.#start(request);
     }
     this.#hurry();
+    this.#handingOn = false;
   }
 
   #start(request: ServiceRequest): void {
@@ -224,7 +228,15 @@ export class Service implements RequestOwner {
     this.#perPeer.set(request.peer, (this.#perPeer.get(request.peer) ?? 0) + 1);
     request.started = true;
     request.running = true;
-    void this.#handle(request);
+    let work: Promise<void> | undefined;
+    try {
+      const handling = this.#options.handler(request);
+      if (handling !== undefined) work = handling;
+    } catch (error) {
+      this.#failed(request, error);
+    }
+    if (work === undefined) this.#returned(request);
+    else void this.#await(request, work);
   }
 
   /** Those that have to wait are looked at now and then: what frees a lock must not wait behind what waits for it. */
@@ -240,12 +252,16 @@ export class Service implements RequestOwner {
     });
   }
 
-  async #handle(request: ServiceRequest): Promise<void> {
+  async #await(request: ServiceRequest, work: Promise<void>): Promise<void> {
     try {
-      await this.#options.handler(request);
+      await work;
     } catch (error) {
       this.#failed(request, error);
     }
+    this.#returned(request);
+  }
+
+  #returned(request: ServiceRequest): void {
     request.running = false;
     if (request.answered) this.#done(request);
   }

@@ -7,6 +7,10 @@ import type { Endpoint, Memory } from '../lnet/network.ts';
 const SIZE_MIN_BITS = 12;
 /** Free bytes kept per size; what is given back beyond it is released. */
 const KEEP_BYTES_MAX = 4 << 20;
+/** Small ones come many at a time out of one backing store: what encodes and decodes keeps its views of the few that it met
+ * last (wire/struct.ts). */
+const REGION = 256 << 10;
+const SMALL_MAX_BITS = 15;
 
 export class SlabPool {
   readonly #endpoint: Endpoint;
@@ -22,7 +26,7 @@ export class SlabPool {
   /** At least `size` bytes, a power of two, with whatever was in it before. */
   take(size: number): Memory {
     const bits = sizeBits(size);
-    const memory = this.#free[bits]?.pop() ?? this.#endpoint.allocate(2 ** bits);
+    const memory = this.#free[bits]?.pop() ?? this.#make(bits);
     this.#taken.set(memory, true);
     return memory;
   }
@@ -32,11 +36,7 @@ export class SlabPool {
     // Two users of one slab would write into each other's messages.
     if (this.#taken.get(memory) !== true) throw new Error('slab given back twice');
     const bits = sizeBits(memory.bytes.length);
-    let list = this.#free[bits];
-    if (list === undefined) {
-      list = [];
-      this.#free[bits] = list;
-    }
+    const list = this.#freeOf(bits);
     if (this.#closed || list.length << bits >= KEEP_BYTES_MAX) {
       this.#release(memory);
       return;
@@ -48,6 +48,31 @@ export class SlabPool {
   close(): void {
     this.#closed = true;
     for (const list of this.#free) for (const memory of list?.splice(0) ?? []) this.#release(memory);
+  }
+
+  #freeOf(bits: number): Memory[] {
+    let list = this.#free[bits];
+    if (list === undefined) {
+      list = [];
+      this.#free[bits] = list;
+    }
+    return list;
+  }
+
+  #make(bits: number): Memory {
+    const size = 2 ** bits;
+    if (bits > SMALL_MAX_BITS) return this.#endpoint.allocate(size);
+    const region = this.#endpoint.allocate(REGION);
+    const list = this.#freeOf(bits);
+    for (let at = REGION - size; at > 0; at -= size) {
+      const memory = this.#endpoint.pin(region.bytes.subarray(at, at + size));
+      this.#taken.set(memory, false);
+      list.push(memory);
+    }
+    const first = this.#endpoint.pin(region.bytes.subarray(0, size));
+    // Each piece keeps the whole.
+    region.release();
+    return first;
   }
 
   #release(memory: Memory): void {

@@ -10,7 +10,7 @@ import { MdOption } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { errnoError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { decodePtlrpcBody, type PtlrpcBody } from '../wire/format.ts';
+import { type PtlrpcBody, viewPtlrpcBody } from '../wire/format.ts';
 import { decodeMessage, type Message } from '../wire/message.ts';
 import { MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
 import { BULK_PAGE, BULK_PIECE, splitBulk } from './bulk-pieces.ts';
@@ -136,7 +136,16 @@ export class Transmission {
 
   /** No event comes before the call that it is about has returned, so a descriptor is counted when it is posted. */
   #post(): void {
-    const { peer: nid, requestPortal, replyPortal, xid, replyMatchBits, request, bulk } = this.attempt;
+    const {
+      peer: nid,
+      requestPortal,
+      replyPortal,
+      xid,
+      replyMatchBits,
+      request,
+      bulk,
+      adaptive,
+    } = this.attempt;
     const { endpoint } = this.#owner;
     const peer = { nid };
     if (bulk !== undefined) this.#postBulk(bulk, peer);
@@ -146,18 +155,21 @@ export class Transmission {
         matchBits: replyMatchBits,
         peer,
         segments: [{ memory: this.#replyMemory, offset: 0, length: this.#replyMemory.bytes.length }],
+        // Any number of early replies, then the reply: nobody has to unlink what is exhausted.
         threshold: Number.POSITIVE_INFINITY,
+        finalOffset: adaptive ? 1 : 0,
         options: MdOption.OP_PUT | MdOption.MANAGE_REMOTE | MdOption.TRUNCATE,
-        autoUnlink: false,
+        autoUnlink: true,
       },
       (event) => this.#onReplyEvent(event),
     );
     this.#linked++;
-    this.#sendHandle = endpoint.put(
+    this.#sendHandle = endpoint.send(
       { peer, portal: requestPortal, matchBits: xid, segments: [request] },
       (event) => this.#onSendEvent(event),
     );
-    this.#linked++;
+    if (this.#sendHandle === undefined) this.#sent = true;
+    else this.#linked++;
   }
 
   #postBulk(bulk: Bulk, peer: ProcessId): void {
@@ -241,6 +253,7 @@ export class Transmission {
   }
 
   #onReplyEvent(event: LnetEvent): void {
+    if (event.unlinked) this.#replyHandle = undefined;
     if (event.type === 'put' && this.#result === undefined && this.#body === undefined)
       this.#onReplyPut(event);
     this.#after(event);
@@ -267,7 +280,7 @@ export class Transmission {
     const bytes = copyMessage(this.#replyMemory.bytes.subarray(event.offset, event.offset + event.mlength));
     try {
       const message = decodeMessage(bytes);
-      const body = decodePtlrpcBody(message.buffers[0]!, message.littleEndian);
+      const body = viewPtlrpcBody(message.buffers[0]!, message.littleEndian);
       if (early) this.#onEarlyReply(message, body);
       else this.#onReply(message, body);
     } catch (error) {

@@ -33,7 +33,7 @@ import type {
   ReplyMessage,
   WireHandle,
 } from './link.ts';
-import { Descriptor, type Match, PortalTable } from './matching.ts';
+import { type Awaiting, Descriptor, type Match, PortalTable } from './matching.ts';
 import { checkSegments, gather, LNET_MTU, SimMemory, scatter } from './memory.ts';
 import { Peers, type Switchboard } from './peers.ts';
 import { isPing, ping, pingInfo } from './ping.ts';
@@ -45,16 +45,6 @@ type EventInput = Omit<LnetEvent, 'unlinked' | 'initiator' | 'target' | 'hdrData
   readonly peer: Nid;
   readonly hdrData?: bigint;
 };
-
-/** A PUT or GET of our own that waits for its ACK or REPLY. */
-interface Awaiting {
-  readonly descriptor: Descriptor;
-  readonly peer: Nid;
-  readonly kind: 'ack' | 'reply';
-  readonly matchBits: bigint;
-  sent: boolean;
-  readonly cancelTimer: () => void;
-}
 
 export class SimEndpoint implements Endpoint, LinkEnd {
   readonly sendsFiles = false;
@@ -125,6 +115,10 @@ export class SimEndpoint implements Endpoint, LinkEnd {
       sent: (status) => this.#sent(descriptor, handle, options, length, status),
     });
     return { unlink: () => this.#unlink(descriptor, 0, () => this.#forget(handle.object)) };
+  }
+
+  send(options: PutOptions, handler: LnetHandler): MdHandle {
+    return this.put(options, handler);
   }
 
   get(options: GetOptions, handler: LnetHandler): MdHandle {

@@ -73,6 +73,16 @@ export class Descriptor {
   }
 }
 
+/** A PUT or GET of our own that waits for its ACK or REPLY. */
+export interface Awaiting {
+  readonly descriptor: Descriptor;
+  readonly peer: Nid;
+  readonly kind: 'ack' | 'reply';
+  readonly matchBits: bigint;
+  sent: boolean;
+  readonly cancelTimer: () => void;
+}
+
 /** The part of an incoming PUT or GET that matching looks at. */
 export interface Incoming {
   readonly operation: number;
@@ -181,6 +191,7 @@ function take(portal: Portal, incoming: Incoming): Match | 'drop' | undefined {
     const mlength = Math.min(incoming.rlength, room);
     descriptor.offset = offset + mlength;
     descriptor.threshold--;
+    if (match.finalOffset !== undefined && incoming.offset >= match.finalOffset) descriptor.threshold = 0;
     descriptor.inUse++;
     if (descriptor.autoUnlink && descriptor.exhausted) {
       descriptor.zombie = true;

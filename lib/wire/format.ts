@@ -285,6 +285,12 @@ export function decodePtlrpcBody(bytes: Uint8Array, littleEndian: boolean): Ptlr
   return PtlrpcBodyV3.decode(padded, 0, littleEndian);
 }
 
+/** The same, its fields read when they are asked for: the bytes must stay as they are. */
+export function viewPtlrpcBody(bytes: Uint8Array, littleEndian: boolean): PtlrpcBody {
+  if (bytes.length < PtlrpcBodyV3.size) return decodePtlrpcBody(bytes, littleEndian);
+  return PtlrpcBodyV3.view(bytes, 0, littleEndian);
+}
+
 const connectionOpcodes: ReadonlySet<number> = new Set([8, 9, 38, 39, 250, 251, 400, 403]);
 
 /** pb_version's high half for an opcode (guide 04 §1.2). */
@@ -378,16 +384,19 @@ export function encodeInto(
   return at;
 }
 
-/** Decodes a message's buffers by a list. Empty and missing buffers are undefined; throws WireError for malformed ones. */
+/** Decodes a message's buffers by a list. Empty and missing buffers are undefined; throws WireError for malformed ones. `body`:
+ * the ptlrpc_body, where it is known already. */
 export function decodeBuffers<Fs extends readonly AnyField[]>(
   fields: Fs,
   message: Message,
+  body?: PtlrpcBody,
 ): BufferValues<Fs> {
   const values: { [key: string]: unknown } = {};
   const { buffers, littleEndian } = message;
   for (let i = 0; i < fields.length && i < buffers.length; i++) {
     const buffer = buffers[i]!;
-    if (buffer.length > 0) values[fields[i]!.key] = fields[i]!.decode(buffer, littleEndian);
+    if (body !== undefined && fields[i] === ptlrpcBodyField) values.ptlrpc_body = body;
+    else if (buffer.length > 0) values[fields[i]!.key] = fields[i]!.decode(buffer, littleEndian);
   }
   if (fields[0]?.key === 'ptlrpc_body' && values.ptlrpc_body === undefined)
     throw new WireError('ptlrpc_body', 'is missing');

@@ -41,6 +41,8 @@ export interface Struct<T, In> extends WireType<T, In> {
   readonly fields: Fields;
   /** Decodes at `offset`. Throws WireError when the struct does not fit. `littleEndian` is the sender's order. */
   decode(bytes: Uint8Array, offset?: number, littleEndian?: boolean): T;
+  /** The same, but each field is read when it is asked for: for structs of which few are. The bytes must stay as they are. */
+  view(bytes: Uint8Array, offset?: number, littleEndian?: boolean): T;
   /** Writes all `size` bytes at `offset`, zero where `value` has no field. Throws WireError when it does not fit. */
   encodeInto(bytes: Uint8Array, offset: number, value: In, littleEndian?: boolean): void;
   /** A new array of `size` bytes. */
@@ -173,7 +175,13 @@ export function struct<const F extends Fields>(
   };
   type T = ValueOf<F>;
   type In = InputOf<F>;
+  const check = (buffer: Uint8Array, offset: number): void => {
+    if (offset >= 0 && buffer.length - offset >= size) return;
+    const have = Math.max(0, buffer.length - offset);
+    throw new WireError(name, `needs ${size} bytes, has ${have}`, size, buffer.length - offset);
+  };
   let reader: Reader<T> | undefined;
+  let viewer: Reader<T> | undefined;
   let writer: Writer<In> | undefined;
   return {
     name,
@@ -182,17 +190,16 @@ export function struct<const F extends Fields>(
     readSource: (at, constants) => `(${readSource(at, constants)})`,
     writeSource,
     decode(buffer, offset = 0, littleEndian = true) {
-      if (offset < 0 || buffer.length - offset < size) {
-        throw new WireError(
-          name,
-          `needs ${size} bytes, has ${Math.max(0, buffer.length - offset)}`,
-          size,
-          buffer.length - offset,
-        );
-      }
+      check(buffer, offset);
       reader ??= compile<Reader<T>>('v,b,o,le', 'return ', (constants) => `(${readSource('o', constants)})`);
       const { view, bytes } = facesOf(buffer.buffer);
       return reader(view, bytes, buffer.byteOffset + offset, littleEndian);
+    },
+    view(buffer, offset = 0, littleEndian = true) {
+      check(buffer, offset);
+      viewer ??= compileView<T>(fields);
+      const { view, bytes } = facesOf(buffer.buffer);
+      return viewer(view, bytes, buffer.byteOffset + offset, littleEndian);
     },
     encodeInto(buffer, offset, value, littleEndian = true) {
       if (offset < 0 || buffer.length - offset < size) {
@@ -246,6 +253,18 @@ function compile<Fn>(parameters: string, head: string, body: (constants: unknown
   const source = body(constants);
   const make = new Function('c', `return function(${parameters}){${head}${source}}`) as (c: unknown[]) => Fn;
   return make(constants);
+}
+
+/** A class with a getter for each field. */
+function compileView<T>(fields: Fields): Reader<T> {
+  const constants: unknown[] = [];
+  const getters = Object.entries(fields).map(
+    ([field, [offset, type]]) =>
+      `get ${field}(){const v=this.v,b=this.b,o=this.o,le=this.le;return ${type.readSource(`o+${offset}`, constants)};}`,
+  );
+  const source = `class View{constructor(v,b,o,le){this.v=v;this.b=b;this.o=o;this.le=le;}${getters.join('')}}`;
+  const make = new Function('c', `${source}return (v,b,o,le)=>new View(v,b,o,le);`);
+  return (make as (c: unknown[]) => Reader<T>)(constants);
 }
 
 /** Both faces of one backing store, whole. */

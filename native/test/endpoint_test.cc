@@ -69,6 +69,40 @@ TEST_CASE("many PUTs and GETs both ways at once, a small ring, every event once"
   other.join();
 }
 
+TEST_CASE("a quiet PUT that is in the socket has no event; one that waits or fails has") {
+  Node b(kNidB);
+  Node a(kNidA, {{kNidB, b.address(kNidB)}});
+  std::vector<std::uint8_t> sink(4096);
+  const SegmentRef into{b.endpoint->addMemory(sink.data(), sink.size()), 0, 4096};
+  Operation entry = b.operation(kNidAny, 1, &into, 1);
+  entry.options = option::kPut;
+  std::uint64_t object = 0;
+  REQUIRE(b.endpoint->attach(entry, object) == 0);
+  std::vector<std::uint8_t> source(100, 9);
+  const SegmentRef from{a.endpoint->addMemory(source.data(), source.size()), 0, 100};
+  const auto quiet = [&](Nid peer, std::uint32_t handler) {
+    Operation op = a.operation(peer, handler, &from, 1);
+    op.quiet = true;
+    std::uint64_t put = 0;
+    return a.endpoint->put(op, put);
+  };
+  // There is no connection yet.
+  REQUIRE(quiet(kNidB, 2) == 0);
+  REQUIRE(a.until([&] { return a.ended(2); }));
+  CHECK(a.events[2].back().status == 0);
+  int sent = 0;
+  for (int i = 0; i < 20; ++i) sent += quiet(kNidB, 3) == kSent ? 1 : 0;
+  REQUIRE(b.until([&] { return b.count(1) == 21; }));
+  REQUIRE(a.until([&] { return a.count(3) == static_cast<std::size_t>(20 - sent); }));
+  CHECK(sent > 0);
+  // To ourselves, and to a network that cannot be reached.
+  CHECK(quiet(kNidA, 4) == kSent);
+  CHECK(quiet(kNidB + (std::uint64_t{1} << 32), 5) == 0);
+  REQUIRE(a.until([&] { return a.ended(5); }));
+  CHECK(a.events[5].back().status == -EHOSTUNREACH);
+  CHECK(a.count(4) == 0);
+}
+
 TEST_CASE("messages for later wait for sendLater, and go by one call") {
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});

@@ -159,3 +159,16 @@ TEST_CASE("random attaches, matches and unlinks agree with a plain list") {
     }
   }
 }
+
+TEST_CASE("a message to the final offset or beyond exhausts the entry") {
+  MatchTable table;
+  Md* md = make(table, 100, option::kPut | option::kManageRemote);
+  md->finalOffset = 50;
+  md->autoUnlink = true;
+  for (int i = 0; i < 3; ++i) CHECK(table.match(put(10)).md == md);
+  CHECK(table.match(put(10, 7, 49)).md == md);
+  CHECK(!md->unlinking);
+  CHECK(table.match(put(10, 7, 50)).md == md);
+  CHECK(md->unlinking);
+  CHECK(table.match(put(10)).outcome == MatchResult::Outcome::NoMatch);
+}

@@ -137,3 +137,32 @@ TEST_CASE("an owner that comes and goes, sizes mixed: every event once") {
   REQUIRE(b.until([&] { return b.closed; }));
   CHECK(!b.endpoint->ownerTurn());
 }
+
+TEST_CASE("one who always has something to say does not keep the others from the owner") {
+  Node b(kNidB);
+  Node a(kNidA, {{kNidB, b.address(kNidB)}});
+  Node c(kNidB + 1, {{kNidB, b.address(kNidB)}});
+  std::vector<std::uint8_t> sink(kLarge);
+  attachSink(b, sink);
+  put(a, std::vector<std::uint8_t>(kSmall, 1), 1);
+  put(c, std::vector<std::uint8_t>(kSmall, 1), 1);
+  std::atomic<bool> done = false;
+  std::atomic<std::uint32_t> others = 0;
+  std::thread talker([&] {
+    while (!done) {
+      put(c, std::vector<std::uint8_t>(kSmall, 3), 1);
+      ++others;
+    }
+  });
+  std::thread sender([&] {
+    put(a, std::vector<std::uint8_t>(kSmall, 2), 50);
+    done = true;
+  });
+  while (!done) {
+    if (readable(b, 1)) b.endpoint->ownerTurn();
+    b.until([] { return true; });
+  }
+  sender.join();
+  talker.join();
+  REQUIRE(b.until([&] { return b.count(1) == 52 + others; }));
+}

@@ -10,7 +10,7 @@ export function matchingSemantics(f: NetworkBench): void {
       const entry = f.attach(f.b, { segments: [sink], threshold: 1, peer: { nid: f.a.nid } });
       const sent = f.put(f.a, f.b, pattern(60), { hdrData: 0x1234n });
       await f.run(Promise.all([entry.until(), sent.until()]));
-      expect(entry.events).toEqual([
+      expect(entry.events).toMatchObject([
         {
           type: 'put',
           status: 0,
@@ -123,6 +123,28 @@ export function matchingSemantics(f: NetworkBench): void {
     });
   });
 
+  describe('send', () => {
+    test('tells of its end by what it gives or by an event, never by both', async () => {
+      const sink = f.attach(f.b, { segments: [f.segment(f.b, 64)] });
+      const events: string[] = [];
+      const first = f.segment(f.a, pattern(10));
+      let ended = 0;
+      for (let i = 0; i < 5; i++) {
+        const peer = { nid: f.b.nid };
+        const handle = f.a.send({ peer, portal: PORTAL, matchBits: 7n, segments: [first] }, (event) => {
+          events.push(event.type);
+          if (event.unlinked) ended++;
+        });
+        if (handle === undefined) ended++;
+        await f.run(sink.until(i + 1));
+      }
+      await f.settle();
+      expect(ended).toBe(5);
+      expect(events.length).toBeLessThanOrEqual(5);
+      expect(events.every((type) => type === 'send')).toBe(true);
+    });
+  });
+
   describe('matching', () => {
     test('goes by list order, before and after', async () => {
       const entry = (position: 'before' | 'after') =>
@@ -171,6 +193,19 @@ export function matchingSemantics(f: NetworkBench): void {
       f.put(f.a, f.b, pattern(10), { offset: 0 });
       await f.run(remote.until(2));
       expect(remote.events.map((event) => event.offset)).toEqual([40, 0]);
+    });
+
+    test('a message to the final offset is the last', async () => {
+      const entry = f.attach(f.b, {
+        segments: [f.segment(f.b, 100)],
+        options: MdOption.OP_PUT | MdOption.MANAGE_REMOTE,
+        finalOffset: 20,
+      });
+      for (const [i, offset] of [0, 19, 0, 20].entries()) {
+        f.put(f.a, f.b, pattern(5), { offset });
+        await f.run(entry.until(i + 1));
+      }
+      expect(entry.events.map((event) => event.unlinked)).toEqual([false, false, false, true]);
     });
 
     test('a remote offset past the end is dropped', async () => {

@@ -1,0 +1,66 @@
+/** An event of the native module, out of its ring: what hardly any handler asks for is put together when it is asked for. */
+import type { KnownNids } from './known-nids.ts';
+import { EVENT_UNLINKED, EventWord } from './native-addon.ts';
+import type { LnetEvent, LnetEventType, ProcessId } from './network.ts';
+import type { Nid } from './nid.ts';
+
+export class NativeEvent implements LnetEvent {
+  readonly type: LnetEventType;
+  readonly status: number;
+  readonly target: Nid;
+  readonly offset: number;
+  readonly rlength: number;
+  readonly mlength: number;
+  readonly checksum: number;
+  readonly unlinked: boolean;
+  readonly #nids: KnownNids;
+  readonly #initiatorLow: number;
+  readonly #initiatorHigh: number;
+  readonly #initiatorPid: number;
+  readonly #bitsLow: number;
+  readonly #bitsHigh: number;
+  readonly #dataLow: number;
+  readonly #dataHigh: number;
+
+  /** Its words begin at `at` and may be overwritten as soon as it is made. */
+  constructor(ring: Int32Array, at: number, type: LnetEventType, target: Nid, nids: KnownNids) {
+    this.type = type;
+    this.status = ring[at + EventWord.STATUS]!;
+    this.target = target;
+    this.offset = ring[at + EventWord.OFFSET]! >>> 0;
+    this.rlength = ring[at + EventWord.RLENGTH]! >>> 0;
+    this.mlength = ring[at + EventWord.MLENGTH]! >>> 0;
+    this.checksum = ring[at + EventWord.CHECKSUM]! >>> 0;
+    this.unlinked = (ring[at + EventWord.TYPE]! & EVENT_UNLINKED) !== 0;
+    this.#nids = nids;
+    this.#initiatorLow = ring[at + EventWord.INITIATOR_LOW]!;
+    this.#initiatorHigh = ring[at + EventWord.INITIATOR_HIGH]!;
+    this.#initiatorPid = ring[at + EventWord.INITIATOR_PID]!;
+    this.#bitsLow = ring[at + EventWord.MATCH_BITS_LOW]!;
+    this.#bitsHigh = ring[at + EventWord.MATCH_BITS_HIGH]!;
+    this.#dataLow = ring[at + EventWord.HDR_DATA_LOW]!;
+    this.#dataHigh = ring[at + EventWord.HDR_DATA_HIGH]!;
+  }
+
+  get initiator(): ProcessId {
+    const nid = this.#nids.nidOf(quad(this.#initiatorLow, this.#initiatorHigh));
+    return { nid, pid: this.#initiatorPid >>> 0 };
+  }
+
+  get matchBits(): bigint {
+    return quad(this.#bitsLow, this.#bitsHigh);
+  }
+
+  get hdrData(): bigint {
+    return quad(this.#dataLow, this.#dataHigh);
+  }
+}
+
+const halves = new Int32Array(2);
+const whole = new BigUint64Array(halves.buffer);
+
+function quad(low: number, high: number): bigint {
+  halves[0] = low;
+  halves[1] = high;
+  return whole[0]!;
+}
