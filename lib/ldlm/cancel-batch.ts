@@ -1,11 +1,13 @@
 /** Handles on their way back to a server, many in one CANCEL (guide 08 §5.2). */
 import type { Caller } from '../rpc/rpc.ts';
 import { Errno, errnoOf } from '../runtime/errors.ts';
-import type { Runtime } from '../runtime/runtime.ts';
+import type { Runtime, Timer } from '../runtime/runtime.ts';
 import { RQF_LDLM_CANCEL } from '../wire/formats.ts';
 
 /** Handles in one request: what fits a page beside the rest. */
 const BATCH_MAX = 500;
+/** How long a handle that nobody waits for waits for others, milliseconds. */
+const GATHER_MS = 20;
 /** The server has none of them any more, or has forgotten us: the locks are gone either way. */
 const harmless: ReadonlySet<number> = new Set([Errno.ESTALE, Errno.ENOTCONN, Errno.ESHUTDOWN]);
 
@@ -14,6 +16,8 @@ export class CancelBatch {
   readonly #runtime: Runtime;
   #pending: bigint[] = [];
   #scheduled: Promise<void> | undefined;
+  #unhurried: bigint[] = [];
+  #timer: Timer | undefined;
 
   constructor(caller: Caller, runtime: Runtime) {
     this.#caller = caller;
@@ -25,6 +29,21 @@ export class CancelBatch {
     this.#pending.push(serverHandle);
     this.#scheduled ??= Promise.resolve().then(() => this.#flush());
     return this.#scheduled;
+  }
+
+  /** With others that come soon: nobody waits for it. */
+  later(serverHandle: bigint): void {
+    this.#unhurried.push(serverHandle);
+    if (this.#unhurried.length >= BATCH_MAX) this.#sendUnhurried();
+    else this.#timer ??= this.#runtime.after(GATHER_MS, () => this.#sendUnhurried());
+  }
+
+  #sendUnhurried(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const handles = this.#unhurried;
+    this.#unhurried = [];
+    void this.#send(handles);
   }
 
   /** One handle in a request of its own. False when the server has no such lock. */

@@ -14,6 +14,7 @@ import { ClientLockTable } from './client-lock-table.ts';
 import type { ClientNamespaceOptions } from './client-namespace-options.ts';
 import { decodePolicy, isLockType, resourceName } from './description.ts';
 import {
+  asLustreError,
   carriesCancels,
   type EnqueueOptions,
   type EnqueueResult,
@@ -261,6 +262,15 @@ export class ClientNamespace implements ClientLockActions {
     return this.#handlesOf(taken);
   }
 
+  /** The object is about to be destroyed: unused locks on it go back before the server asks for each, but where data are not
+   * written, which it says may be dropped. */
+  async dropUnused(resource: ResourceId): Promise<void> {
+    const { goesAtOnce } = this.#options;
+    const idle = this.#table.on(resource).filter((lock) => lock.isMatchable && lock.isIdle);
+    const handles = await this.#handlesOf(idle.filter((lock) => goesAtOnce?.(lock) === true));
+    for (const handle of handles) this.#cancels.later(handle);
+  }
+
   /** Unused locks that have to make room, to go back with a request of ours (guide 08 §9). */
   #takeUnused(most: number): ClientLock[] {
     const { import: imp, onBlocking, goesAtOnce } = this.#options;
@@ -487,9 +497,4 @@ export class ClientNamespace implements ClientLockActions {
     this.#lru.remove(lock);
     if (lock.accepts('cancel')) lock.dispatch('cancel');
   }
-}
-
-function asLustreError(error: unknown, target: string): LustreError {
-  if (error instanceof LustreError) return error;
-  return new LustreError('EIO', `enqueue failed: ${String(error)}`, { target, cause: error }, -Errno.EIO);
 }

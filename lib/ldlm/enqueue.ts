@@ -1,6 +1,7 @@
 /** What a client asks for with an enqueue and what comes of it, and the lock's part of both messages, whatever format they
  * have (guide 08 §2). */
 import type { CallOptions, Reply } from '../rpc/rpc.ts';
+import { Errno, LustreError } from '../runtime/errors.ts';
 import { buffersSize, type Format, type LdlmRequestInput, type RequestInputs } from '../wire/format.ts';
 import { RQF_LDLM_ENQUEUE } from '../wire/formats.ts';
 import { LockType } from '../wire/ldlm-constants.ts';
@@ -91,4 +92,10 @@ export function lockBuffers(values: object): LockBuffers {
     dlm_rep: 'dlm_rep' in values ? (values.dlm_rep as LockReply | undefined) : undefined,
     dlm_lvb: 'dlm_lvb' in values ? (values.dlm_lvb as Uint8Array | undefined) : undefined,
   };
+}
+
+/** Whatever an enqueue fails with, as what its callers are told. */
+export function asLustreError(error: unknown, target: string): LustreError {
+  if (error instanceof LustreError) return error;
+  return new LustreError('EIO', `enqueue failed: ${String(error)}`, { target, cause: error }, -Errno.EIO);
 }

@@ -222,6 +222,11 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
     return false;
   }
 
+  /** Somebody has a lock on it, or waits for one. */
+  isLocked(resource: ResourceId): boolean {
+    return this.#resources.has(resourceKey(resource));
+  }
+
   /** True when the client holds a lock of this handle or, without one, any lock that covers the range (guide 12 §5.9). */
   holds(client: Export, resource: ResourceId, handle: bigint): boolean {
     const lock = this.locks.ofClient(client, handle);

@@ -61,4 +61,26 @@ describe('locks that make room', () => {
       expect(spent).not.toHaveProperty('LDLM_CANCEL');
     }),
   );
+
+  it(
+    'on the objects of removed files go together, before the OSTs ask for them',
+    run(async ({ mount, sim }) => {
+      const fs = await mount();
+      await fill(fs);
+      for (let i = 0; i < FILES; i++) await fs.stat(`/many/${i}`);
+      const held = async (): Promise<number> =>
+        (await fs.locks())
+          .filter(({ target }) => target.includes('OST'))
+          .reduce((sum, { locks }) => sum + locks, 0);
+      expect(await held()).toBeGreaterThanOrEqual(FILES);
+      const spent = await rpcsOf(fs, async () => {
+        for (let i = 0; i < FILES; i++) await fs.unlink(`/many/${i}`);
+        await sim.sleep(1000);
+      });
+      expect(await held()).toBe(0);
+      expect(spent.MDS_REINT).toBe(FILES);
+      expect(spent.LDLM_CANCEL).toBeLessThan(FILES / 4);
+      expect(spent).not.toHaveProperty('OST_WRITE');
+    }),
+  );
 });

@@ -15,6 +15,7 @@ import { DirectoryPageCache } from '../namespace/directory-pages.ts';
 import { NamespaceOperations } from '../namespace/namespace-operations.ts';
 import { PathWalker, type WalkContext } from '../namespace/path-walk.ts';
 import { XattrCache } from '../namespace/xattrs.ts';
+import { dropObjectLocks } from '../objects/removed-objects.ts';
 import { Slots } from '../osc/slots.ts';
 import type { Session } from '../session.ts';
 
@@ -73,7 +74,9 @@ export class EngineBase {
     this.reader = { session, walker: this.walker, pages, slots: new Slots(STATS_AHEAD) };
     this.statAhead = new StatAhead(pages, this.walker, this.files);
     this.xattrs = new XattrCache(session, this.walker);
-    this.namespace = new NamespaceOperations(session, this.walker);
+    this.namespace = new NamespaceOperations(session, this.walker, (inode) =>
+      dropObjectLocks(session, inode),
+    );
   }
 
   /** Closes what is open, then the session. */

@@ -3,6 +3,7 @@ import { ZERO_FID } from '../../fid/fid.ts';
 import { type DirectoryStriping, encodeDirectoryStriping } from '../../layout/directory-layout.ts';
 import { Errno, errnoError, LustreError } from '../../runtime/errors.ts';
 import { InodeBit } from '../../wire/ldlm-constants.ts';
+import { MdValid } from '../../wire/mds-constants.ts';
 import { supplementaryGroup } from '../mdc/credentials.ts';
 import { create } from '../mdc/reint-create.ts';
 import { link } from '../mdc/reint-link.ts';
@@ -10,7 +11,7 @@ import { rename } from '../mdc/reint-rename.ts';
 import { unlink } from '../mdc/reint-unlink.ts';
 import type { MetadataTarget } from '../mdc/target.ts';
 import type { Session } from '../session.ts';
-import { isDirectory } from './attributes.ts';
+import { isDirectory, isRegular } from './attributes.ts';
 import { earlyCancels } from './early-cancels.ts';
 import type { Inode } from './inodes.ts';
 import { options, type PathWalker, type Place, type WalkContext } from './path-walk.ts';
@@ -32,11 +33,14 @@ export interface NewObject {
 export class NamespaceOperations {
   readonly #session: Session;
   readonly #walker: PathWalker;
+  readonly #onGone: (inode: Inode) => void;
   /** Directories that were spread over the MDTs so far. */
   #spread = 0;
 
-  constructor(session: Session, walker: PathWalker) {
+  /** `onGone` is told of a file that has lost its last name. */
+  constructor(session: Session, walker: PathWalker, onGone: (inode: Inode) => void) {
     this.#session = session;
+    this.#onGone = onGone;
     this.#walker = walker;
   }
 
@@ -171,7 +175,9 @@ export class NamespaceOperations {
           ...(await earlyCancels(mdt, object, MDS_INODELOCK_ELC)),
         ],
       };
-      await unlink(mdt, request, who, options(context));
+      const { mbo_valid, mbo_nlink } = await unlink(mdt, request, who, options(context));
+      const last = (mbo_valid & MdValid.OBD_MD_FLNLINK) !== 0n && mbo_nlink === 0;
+      if (last && object !== undefined && isRegular(object.body.mbo_mode)) this.#onGone(object);
     });
     this.#walker.cache.forgetName(parent, name);
   }

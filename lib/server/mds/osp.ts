@@ -30,6 +30,7 @@ const WINDOW_MAX = 2048;
 /** Objects in a data sequence (guide 07 §2). */
 const DATA_SEQUENCE_WIDTH = 0x1ffffff;
 const RETRY_MS = 1000;
+const GATHER_MS = 200;
 /** Free space is asked for again when an allocation finds it older than this. */
 const STATFS_AGE_MS = 5000;
 const UNUSABLE =
@@ -72,6 +73,7 @@ export class Osp {
   #creating = false;
   #working = false;
   #moreWork = false;
+  #gathering: Timer | undefined;
   #timer: Timer | undefined;
   #statfs: ObdStatfs | undefined;
   #statfsAt = Number.NEGATIVE_INFINITY;
@@ -93,7 +95,10 @@ export class Osp {
         prepare: () => void this.#prepare(),
         retryLater: () => this.#retryLater(),
         serve: () => this.#serve(),
-        forget: () => this.#timer?.cancel(),
+        forget: () => {
+          this.#timer?.cancel();
+          this.#gathering?.cancel();
+        },
       },
       (from, event, to) => this.#runtime.log.debug({ ost: this.name, from, event, to }, 'osp state'),
     );
@@ -162,27 +167,29 @@ export class Osp {
     table.put(stateKey(this.index), OspState.encode({ seq: state.seq, lastUsed: object.f_oid }));
   }
 
-  /** There is work in the queue. */
+  /** There is work in the queue. It waits a moment for more: nobody waits for it, and one request destroys many objects. */
   kick(): void {
     this.#moreWork = true;
-    if (!this.ready || this.#working) return;
-    this.#working = true;
-    void this.#work();
+    if (!this.ready || this.#working || this.#gathering !== undefined) return;
+    this.#gathering = this.#runtime.after(GATHER_MS, () => {
+      this.#gathering = undefined;
+      if (this.ready && !this.#working) void this.#work();
+    });
   }
 
   async #work(): Promise<void> {
+    this.#working = true;
+    this.#moreWork = false;
     try {
-      while (this.#moreWork) {
-        this.#moreWork = false;
-        await workOff(this.#store, this.index, this.#import);
-      }
+      await workOff(this.#store, this.index, this.#import);
     } catch (error) {
-      this.#moreWork = true;
       this.#runtime.log.warn({ ost: this.name, err: error }, 'work for an OST waits');
+      this.#moreWork = false;
       this.#runtime.after(RETRY_MS, () => this.kick());
     } finally {
       this.#working = false;
     }
+    if (this.#moreWork) this.kick();
   }
 
   #dispatch(event: OspEvent): void {

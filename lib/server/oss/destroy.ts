@@ -40,9 +40,11 @@ async function destroyOne(
   resource: ResourceId,
   id: { seq: bigint; oid: number },
 ): Promise<boolean> {
-  if (!ost.store.exists(id)) return false;
   const extent = { start: 0n, end: OBJECT_EOF };
-  const lock = await ost.locks.lock(resource, LockMode.LCK_PW, { extent }, { discardData: true });
+  // Of an object that nobody has locked there is nobody to be told.
+  const lock = ost.locks.isLocked(resource)
+    ? await ost.locks.lock(resource, LockMode.LCK_PW, { extent }, { discardData: true })
+    : undefined;
   try {
     await ost.store.destroy(id);
     return true;
@@ -50,6 +52,6 @@ async function destroyOne(
     if (errnoOf(error) === Errno.ENOENT) return false;
     throw error;
   } finally {
-    lock.release();
+    lock?.release();
   }
 }
