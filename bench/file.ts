@@ -1,88 +1,78 @@
 /**
- * One large file, stripe count 2, written then read, checksums on and off: MB/s, CPU seconds per GiB of each side and the client's peak
- * memory; against iperf3, and nginx + undici moving the same file (PUT and GET). All files and both stores are on tmpfs: a disk that
- * takes less than the wire brings would be all that is measured.
+ * One large file, stripe count 2, written then read, checksums on and off: MB/s and CPU seconds per GiB of each side, against iperf3,
+ * nginx + undici (PUT and GET), nfs-ganesha + libnfs (reads), and the bare C pair that moves a file with CRC32C (peers/file_peer.c). The
+ * client's end is memory, so that its disk is not measured; `copies` are those of `lustre cp`, with a local file there. Stores and local
+ * files are on tmpfs.
  */
 import { randomBytes } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
+import { freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { Pool } from 'undici';
-import { mount, startCluster } from '../lib/index.ts';
-import { cpuSeconds, median, peakRssMiB, type Row, row, scratch, startBench } from './measure.ts';
-import { has, iperf3, nginx } from './peers.ts';
+import { startCluster } from '../lib/index.ts';
+import type { Phase } from './file-client.ts';
+import {
+  cpuSeconds,
+  median,
+  output,
+  peakRssMiB,
+  type Row,
+  type Running,
+  row,
+  scratch,
+  start,
+  startBench,
+} from './measure.ts';
+import {
+  type Floor,
+  filePeer,
+  floor,
+  ganesha,
+  has,
+  iperf3,
+  nginx,
+  type Stream,
+  sourceFile,
+} from './peers.ts';
+
+const MIB = 1 << 20;
+const ways = ['write', 'read'] as const;
+type Way = (typeof ways)[number];
+/** A copy has a file at both ends, and needs not be as large. */
+const COPY_MIB = 1024;
 
 interface Moved {
-  readonly write: number;
-  readonly read: number;
-  readonly writeCpu: number;
-  readonly readCpu: number;
+  readonly mib: number;
+  readonly phases: Partial<Record<Way, Phase & { readonly serverCpu: number }>>;
   readonly peakRssMiB: number;
 }
 
-/** Times `write` then `read` and prints them; runs in a process of its own so that its memory and CPU are its own. */
-async function timed(write: () => Promise<void>, read: () => Promise<void>): Promise<void> {
-  const once = async (work: () => Promise<void>): Promise<[number, number]> => {
-    const cpu = cpuSeconds(process.pid);
-    const at = performance.now();
-    await work();
-    return [(performance.now() - at) / 1000, cpuSeconds(process.pid) - cpu];
-  };
-  const [writeSeconds, writeCpu] = await once(write);
-  const [readSeconds, readCpu] = await once(read);
-  const moved: Moved = {
-    write: writeSeconds,
-    read: readSeconds,
-    writeCpu,
-    readCpu,
-    peakRssMiB: peakRssMiB(process.pid),
-  };
-  process.stdout.write(`${JSON.stringify(moved)}\n`);
+/** What was measured, by name; and of each round the iperf3 stream and the floor. */
+interface Results {
+  readonly moved: Record<string, Moved[]>;
+  readonly streams: Stream[];
+  readonly floors: Record<Way, Floor[]>;
 }
 
-async function lustreClient(
-  spec: string,
-  port: number,
-  checksums: string,
-  from: string,
-  to: string,
-): Promise<void> {
-  const filesystem = await mount(spec, { port, checksums: checksums === 'on' ? 'crc32c' : false });
-  await filesystem.setLayout('/', { stripeCount: 2, stripeSize: 1 << 20 });
-  await timed(
-    async () => void (await filesystem.copyIn(from, '/big')),
-    async () => void (await filesystem.copyOut('/big', to)),
-  );
-  await filesystem.unlink('/big');
-  await filesystem.unmount();
-}
-
-async function httpClient(port: number, from: string, to: string): Promise<void> {
-  const pool = new Pool(`http://127.0.0.1:${port}`, { connections: 2 });
-  await timed(
-    async () => {
-      const { size } = await (await open(from)).stat();
-      const body = createReadStream(from, { highWaterMark: 1 << 20 });
-      const reply = await pool.request({
-        path: '/big',
-        method: 'PUT',
-        body,
-        headers: { 'content-length': String(size) },
-      });
-      await reply.body.dump();
-      if (reply.statusCode >= 300) throw new Error(`nginx answered ${reply.statusCode}`);
-    },
-    async () => {
-      const reply = await pool.request({ path: '/big', method: 'GET' });
-      await pipeline(reply.body, createWriteStream(to, { highWaterMark: 1 << 20 }));
-    },
-  );
-  await pool.close();
+/** Drives a client through its phases. */
+async function drive(client: Running, serverPid: number, mib: number, its: readonly Way[]): Promise<Moved> {
+  const phase = async (): Promise<Phase & { serverCpu: number }> => {
+    const before = cpuSeconds(serverPid);
+    client.child.stdin!.write('\n');
+    const took = JSON.parse(await client.line()) as Phase;
+    return { ...took, serverCpu: cpuSeconds(serverPid) - before };
+  };
+  await client.line();
+  const phases: Moved['phases'] = {};
+  for (const way of its) phases[way] = await phase();
+  const peak = peakRssMiB(client.child.pid!);
+  client.child.stdin!.write('\n');
+  await client.stop('SIGCONT');
+  return { mib, phases, peakRssMiB: peak };
 }
 
 async function makeFile(path: string, mib: number): Promise<void> {
-  const chunk = randomBytes(1 << 20);
+  const chunk = randomBytes(MIB);
   const file = await open(path, 'w');
   for (let i = 0; i < mib; i++) {
     chunk.writeUInt32LE(i, 0);
@@ -91,83 +81,169 @@ async function makeFile(path: string, mib: number): Promise<void> {
   await file.close();
 }
 
-export async function benchFile(rounds: number, mib: number): Promise<Row[]> {
+/** As much as was asked for where memory has it twice over: a store, pages to warm up, and what else runs. */
+function fitting(mib: number): number {
+  const free = Math.max(freemem() / MIB, availableMiB());
+  let size = mib;
+  while (size > 64 && 2 * size + 2 * COPY_MIB > free) size /= 2;
+  return size;
+}
+
+function availableMiB(): number {
+  const match = /MemAvailable:\s+(\d+) kB/.exec(readFileSync('/proc/meminfo', 'utf8'));
+  return Number(match?.[1] ?? 0) / 1024;
+}
+
+export async function benchFile(rounds: number, wantedMib: number): Promise<Row[]> {
+  const mib = fitting(wantedMib);
+  const copyMib = Math.min(mib, COPY_MIB);
   const dir = await scratch('/dev/shm');
-  const store = join(dir, 'store');
-  const from = join(dir, 'from');
-  const to = join(dir, 'to');
-  await makeFile(from, mib);
-  const results: Record<string, { moved: Moved; server: number }[]> = { on: [], off: [], nginx: [] };
-  const streams: number[] = [];
-  const withNginx = await has('nginx');
-  const withIperf = await has('iperf3');
-  const run = async (key: string, serverPid: number, args: readonly string[]): Promise<void> => {
-    // Pages that a virtual machine has given back to its host cost seconds a GiB at their first touch: let there be some in use.
-    await makeFile(to, 2 * mib);
-    await rm(to);
-    const cpu = cpuSeconds(serverPid);
-    const child = startBench('file', args);
-    const moved = JSON.parse(await child.line()) as Moved;
-    await child.stop('SIGCONT');
-    results[key]!.push({ moved, server: cpuSeconds(serverPid) - cpu });
-    await rm(to, { force: true });
+  const paths = { store: join(dir, 'store'), from: join(dir, 'from'), to: join(dir, 'to') };
+  const results: Results = { moved: {}, streams: [], floors: { write: [], read: [] } };
+  const peer = await filePeer();
+  const libnfs = await nfsPeer();
+  const run = async (
+    key: string,
+    client: () => Running,
+    serverPid: number,
+    size: number,
+    its: readonly Way[] = ways,
+  ): Promise<void> => {
+    const before = results.moved[key] ?? [];
+    results.moved[key] = [...before, await drive(client(), serverPid, size, its)];
+  };
+  // Pages that a virtual machine has given back to its host cost seconds a GiB at their first touch: let there be some in use.
+  const warm = async (): Promise<void> => {
+    await rm(paths.store, { recursive: true, force: true });
+    await makeFile(paths.to, mib);
+    await rm(paths.to);
+  };
+  const ours = async (checksums: string): Promise<void> => {
+    await warm();
+    await using cluster = await startCluster({ fsname: 'bench', osts: 2, dir: paths.store });
+    const { spec, port } = cluster;
+    const mountArgs = [spec, String(port), checksums];
+    const pid = cluster.pid ?? 0;
+    const inMemory = ['memory', ...mountArgs, String(mib * MIB)];
+    await run(`checksums ${checksums}`, () => startBench('file-client', inMemory), pid, mib);
+    await makeFile(paths.from, copyMib);
+    const files = ['copies', ...mountArgs, paths.from, paths.to];
+    await run(`copies, checksums ${checksums}`, () => startBench('file-client', files), pid, copyMib);
+    await rm(paths.from);
+    await rm(paths.to);
   };
   for (let i = 0; i < rounds; i++) {
-    for (const checksums of ['on', 'off']) {
-      {
-        await using cluster = await startCluster({ fsname: 'bench', osts: 2, dir: store });
-        const { pid, spec, port } = cluster;
-        await run(checksums, pid ?? 0, ['lustre', spec, String(port), checksums, from, to]);
-      }
-      await rm(store, { recursive: true });
+    const port = 21200 + 10 * i;
+    await ours('on');
+    if (await has('iperf3')) results.streams.push(await iperf3(port, mib * MIB));
+    if (peer !== undefined) {
+      await warm();
+      results.floors.write.push(await floor(peer, port + 1, mib, paths.to, '-'));
+      results.floors.read.push(await floor(peer, port + 2, mib, '-', paths.to));
+      await rm(paths.to);
     }
-    if (withIperf) streams.push(await iperf3(21200 + i, mib << 20));
-    if (withNginx) {
-      const peer = await nginx(store, 21250 + i);
-      await waitForPort(21250 + i);
-      await run('nginx', peer.child.pid!, ['http', String(21250 + i), from, to]);
-      await peer.stop('SIGKILL');
-      await rm(store, { recursive: true });
+    await ours('off');
+    if (await has('nginx')) {
+      await warm();
+      const server = await nginx(paths.store, port + 3);
+      await waitForPort(port + 3);
+      const args = ['http', String(port + 3), String(mib * MIB)];
+      const running = run('nginx + undici', () => startBench('file-client', args), server.child.pid!, mib);
+      await running.finally(() => server.stop('SIGKILL'));
+    }
+    if (libnfs !== undefined) {
+      await warm();
+      const server = await ganesha(paths.store, port + 4);
+      await makeFile(join(paths.store, 'files/big'), mib);
+      const url = `nfs://127.0.0.1/bench?version=4&nfsport=${port + 4}`;
+      const reader = (): Running => start(libnfs, [url, '8', String(mib)]);
+      const running = run('nfs-ganesha + libnfs', reader, server.child.pid!, mib, ['read']);
+      await running.finally(() => server.stop('SIGKILL'));
     }
   }
   await rm(dir, { recursive: true });
-  return report(results, streams, mib);
+  for (const binary of [peer, libnfs]) if (binary !== undefined) await rm(binary);
+  return report(results, mib);
 }
 
-function report(
-  results: Record<string, { moved: Moved; server: number }[]>,
-  streams: number[],
+async function nfsPeer(): Promise<string | undefined> {
+  if (!(await has('ganesha.nfsd'))) return undefined;
+  const binary = join(tmpdir(), `lustre-nfs-file-${process.pid}`);
+  await output('cc', ['-O2', '-o', binary, await sourceFile('peers/nfs_file.c'), '-lnfs']);
+  return binary;
+}
+
+const speedOf = ({ mib, phases }: Moved, way: Way): number => (mib * 1.048576) / phases[way]!.seconds;
+
+function report({ moved, streams, floors }: Results, mib: number): Row[] {
+  const speed = (key: string, way: Way): number => median(moved[key]!.map((m) => speedOf(m, way)));
+  const others = Object.keys(moved).filter((key) => key.includes('+'));
+  const rows: Row[] = [];
+  for (const key of Object.keys(moved).filter((name) => name.includes('checksums'))) {
+    const size = moved[key]![0]!.mib;
+    for (const way of ways) {
+      const what = `${size} MiB ${way}, stripe 2, ${key}`;
+      const value = speed(key, way);
+      const peers = [
+        ...(streams.length > 0 ? [{ name: 'iperf3', value: median(streams.map((s) => s.mbPerSecond)) }] : []),
+        ...(key.startsWith('copies')
+          ? []
+          : others
+              .filter((name) => moved[name]![0]!.phases[way] !== undefined)
+              .map((name) => ({ name, value: speed(name, way) }))),
+        ...(floors[way].length > 0
+          ? [
+              {
+                name: 'bare C pair, file at the server, CRC32C',
+                value: median(floors[way].map((f) => (mib * 1.048576) / f.seconds)),
+              },
+            ]
+          : []),
+      ];
+      rows.push(...peers.map((peer) => row('file', what, value, 'MB/s', peer)));
+      if (peers.length === 0) rows.push(row('file', what, value, 'MB/s'));
+      rows.push(...cpuRows(what, moved[key]!, streams, floors, way, mib));
+    }
+    rows.push(
+      row('file', `client's peak memory, ${key}`, median(moved[key]!.map((m) => m.peakRssMiB)), 'MiB'),
+    );
+  }
+  for (const key of others) {
+    for (const way of ways.filter((one) => moved[key]![0]!.phases[one] !== undefined)) {
+      const gib = mib / 1024;
+      const of = (side: 'cpu' | 'serverCpu'): number =>
+        median(moved[key]!.map((m) => m.phases[way]![side] / gib));
+      rows.push(row('file', `${mib} MiB ${way}, ${key}: client CPU`, of('cpu'), 's/GiB'));
+      rows.push(row('file', `${mib} MiB ${way}, ${key}: server CPU`, of('serverCpu'), 's/GiB'));
+    }
+  }
+  return rows;
+}
+
+/** Each side against the side of iperf3 that has the bytes to send or to take. */
+function cpuRows(
+  what: string,
+  runs: readonly Moved[],
+  streams: readonly Stream[],
+  floors: Results['floors'],
+  way: Way,
   mib: number,
 ): Row[] {
-  const megabytes = (mib * 1048576) / 1e6;
-  const gib = mib / 1024;
   const rows: Row[] = [];
-  const speed = (key: string, way: 'write' | 'read'): number =>
-    median(results[key]!.map((r) => megabytes / r.moved[way]));
-  for (const checksums of ['on', 'off']) {
-    const runs = results[checksums]!;
-    for (const way of ['write', 'read'] as const) {
-      const what = `${mib} MiB ${way}, stripe 2, checksums ${checksums}`;
-      const value = speed(checksums, way);
-      if (streams.length > 0)
-        rows.push(row('file', what, value, 'MB/s', { name: 'iperf3', value: median(streams) }));
-      if (results.nginx!.length > 0) {
-        rows.push(row('file', what, value, 'MB/s', { name: 'nginx + undici', value: speed('nginx', way) }));
-      }
-      if (streams.length === 0 && results.nginx!.length === 0) rows.push(row('file', what, value, 'MB/s'));
-      const cpu = median(runs.map((r) => r.moved[`${way}Cpu`] / gib));
-      rows.push(row('file', `${what}: client CPU`, cpu, 's/GiB'));
-    }
-    const server = median(runs.map((r) => r.server / gib));
-    rows.push(row('file', `write and read, checksums ${checksums}: server CPU`, server, 's/GiB'));
-    rows.push(
-      row(
-        'file',
-        `client's peak memory, checksums ${checksums}`,
-        median(runs.map((r) => r.moved.peakRssMiB)),
-        'MiB',
-      ),
+  for (const side of ['client', 'server'] as const) {
+    const value = median(
+      runs.map((m) => m.phases[way]![side === 'client' ? 'cpu' : 'serverCpu'] / (m.mib / 1024)),
     );
+    const sends = (side === 'client') === (way === 'write');
+    const label = `${what}: ${side} CPU`;
+    if (streams.length > 0) {
+      const theirs = median(streams.map((s) => (sends ? s.senderCpu : s.receiverCpu) / (mib / 1024)));
+      rows.push(row('file', label, value, 's/GiB', { name: 'iperf3', value: theirs }, true));
+    } else rows.push(row('file', label, value, 's/GiB'));
+    if (floors[way].length > 0) {
+      const theirs = median(floors[way].map((f) => (sends ? f.senderCpu : f.receiverCpu) / (mib / 1024)));
+      rows.push(row('file', label, value, 's/GiB', { name: 'bare C pair', value: theirs }, true));
+    }
   }
   return rows;
 }
@@ -183,7 +259,3 @@ async function waitForPort(port: number): Promise<void> {
   }
   throw new Error(`nothing answers on port ${port}`);
 }
-
-const [, , mode, ...args] = process.argv;
-if (mode === 'lustre') await lustreClient(args[0]!, Number(args[1]), args[2]!, args[3]!, args[4]!);
-if (mode === 'http') await httpClient(Number(args[0]), args[1]!, args[2]!);

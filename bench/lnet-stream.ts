@@ -119,7 +119,7 @@ export async function benchLnetStream(rounds: number, messages: number): Promise
     ours.push(await stream(port, messages, child));
     await child.stop();
     bare.push(await bareStream(port + 1, BUFFERS, messages));
-    if (withIperf) iperf.push(await iperf3(port + 2, messages * MESSAGE));
+    if (withIperf) iperf.push((await iperf3(port + 2, messages * MESSAGE)).mbPerSecond);
   }
   const speed = median(ours.map((r) => r.mbPerSecond));
   const against = (name: string, values: number[]): Row => ({

@@ -19,13 +19,15 @@ import { benchRpc } from './rpc.ts';
 import { benchScaling } from './scaling.ts';
 
 const quick = process.env.BENCH_QUICK !== undefined;
+/** Smaller where others need the machine. */
+const fileMib = Number(process.env.BENCH_FILE_MIB ?? 4096);
 const benches: Record<string, () => Promise<Row[]>> = {
   'lnet-stream': () => benchLnetStream(quick ? 1 : 5, quick ? 200 : 12_000),
   locks: () => (quick ? benchLocks(1, 2000, 20_000) : benchLocks(5, 100_000, 1_000_000)),
   rpc: () => benchRpc(quick ? 1 : 5, quick ? 500 : 20_000),
   engine: () => (quick ? benchEngine(1, 200, 32) : benchEngine(3, 20_000, 1024)),
   path: () => (quick ? benchPath(1, 64) : benchPath(5, 1024)),
-  file: () => benchFile(quick ? 1 : 3, quick ? 64 : 1024),
+  file: () => benchFile(quick ? 1 : 3, quick ? 64 : fileMib),
   metadata: () => benchMetadata(quick ? 1 : 3, quick ? 200 : 10_000),
   scaling: () => benchScaling(quick ? { bytes: 8 << 20, rpcs: 200 } : { bytes: 512 << 20, rpcs: 20_000 }),
   cache: () =>

@@ -7,11 +7,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startCluster } from '../lib/index.ts';
-import { median, output, type Row, row, scratch, start } from './measure.ts';
-import { has, sourceFile } from './peers.ts';
+import { HeapMeter } from './heap-meter.ts';
+import { median, type Row, row, scratch } from './measure.ts';
+import { type Floor, filePeer, floor, has } from './peers.ts';
 
 const MIB = 1 << 20;
 const WARM_UP = 64;
@@ -57,6 +57,8 @@ interface Cost {
   readonly wall: number;
   readonly client: Counts;
   readonly server: Counts;
+  /** Bytes of the client's JavaScript heap, beside buffers. */
+  readonly heap: number;
 }
 
 const less = (a: Counts, b: Counts, calls: number): Counts => ({
@@ -72,36 +74,17 @@ async function costOf(
 ): Promise<Cost> {
   for (let i = 0; i < WARM_UP; i++) await work(i % calls);
   const [ours, theirs, at] = [counts(process.pid), counts(server), performance.now()];
+  const meter = new HeapMeter();
   for (let i = 0; i < calls; i++) await work(i);
+  const heap = meter.stop().bytes / calls;
   const wall = ((performance.now() - at) * 1000) / calls;
   const client = less(counts(process.pid), ours, calls);
-  return { wall, client, server: less(counts(server), theirs, calls) };
-}
-
-interface Floor {
-  readonly seconds: number;
-  readonly cpu: number;
-}
-
-/** CPU of both sides and wall-clock time, seconds, for `mib` MiB through bare C. */
-async function floor(peer: string, port: number, mib: number, take: string, give: string): Promise<Floor> {
-  const taker = start(peer, ['take', String(port), take, '1']);
-  await taker.line();
-  const given = JSON.parse(
-    await output(peer, ['give', String(port), give, '1', 'pread', String(mib)]),
-  ) as Floor;
-  const taken = JSON.parse(await taker.line()) as Floor;
-  await taker.stop();
-  return { seconds: given.seconds, cpu: given.cpu + taken.cpu };
+  return { wall, client, heap, server: less(counts(server), theirs, calls) };
 }
 
 async function benchFloor(rounds: number, mib: number): Promise<Row[]> {
-  const peer = join(tmpdir(), `lustre-file-peer-${process.pid}`);
-  const built = await output('cc', ['-O3', '-o', peer, await sourceFile('peers/file_peer.c'), '-lisal']).then(
-    () => true,
-    () => false,
-  );
-  if (!built) return [];
+  const peer = await filePeer();
+  if (peer === undefined) return [];
   const dir = await scratch('/dev/shm');
   const from = join(dir, 'from');
   const to = join(dir, 'to');
@@ -124,7 +107,12 @@ async function benchFloor(rounds: number, mib: number): Promise<Row[]> {
     const label = `floor, bare C with CRC32C, ${what}`;
     rows.push(row('path', label, median(runs.map((run) => (mib * 1.048576) / run.seconds)), 'MB/s'));
     rows.push(
-      row('path', `${label}: CPU of both sides`, median(runs.map((run) => run.cpu / (mib / 1024))), 's/GiB'),
+      row(
+        'path',
+        `${label}: CPU of both sides`,
+        median(runs.map((run) => (run.senderCpu + run.receiverCpu) / (mib / 1024))),
+        's/GiB',
+      ),
     );
   }
   await rm(dir, { recursive: true });
@@ -149,6 +137,7 @@ export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
     for (const [what, work] of Object.entries(works)) {
       const cost = await costOf(calls, pid, work);
       rows.push(row('path', `one 1 MiB ${what}`, cost.wall, 'us'));
+      rows.push(row('path', `one 1 MiB ${what}, client: heap`, cost.heap / 1024, 'KiB'));
       for (const side of ['client', 'server'] as const) {
         const all = async (): Promise<void> => {
           for (let i = 0; i < calls; i++) await work(i);

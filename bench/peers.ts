@@ -38,8 +38,23 @@ export async function sourceFile(name: string): Promise<string> {
   return found ? beside : fileURLToPath(new URL(`../../bench/${name}`, import.meta.url));
 }
 
-/** MB/s of iperf3 over loopback with 1 MiB writes. */
-export async function iperf3(port: number, bytes: number): Promise<number> {
+/** One stream; CPU in seconds. */
+export interface Stream {
+  readonly mbPerSecond: number;
+  readonly senderCpu: number;
+  readonly receiverCpu: number;
+}
+
+/** What iperf3 prints, as far as it is used: CPU in percent of the test's time. */
+interface Iperf3Report {
+  readonly end: {
+    readonly sum_received: { readonly bits_per_second: number; readonly seconds: number };
+    readonly cpu_utilization_percent: { readonly host_total: number; readonly remote_total: number };
+  };
+}
+
+/** iperf3 over loopback with 1 MiB writes, one connection. */
+export async function iperf3(port: number, bytes: number): Promise<Stream> {
   const server = start('iperf3', ['-s', '-1', '-B', '127.0.0.1', '-p', String(port), '--forceflush']);
   try {
     while (!(await server.line()).includes('listening')) {
@@ -58,8 +73,12 @@ export async function iperf3(port: number, bytes: number): Promise<number> {
       String(bytes),
       '-J',
     ]);
-    const report = JSON.parse(text) as { end: { sum_received: { bits_per_second: number } } };
-    return report.end.sum_received.bits_per_second / 8e6;
+    const { sum_received, cpu_utilization_percent } = (JSON.parse(text) as Iperf3Report).end;
+    return {
+      mbPerSecond: sum_received.bits_per_second / 8e6,
+      senderCpu: (cpu_utilization_percent.host_total / 100) * sum_received.seconds,
+      receiverCpu: (cpu_utilization_percent.remote_total / 100) * sum_received.seconds,
+    };
   } finally {
     await server.stop('SIGKILL');
   }
@@ -75,6 +94,40 @@ export async function bareStream(port: number, buffers: number, messages: number
   ) as { seconds: number };
   await sink.stop();
   return (messages * 1.048576) / seconds;
+}
+
+/** Compiles peers/file_peer.c, or undefined where that is not possible. The caller removes it. */
+export async function filePeer(): Promise<string | undefined> {
+  const binary = join(tmpdir(), `lustre-file-peer-${process.pid}`);
+  return output('cc', ['-O3', '-o', binary, await sourceFile('peers/file_peer.c'), '-lisal']).then(
+    () => binary,
+    () => undefined,
+  );
+}
+
+export interface Floor {
+  readonly seconds: number;
+  readonly senderCpu: number;
+  readonly receiverCpu: number;
+}
+
+/** `mib` MiB with CRC32C through bare C processes, from the file `give` into the file `take`; `-` is memory. */
+export async function floor(
+  peer: string,
+  port: number,
+  mib: number,
+  take: string,
+  give: string,
+): Promise<Floor> {
+  const taker = start(peer, ['take', String(port), take, '1']);
+  await taker.line();
+  const given = JSON.parse(await output(peer, ['give', String(port), give, '1', 'pread', String(mib)])) as {
+    seconds: number;
+    cpu: number;
+  };
+  const taken = JSON.parse(await taker.line()) as { cpu: number };
+  await taker.stop();
+  return { seconds: given.seconds, senderCpu: given.cpu, receiverCpu: taken.cpu };
 }
 
 export interface RoundTrips {

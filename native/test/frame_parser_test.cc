@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+using namespace lustre;
 using namespace lustre::lnet;
 
 namespace {
