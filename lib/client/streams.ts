@@ -1,9 +1,21 @@
-/** Node streams over open files, with back-pressure: one read ahead of the consumer, one write behind the producer. */
+/**
+ * Node streams over open files, with back-pressure. A reader that keeps up has several reads ahead of it; a writer's pieces are gathered
+ * while the ones before are on their way, so that RPCs to all stripes are under way either way.
+ */
 import { Readable, Writable } from 'node:stream';
 import type { FileHandle, StreamOptions } from './file-handle.ts';
+import { settle } from './objects/direct-io.ts';
 
 /** Large pieces: each is at least one whole RPC. */
-const HIGH_WATER_MARK = 4 << 20;
+const READ_PIECE = 4 << 20;
+/** What one batch of writes moves while the next one gathers. */
+const WRITE_BATCH = 8 << 20;
+/** Smaller pieces go through the data cache, which reads ahead by itself. */
+const AHEAD_MIN = 1 << 20;
+/** Reads under way for one stream, and beyond the first of each stream for all of this process: bounds their memory. */
+const AHEAD_MAX = 4;
+const AHEAD_ALL_MAX = 16;
+let aheadOfAll = 0;
 /** The first read of a file, which for most files is the only one; its buffers are kept, at most so many. */
 const FIRST_READ = 1 << 20;
 const SPARE_MAX = 16;
@@ -11,56 +23,120 @@ const spare: Buffer[] = [];
 /** Pieces of a write stream that go in one write. */
 const MERGE_MAX = 64;
 
+/** A read that was begun; they are handed on in order. */
+interface Begun {
+  readonly want: number;
+  /** Beyond the first one under way. */
+  readonly isAhead: boolean;
+  outcome?: { readonly bytes: Buffer } | { readonly error: Error };
+}
+
 export class LustreReadStream extends Readable {
   readonly #file: FileHandle;
   readonly #autoClose: boolean;
-  #at: number;
+  /** Where the next read begins. */
+  #next: number;
   /** Of the last byte wanted. */
   #end: number;
+  readonly #begun: Begun[] = [];
+  /** Reads that may be under way: more with each piece that was taken. */
+  #window = 1;
+  /** The consumer waits for a piece. */
+  #wanted = false;
+  #size = READ_PIECE;
   bytesRead = 0;
 
   constructor(file: FileHandle, options: StreamOptions) {
     const { signal, encoding } = options;
     super({
-      highWaterMark: options.highWaterMark ?? HIGH_WATER_MARK,
+      highWaterMark: options.highWaterMark ?? READ_PIECE,
       autoDestroy: true,
       ...(signal != null && { signal }),
       ...(encoding !== undefined && { encoding }),
     });
     this.#file = file;
     this.#autoClose = options.autoClose !== false;
-    this.#at = options.start ?? 0;
+    this.#next = options.start ?? 0;
     this.#end = options.end ?? Number.MAX_SAFE_INTEGER;
   }
 
   override _read(size: number): void {
-    const most = this.bytesRead === 0 ? Math.min(size, FIRST_READ) : size;
-    const want = Math.min(Math.max(most, 65536), this.#end - this.#at + 1);
-    if (want <= 0) {
+    this.#size = size;
+    this.#wanted = true;
+    this.#advance();
+  }
+
+  /** Begins what may be begun and hands on what is there. */
+  #advance(): void {
+    if (this.destroyed) return;
+    while (this.#begun.length < this.#window && this.#next <= this.#end) {
+      const isAhead = this.#begun.length > 0;
+      if (isAhead && aheadOfAll >= AHEAD_ALL_MAX) break;
+      this.#begin(isAhead);
+    }
+    if (!this.#wanted) return;
+    const first = this.#begun[0];
+    if (first === undefined) {
+      this.#wanted = false;
       this.push(null);
+    } else if (first.outcome !== undefined) {
+      this.#handOn(first, first.outcome);
+    }
+  }
+
+  #begin(isAhead: boolean): void {
+    const isFirst = this.bytesRead + this.#begun.length === 0;
+    const most = isFirst ? Math.min(this.#size, FIRST_READ) : this.#size;
+    const want = Math.min(Math.max(most, 65536), this.#end - this.#next + 1);
+    const begun: Begun = { want, isAhead };
+    const position = this.#next;
+    this.#next += want;
+    this.#begun.push(begun);
+    if (isAhead) aheadOfAll++;
+    const ended = (outcome: NonNullable<Begun['outcome']>): void => {
+      if (isAhead) aheadOfAll--;
+      begun.outcome = outcome;
+      if (begun === this.#begun[0]) this.#advance();
+    };
+    readPiece(this.#file, want, position).then(
+      (bytes) => ended({ bytes }),
+      (error: Error) => ended({ error }),
+    );
+  }
+
+  #handOn(begun: Begun, outcome: NonNullable<Begun['outcome']>): void {
+    this.#begun.shift();
+    this.#wanted = false;
+    if ('error' in outcome) {
+      this.destroy(outcome.error);
       return;
     }
-    const kept = want === FIRST_READ ? (spare.pop() ?? Buffer.allocUnsafeSlow(want)) : undefined;
-    const buffer = kept ?? Buffer.allocUnsafeSlow(want);
-    this.#file.read(buffer, { position: this.#at }).then(
-      ({ bytesRead }) => {
-        this.#at += bytesRead;
-        this.bytesRead += bytesRead;
-        // Only at the end of the file are there fewer bytes than were asked for.
-        if (bytesRead < want) this.#end = this.#at - 1;
-        // What is pushed belongs to the consumer: little is copied, and the buffer used again.
-        const whole = kept === undefined || bytesRead > FIRST_READ / 2;
-        const piece = whole ? buffer.subarray(0, bytesRead) : Buffer.from(buffer.subarray(0, bytesRead));
-        if (!whole && spare.length < SPARE_MAX) spare.push(kept);
-        this.push(bytesRead === 0 ? null : piece);
-      },
-      (error: Error) => this.destroy(error),
-    );
+    const { bytes } = outcome;
+    this.bytesRead += bytes.length;
+    if (bytes.length < begun.want) {
+      // Only at the end of the file are there fewer bytes than were asked for; what was read behind it is of no use.
+      this.#end = -1;
+      this.#begun.length = 0;
+    } else if (this.#size >= AHEAD_MIN) this.#window = Math.min(this.#window * 2, AHEAD_MAX);
+    this.push(bytes.length === 0 ? null : bytes);
+    // Reads on while the consumer works on this piece.
+    this.#advance();
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     finish(this.#file, this.#autoClose, error, done);
   }
+}
+
+/** What is read belongs to the consumer: little is copied, and the buffer used again. */
+async function readPiece(file: FileHandle, want: number, position: number): Promise<Buffer> {
+  const kept = want === FIRST_READ ? (spare.pop() ?? Buffer.allocUnsafeSlow(want)) : undefined;
+  const buffer = kept ?? Buffer.allocUnsafeSlow(want);
+  const { bytesRead } = await file.read(buffer, { position });
+  if (kept === undefined || bytesRead > FIRST_READ / 2) return buffer.subarray(0, bytesRead);
+  const piece = Buffer.from(buffer.subarray(0, bytesRead));
+  if (spare.length < SPARE_MAX) spare.push(kept);
+  return piece;
 }
 
 export class LustreWriteStream extends Writable {
@@ -72,7 +148,7 @@ export class LustreWriteStream extends Writable {
   constructor(file: FileHandle, options: StreamOptions) {
     const { signal } = options;
     super({
-      highWaterMark: options.highWaterMark ?? HIGH_WATER_MARK,
+      highWaterMark: options.highWaterMark ?? WRITE_BATCH,
       autoDestroy: true,
       decodeStrings: true,
       ...(options.encoding !== undefined && { defaultEncoding: options.encoding }),
@@ -92,15 +168,16 @@ export class LustreWriteStream extends Writable {
     done: (error?: Error | null) => void,
   ): void {
     const all = chunks.map(({ chunk }) => chunk);
-    const write = async (): Promise<void> => {
-      for (let i = 0; i < all.length; i += MERGE_MAX) await this.#write(all.slice(i, i + MERGE_MAX));
-    };
-    void write().then(() => done(), done);
+    const writes: Promise<void>[] = [];
+    for (let i = 0; i < all.length; i += MERGE_MAX) writes.push(this.#write(all.slice(i, i + MERGE_MAX)));
+    // All have ended before the producer has its buffers back.
+    void settle(writes).then(() => done(), done);
   }
 
   async #write(chunks: Buffer[]): Promise<void> {
-    const { bytesWritten } = await this.#file.writev(chunks, this.#at);
-    this.#at += bytesWritten;
+    const position = this.#at;
+    this.#at += chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    const { bytesWritten } = await this.#file.writev(chunks, position);
     this.bytesWritten += bytesWritten;
   }
 

@@ -262,6 +262,53 @@ describe('streams and copies', () => {
       expect(await fs.readFile('/h', 'utf8')).toBe('one two');
     }));
 
+  it('have several reads on their way, in order, to the end and no further', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      const bytes = pattern(20 * MIB + 7);
+      await fs.writeFile('/f', bytes, striped);
+      for (const { length } of [bytes, bytes.subarray(0, 9 * MIB), bytes.subarray(0, 0)]) {
+        await fs.truncate('/f', length);
+        await using file = await fs.open('/f', 'r');
+        let under = 0;
+        let most = 0;
+        const read = file.read.bind(file) as (...args: unknown[]) => Promise<unknown>;
+        const watched = (...args: unknown[]): Promise<unknown> => {
+          most = Math.max(most, ++under);
+          return read(...args).finally(() => under--);
+        };
+        Object.assign(file, { read: watched });
+        const chunks: Buffer[] = [];
+        for await (const chunk of file.createReadStream({ highWaterMark: MIB, autoClose: false }))
+          chunks.push(chunk as Buffer);
+        expect(sum(Buffer.concat(chunks))).toBe(sum(bytes.subarray(0, length)));
+        expect(most).toBeLessThanOrEqual(4);
+        if (length > 0) expect(most).toBeGreaterThan(1);
+        // A consumer that goes away in the middle leaves nothing that would come back to it.
+        const left = file.createReadStream({ highWaterMark: MIB });
+        for await (const _ of left) break;
+        expect(left.destroyed).toBe(true);
+      }
+    }));
+
+  it('give a producer its buffers back when they are written, many of them at once', () =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      const bytes = pattern(6 * MIB);
+      await using file = await fs.open('/f', 'w');
+      const stream = file.createWriteStream({ autoClose: false });
+      const given: Promise<void>[] = [];
+      for (let at = 0; at < bytes.length; at += 32_768) {
+        const piece = Buffer.from(bytes.subarray(at, at + 32_768));
+        // Used again at once: what was written must not change.
+        given.push(new Promise((resolve) => stream.write(piece, () => resolve(void piece.fill(0xff)))));
+      }
+      await Promise.all(given);
+      await new Promise<void>((resolve) => stream.end(() => resolve()));
+      expect(stream.bytesWritten).toBe(bytes.length);
+      expect(sum(await fs.readFile('/f'))).toBe(sum(bytes));
+    }));
+
   it('copy in, out and within', () =>
     withCluster(
       async ({ mount }) => {
