@@ -3,6 +3,7 @@
 
 #include "endpoint_fixture.h"
 
+using namespace lustre;
 using namespace lustre::lnet;
 
 TEST_CASE("hostile handshakes are hung up on, and the endpoint goes on serving") {
@@ -146,6 +147,7 @@ TEST_CASE("a peer that dies inside a message: the event says so, parked memory g
   entry.options = option::kPut;
   entry.threshold = 1;
   entry.autoUnlink = true;
+  entry.checksum = ChecksumType::kCrc32c;
   std::uint64_t object = 0;
   REQUIRE(a.endpoint->attach(entry, object) == 0);
   REQUIRE(a.endpoint->setLazyPortal(13) == 0);
@@ -164,6 +166,8 @@ TEST_CASE("a peer that dies inside a message: the event says so, parked memory g
   }
   REQUIRE(a.until([&] { return a.ended(1); }));
   CHECK(a.events[1][0].status == -ECONNRESET);
+  CHECK(a.events[1][0].checksum == 0);
+  CHECK(std::count(sink.begin(), sink.end(), 0x5a) <= 500);
 }
 
 TEST_CASE("half-open connections and lost answers run out of time") {

@@ -22,15 +22,15 @@ const startWrites = (path: string) => `
 `;
 
 /** Runs a script in a process of its own, which a crash may take down. */
-function run(script: string) {
-  const { status, signal, stderr } = spawnSync(process.execPath, ['-e', script], {
+function run(script: string, options: readonly string[] = []) {
+  const { status, signal, stderr } = spawnSync(process.execPath, [...options, '-e', script], {
     encoding: 'utf8',
     timeout: 25_000,
   });
   return { status, signal, stderr };
 }
 
-describe('writes under way', () => {
+describe('work under way', () => {
   it('let their worker thread be terminated', () => {
     const worker = `${startWrites(join(folder, 'worker'))} require('node:worker_threads').parentPort.postMessage('started');`;
     const script = `
@@ -44,6 +44,31 @@ describe('writes under way', () => {
         }
       })();`;
     expect(run(script)).toEqual({ status: 0, signal: null, stderr: '' });
+  });
+
+  it('let a thread be terminated that sums memory lent to it, and the lender use it again', () => {
+    const worker = `
+      const { parentPort, workerData } = require('node:worker_threads');
+      const { storage, lending } = require(${JSON.stringify(addon)});
+      const bytes = new Uint8Array(lending.borrow(workerData));
+      for (let i = 0; i < 32; i++) storage.checksumAsync(4, [bytes]);
+      parentPort.postMessage('started');`;
+    const script = `
+      const { Worker } = require('node:worker_threads');
+      const { once } = require('node:events');
+      const { lending } = require(${JSON.stringify(addon)});
+      (async () => {
+        const lender = new lending.MemoryLender();
+        for (let i = 0; i < 5; i++) {
+          const workerData = lender.lend(new Uint8Array(1 << 24));
+          const worker = new Worker(${JSON.stringify(worker)}, { eval: true, workerData });
+          await once(worker, 'message');
+          await worker.terminate();
+          lender.takeBack(workerData);
+          globalThis.gc?.();
+        }
+      })();`;
+    expect(run(script, ['--expose-gc'])).toEqual({ status: 0, signal: null, stderr: '' });
   });
 
   it('let their process exit', () => {
