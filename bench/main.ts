@@ -1,6 +1,6 @@
 /**
  * `npm run bench [NAME ...]`: one table, each line with its peer measured in the same run on the same cores, and the
- * same as JSON in build/bench.json, and curves in docs/curves where `scaling` ran. BENCH_QUICK=1 makes a short run that only shows that all of it works.
+ * same as JSON in build/bench.json, what is wanted and where the run stands in build/bench.md, and curves in docs/curves where `scaling` ran. BENCH_QUICK=1 makes a short run that only shows that all of it works.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, release } from 'node:os';
@@ -17,6 +17,7 @@ import { benchPath } from './path.ts';
 import { CONGESTION } from './peers.ts';
 import { benchRpc } from './rpc.ts';
 import { benchScaling } from './scaling.ts';
+import { whatStandsWhere } from './targets.ts';
 
 const quick = process.env.BENCH_QUICK !== undefined;
 /** Smaller where others need the machine. */
@@ -75,5 +76,6 @@ await writeFile(
   'build/bench.json',
   `${JSON.stringify({ machine, at: new Date().toISOString(), rows }, null, 2)}\n`,
 );
+await writeFile('build/bench.md', whatStandsWhere(machine, rows));
 // A short run shows that it works; its curves would say nothing.
 await drawCurves(rows, quick ? 'build/curves' : 'docs/curves');
