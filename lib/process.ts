@@ -36,6 +36,8 @@ export interface MountOptions {
   readonly checksums?: 'crc32c' | 'crc32' | 'adler32' | false;
   /** Requests in flight to one target; default 8, to an MDT 32. */
   readonly maxRpcsInFlight?: number;
+  /** Most data in one request, in pages of 4 KiB (max_pages_per_rpc); default what the servers take, 1 to 16 MiB. */
+  readonly maxPagesPerRpc?: number;
   /** How long to wait for the first connection, milliseconds; default 30000. */
   readonly connectTimeoutMs?: number;
   /** In the words of mount.lustre: `flock,exclude=lab-OST0001`. What this client does not have is refused by name. */

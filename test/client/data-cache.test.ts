@@ -31,6 +31,37 @@ describe('small writes', () => {
       expect((await other.readFile('/f')).equals(bytes)).toBe(true);
     }));
 
+  it('of a MiB, in sequence, go in as few RPCs as a kernel client needs', () =>
+    withCluster(async ({ mount }) => {
+      const [fs, other] = [await mount({ maxPagesPerRpc: 1024 }), await mount()];
+      const bytes = pattern(64 * MIB);
+      const spent = await rpcsOf(fs, async () => {
+        await using file = await fs.open('/f', 'w', 0o666, { stripeCount: 1 });
+        for (let at = 0; at < bytes.length; at += MIB) await file.write(bytes.subarray(at, at + MIB));
+        await file.sync();
+      });
+      // 64 MiB by 4 MiB, and the first MiB by itself; a kernel client took 70 for 256 MiB.
+      expect(spent.OST_WRITE).toBeLessThanOrEqual(17);
+      expect((await other.readFile('/f')).equals(bytes)).toBe(true);
+    }));
+
+  it('of a MiB, several under way, go in full RPCs too, also over stripes and with little memory', () =>
+    withCluster(async ({ mount }) => {
+      const [fs, other] = [await mount({ maxPagesPerRpc: 512, cacheBytes: 16 * MIB }), await mount()];
+      const bytes = pattern(48 * MIB);
+      const spent = await rpcsOf(fs, async () => {
+        await using file = await fs.open('/f', 'w', 0o666, { stripeCount: 2, stripeSize: MIB });
+        const starts = Array.from({ length: 48 }, (_, i) => i * MIB);
+        for (let i = 0; i < starts.length; i += 4) {
+          const some = starts.slice(i, i + 4);
+          await Promise.all(some.map((at) => file.write(bytes.subarray(at, at + MIB), 0, MIB, at)));
+        }
+        await file.sync();
+      });
+      expect(spent.OST_WRITE).toBeLessThanOrEqual(28);
+      expect((await other.readFile('/f')).equals(bytes)).toBe(true);
+    }));
+
   it('are seen by others at once, and their size and times too', () =>
     withCluster(async ({ mount }) => {
       const [a, b] = [await mount(), await mount()];
@@ -168,6 +199,29 @@ describe('reads', () => {
       });
       expect(spent.OST_READ).toBeLessThanOrEqual(16);
     }));
+
+  for (const parallel of [1, 4])
+    it(`of a MiB, in sequence, ${parallel} under way, are as few as a kernel client's`, () =>
+      withCluster(async ({ mount }) => {
+        const [writer, fs] = [await mount(), await mount({ maxPagesPerRpc: 1024 })];
+        const bytes = pattern(64 * MIB);
+        await writer.writeFile('/f', bytes, { stripeCount: 1 });
+        await using file = await fs.open('/f');
+        const buffers = Array.from({ length: parallel }, () => Buffer.alloc(MIB));
+        const spent = await rpcsOf(fs, async () => {
+          for (let at = 0; at < bytes.length; at += parallel * MIB)
+            await Promise.all(
+              buffers.map(async (buffer, i) => {
+                const from = at + i * MIB;
+                await file.read(buffer, 0, MIB, from);
+                if (!buffer.equals(bytes.subarray(from, from + MIB)))
+                  throw new Error(`wrong bytes at ${from}`);
+              }),
+            );
+        });
+        // 64 MiB by 4 MiB and four more, as many as a kernel client took beyond the 64 of 256 MiB.
+        expect(spent.OST_READ).toBeLessThanOrEqual(20);
+      }));
 
   it('at equal distances are ahead as well', () =>
     withCluster(async ({ mount }) => {

@@ -5,14 +5,17 @@
 
 import type { ClientLock } from '../../ldlm/client-lock.ts';
 import type { Endpoint, Memory } from '../../lnet/network.ts';
-import type { Runtime } from '../../runtime/runtime.ts';
+import type { Runtime, Timer } from '../../runtime/runtime.ts';
 import { RangeSet } from './range-set.ts';
 
 /** Bytes of an object that are kept together. */
 export const BLOCK_SIZE = 65536;
 const PAGE = 4096;
-/** Whole blocks whose memory is kept for the next ones. */
-const SPARE_MAX = 64;
+/** Whole blocks whose memory is kept for the next ones however long that takes. */
+const SPARE_MIN = 64;
+/** More, up to the limit, are kept as long as they are used: mapping memory anew costs several times what copying into it
+ * does. What was not used for so long goes back, milliseconds. */
+const SPARE_AGE_MS = 5000;
 
 /** What a block needs of the object that it is part of. */
 export interface BlockOwner {
@@ -74,7 +77,12 @@ export class CacheMemory {
   /** Longest dirty first. */
   readonly #dirty = new Set<Block>();
   readonly #waiting: (() => void)[] = [];
+  /** The fewest spare blocks since the timer was set. */
+  #unusedSpare = 0;
+  #timer: Timer | undefined;
   #used = 0;
+  /** Bytes that are being written. */
+  #underWay = 0;
   #last: Block | undefined;
 
   readonly #onDirty: () => void;
@@ -118,7 +126,8 @@ export class CacheMemory {
   /** The same as tryTake, but waits until other data has been written. */
   async take(bytes: number): Promise<void> {
     while (!this.tryTake(bytes)) {
-      this.writeOldest(bytes);
+      // What is on its way frees enough: what waits for its RPC to be full can go on to.
+      if (this.#underWay < bytes) this.writeOldest(bytes);
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
@@ -167,14 +176,27 @@ export class CacheMemory {
 
   /** Memory for what was taken. */
   allocate(size: number): Memory {
-    return (size === BLOCK_SIZE ? this.#spare.pop() : undefined) ?? this.#endpoint.allocate(size);
+    const spare = size === BLOCK_SIZE ? this.#spare.pop() : undefined;
+    this.#unusedSpare = Math.min(this.#unusedSpare, this.#spare.length);
+    return spare ?? this.#endpoint.allocate(size);
+  }
+
+  /** A write from the cache has begun, or has ended with -bytes. */
+  writing(bytes: number): void {
+    this.#underWay += bytes;
+    // Whoever waited for it may have to write more.
+    if (bytes < 0) this.#wake();
   }
 
   /** Gives memory back that nothing uses any more. */
   free(memory: Memory): void {
     const size = memory.bytes.length;
-    if (size === BLOCK_SIZE && this.#spare.length < SPARE_MAX) this.#spare.push(memory);
+    const rest = this.limit - (this.#used - size);
+    const kept = Math.max(SPARE_MIN, Math.floor(rest / BLOCK_SIZE));
+    if (size === BLOCK_SIZE && this.#spare.length < kept) this.#spare.push(memory);
     else memory.release();
+    while (this.#spare.length > kept) this.#spare.pop()!.release();
+    if (this.#spare.length > SPARE_MIN) this.#timer ??= this.#startTimer();
     this.give(size);
   }
 
@@ -214,8 +236,19 @@ export class CacheMemory {
     this.free(block.room.memory);
   }
 
+  #startTimer(): Timer {
+    this.#unusedSpare = this.#spare.length;
+    return this.#runtime.after(SPARE_AGE_MS, () => {
+      this.#timer = undefined;
+      const kept = Math.max(SPARE_MIN, this.#spare.length - this.#unusedSpare);
+      for (const memory of this.#spare.splice(kept)) memory.release();
+      if (this.#spare.length > SPARE_MIN) this.#timer = this.#startTimer();
+    });
+  }
+
   /** At the end of the mount. */
   close(): void {
+    this.#timer?.cancel();
     for (const memory of this.#spare.splice(0)) memory.release();
   }
 

@@ -332,10 +332,23 @@ export class CachedObject implements BlockOwner {
 
   /** Begins to write all dirty bytes of the blocks that touch `[start, end)`, in as few RPCs as can be. */
   writeOut(start: number, end: number): void {
-    const blocks = [...this.#blocks.values()]
-      .filter((block) => !block.dirty.isEmpty && block.start < end && block.start + BLOCK_SIZE > start)
+    const blocks = this.#inRange(start, end)
+      .filter((block) => !block.dirty.isEmpty)
       .sort((a, b) => a.index - b.index);
     for (const run of dirtyRuns(blocks, rpcSize(this.stripe.ost.granted))) this.#send(run);
+  }
+
+  #inRange(start: number, end: number): Block[] {
+    const first = Math.floor(start / BLOCK_SIZE);
+    const last = Math.ceil(end / BLOCK_SIZE);
+    if (last - first > this.#blocks.size)
+      return [...this.#blocks.values()].filter(({ index }) => index >= first && index < last);
+    const found: Block[] = [];
+    for (let index = first; index < last; index++) {
+      const block = this.#blocks.get(index);
+      if (block !== undefined) found.push(block);
+    }
+    return found;
   }
 
   #send(pieces: readonly DirtyPiece[]): void {
@@ -350,7 +363,9 @@ export class CachedObject implements BlockOwner {
       block.reserved = 0;
       this.#context.memory.settle(block);
     }
+    this.#context.memory.writing(end - start);
     const done = this.#runWrite({ start, end }, pieces, reserved).finally(() => {
+      this.#context.memory.writing(start - end);
       this.stripe.ost.grant.unreserve(reserved.bytes);
       this.#writes.delete(activity);
       for (const { block, room } of onePerBlock(pieces)) this.#wrote(block, room);

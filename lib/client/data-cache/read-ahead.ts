@@ -5,6 +5,8 @@
 
 /** Bytes read ahead at first; doubled as long as they are used. */
 const WINDOW_MIN = 256 << 10;
+/** Of larger reads so many at least. */
+const READS_AHEAD = 4;
 /** Reads in a row that make a sequence, and equal distances that make a stride. */
 const SEQUENCE = 2;
 const STRIDES = 3;
@@ -21,6 +23,8 @@ export class ReadAhead {
   #last = -1;
   #lastLength = 0;
   #next = 0;
+  /** Where the last read that was begun ends: others of a sequence need not wait for it. */
+  #begun = 0;
   #sequence = 0;
   #window = WINDOW_MIN;
   /** Up to here bytes have been asked for. */
@@ -33,20 +37,33 @@ export class ReadAhead {
     this.#windowMax = windowMax;
   }
 
-  /** True when a read from `position` goes on where the last one ended, or begins the file. */
-  isSequential(position: number): boolean {
-    return position === this.#next;
+  /** Begins a read. Gives whether it goes on where another ends, or begins the file. */
+  begin(position: number, length: number): boolean {
+    const follows = position === this.#begun || position === this.#next;
+    this.#begun = position + length;
+    return follows;
   }
 
-  /** How much to read at once where bytes from `position` on are missing. */
-  missing(position: number): number {
-    return this.isSequential(position) ? this.#window : 0;
+  /** How much to read at once where bytes are missing that a read of a sequence wants. */
+  window(length: number): number {
+    return Math.min(Math.max(this.#window, READS_AHEAD * length), this.#windowMax);
   }
 
-  /** After a read: what to read ahead now. */
-  read(position: number, length: number): readonly Ahead[] {
+  /** After a read that went round the cache: what follows it may not. */
+  passed(position: number, length: number): void {
+    this.#sequence = position === this.#next ? this.#sequence + 1 : 0;
+    this.#strides = 0;
+    this.#last = position;
+    this.#lastLength = length;
+    this.#next = position + length;
+    this.#asked = this.#next;
+  }
+
+  /** After a read: what to read ahead now. Where a window holds them it ends at a multiple of `unit`, the bytes of the file
+   * that fill an RPC to each of its objects. */
+  read(position: number, length: number, unit = 1): readonly Ahead[] {
     if (length === 0) return [];
-    const sequential = this.isSequential(position);
+    const sequential = position === this.#next;
     const distance = this.#last < 0 ? 0 : position - this.#last;
     const strided =
       !sequential && distance > length && distance === this.#distance && length === this.#lastLength;
@@ -57,19 +74,21 @@ export class ReadAhead {
     this.#last = position;
     this.#lastLength = length;
     this.#next = position + length;
-    if (sequential) return this.#inSequence();
+    if (sequential) return this.#inSequence(length, unit);
     this.#window = WINDOW_MIN;
     this.#asked = this.#next;
     return this.#strides >= STRIDES ? this.#inStrides(position, distance, length) : [];
   }
 
-  #inSequence(): readonly Ahead[] {
+  #inSequence(length: number, unit: number): readonly Ahead[] {
     if (this.#sequence < SEQUENCE) return [];
+    this.#window = this.window(length);
     this.#asked = Math.max(this.#asked, this.#next);
     // Half a window is left: time enough to bring the next.
     if (this.#asked - this.#next > this.#window / 2) return [];
     const start = this.#asked;
-    this.#asked = this.#next + this.#window;
+    // While one half is used the other comes.
+    this.#asked = endOfWindow(start, this.#next + this.#window, Math.min(unit, this.#windowMax / 2));
     this.#window = Math.min(this.#window * 2, this.#windowMax);
     return this.#asked > start ? [{ start, length: this.#asked - start }] : [];
   }
@@ -86,4 +105,10 @@ export class ReadAhead {
     this.#stridesAsked = position + STRIDE_AHEAD * distance;
     return ahead;
   }
+}
+
+/** Where a window from `start` to `end` should end: where an RPC does, or what follows would begin with the rest of one. */
+export function endOfWindow(start: number, end: number, unit: number): number {
+  const whole = end - (end % unit);
+  return whole > start ? whole : end;
 }

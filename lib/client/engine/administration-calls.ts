@@ -15,7 +15,6 @@ import type {
   QuotaKind,
   QuotaLimits,
 } from '../engine.ts';
-import { untilAborted } from '../files/file-io.ts';
 import { askHsm, changeHsmState, getHsmState, releaseFile } from '../files/hsm.ts';
 import { supplementaryGroup } from '../mdc/credentials.ts';
 import { setattr } from '../mdc/reint-setattr.ts';
@@ -23,6 +22,7 @@ import type { MetadataTarget } from '../mdc/target.ts';
 import { isRegular } from '../namespace/attributes.ts';
 import { earlyCancels } from '../namespace/early-cancels.ts';
 import { options } from '../namespace/path-walk.ts';
+import { untilAborted } from '../request-options.ts';
 import { RangeCalls } from './range-calls.ts';
 
 /** Flags that a change of an object's flags says again; the others are the server's own. */

@@ -5,7 +5,6 @@ import { Errno, errnoError, LustreError } from '../../runtime/errors.ts';
 import type { Timer } from '../../runtime/runtime.ts';
 import type { Counters, LockReport, ReportOptions } from '../engine.ts';
 import type { DirectoryReader, OpenDirectory } from '../files/directories.ts';
-import { untilAborted } from '../files/file-io.ts';
 import { FileLocks } from '../files/file-locks.ts';
 import { Files } from '../files/files.ts';
 import { GroupLocks } from '../files/group-locks.ts';
@@ -17,6 +16,7 @@ import { PathWalker, type WalkContext } from '../namespace/path-walk.ts';
 import { XattrCache } from '../namespace/xattrs.ts';
 import { dropObjectLocks } from '../objects/removed-objects.ts';
 import { Slots } from '../osc/slots.ts';
+import { untilAborted } from '../request-options.ts';
 import type { Session } from '../session.ts';
 
 /** Entries of directories whose attributes are got at the same time. */

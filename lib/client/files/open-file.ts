@@ -42,6 +42,8 @@ export class OpenFile {
   /** Failed writes of the file that this handle has been told of, or that were before it. */
   failuresSeen = 0;
   #readAhead: ReadAhead | undefined;
+  /** Where the last write that was begun ends. */
+  #writtenTo = 0;
   readonly #pending = new Set<Promise<unknown>>();
 
   constructor(
@@ -78,6 +80,13 @@ export class OpenFile {
   readAhead(cache: DataCache): ReadAhead {
     this.#readAhead ??= new ReadAhead(Math.max(cache.memory.limit / 4, 4096));
     return this.#readAhead;
+  }
+
+  /** Begins a write. Gives whether it goes on where another ends. */
+  writes(position: number, length: number): boolean {
+    const follows = position > 0 && position === this.#writtenTo;
+    this.#writtenTo = position + length;
+    return follows;
   }
 
   /** Keeps the file open until `work` is over. */

@@ -34,6 +34,7 @@ import { Slots } from '../osc/slots.ts';
 import type { ObjectTarget } from '../osc/target.ts';
 import type { Session } from '../session.ts';
 import { mdtAsk, ostAsk } from './connect-flags.ts';
+import { DataLimits } from './data-limits.ts';
 import { type MountWishes, parseMountOptions } from './mount-options.ts';
 import { type MountSpec, parseMountSpec } from './mount-spec.ts';
 import { chooseOwnNid } from './own-nid.ts';
@@ -68,6 +69,8 @@ export interface SessionOptions {
   readonly lruSize?: number;
   /** Requests in flight to one target, of bulk and of others each; default 8, to an MDT 32. */
   readonly maxRpcsInFlight?: number;
+  /** Most data in one request, in pages of 4 KiB (max_pages_per_rpc); default what the servers take, 1 to 16 MiB. */
+  readonly maxPagesPerRpc?: number;
   /** In the words of mount.lustre, `flock,exclude=lab-OST0001`. Rejects with EINVAL for what this client does not have. */
   readonly options?: string;
   /** How long to wait for a first connection, milliseconds; default 30000. */
@@ -362,6 +365,8 @@ class Connector {
     const wanted = checksums === false ? undefined : checksums;
     const grant = new GrantLedger(grantWish(this.#inFlight));
     imp.onReconnected(() => grant.connected(imp.granted));
+    const limits = new DataLimits(imp);
+    limits.pagesMax = this.#options.maxPagesPerRpc;
     return {
       index,
       name,
@@ -373,7 +378,7 @@ class Connector {
       endpoint: this.#endpoint,
       runtime: this.#runtime,
       get granted() {
-        return imp.granted;
+        return limits.granted;
       },
       grant,
       known,

@@ -18,6 +18,7 @@ export class GrantLedger {
   #extentTax = 0;
   #extentMax = PAGE;
   readonly #wish: number;
+  readonly #waiting: (() => void)[] = [];
 
   /** `wish`: bytes that we would like to hold in all. */
   constructor(wish: number) {
@@ -49,6 +50,11 @@ export class GrantLedger {
     return true;
   }
 
+  /** `length` bytes can be set aside for, in pieces of `piece`, now or when a write under way has ended. */
+  covers(length: number, piece: number): boolean {
+    return this.#inFlight > 0 || this.cost(0, piece) * (Math.ceil(length / piece) + 1) <= this.#available;
+  }
+
   unreserve(cost: number): void {
     this.#reserved -= cost;
     this.#available += cost;
@@ -67,12 +73,24 @@ export class GrantLedger {
   settle(taken: number, more: number): void {
     this.#inFlight -= taken;
     this.#available += more;
+    this.#wake();
   }
 
   /** A write that was not done gives back what it took. */
   giveBack(taken: number): void {
     this.#inFlight -= taken;
     this.#available += taken;
+    this.#wake();
+  }
+
+  /** Resolves when a write that took grant has ended; undefined when none is under way. */
+  nextReply(): Promise<void> | undefined {
+    if (this.#inFlight === 0) return undefined;
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   /** What every BRW tells the server: bytes under way, bytes held, bytes wished for. */
