@@ -77,6 +77,8 @@ export class CacheMemory {
   /** Longest dirty first. */
   readonly #dirty = new Set<Block>();
   readonly #waiting: (() => void)[] = [];
+  /** Bytes of memory that are given out; of what is taken some is not yet. */
+  #given = 0;
   /** The fewest spare blocks since the timer was set. */
   #unusedSpare = 0;
   #timer: Timer | undefined;
@@ -178,6 +180,7 @@ export class CacheMemory {
   allocate(size: number): Memory {
     const spare = size === BLOCK_SIZE ? this.#spare.pop() : undefined;
     this.#unusedSpare = Math.min(this.#unusedSpare, this.#spare.length);
+    this.#given += size;
     return spare ?? this.#endpoint.allocate(size);
   }
 
@@ -191,8 +194,8 @@ export class CacheMemory {
   /** Gives memory back that nothing uses any more. */
   free(memory: Memory): void {
     const size = memory.bytes.length;
-    const rest = this.limit - (this.#used - size);
-    const kept = Math.max(SPARE_MIN, Math.floor(rest / BLOCK_SIZE));
+    this.#given -= size;
+    const kept = Math.max(SPARE_MIN, Math.floor((this.limit - this.#given) / BLOCK_SIZE));
     if (size === BLOCK_SIZE && this.#spare.length < kept) this.#spare.push(memory);
     else memory.release();
     while (this.#spare.length > kept) this.#spare.pop()!.release();
