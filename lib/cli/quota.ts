@@ -9,6 +9,7 @@ import { projectId } from './project.ts';
 import { addConnectionOptions, type ConnectionOptions, withMount } from './session.ts';
 
 interface WhoseOptions extends ConnectionOptions {
+  readonly pool?: string;
   readonly user?: string;
   readonly group?: string;
   readonly project?: number;
@@ -30,7 +31,8 @@ const addWhose = (command: Command): Command =>
     .argument('<filesystem>', 'NID:/fsname')
     .option('-u, --user <user>', 'name or id of a user')
     .option('-g, --group <group>', 'name or id of a group')
-    .option('-p, --project <id>', 'id of a project', projectId);
+    .option('-p, --project <id>', 'id of a project', projectId)
+    .option('--pool <name>', 'of what is on the OSTs of this pool');
 
 export function quotaCommand(): Command {
   return addWhose(new Command('quota'))
@@ -43,12 +45,15 @@ Without -u, -g and -p: your own.
 
 Examples:
   lustre quota -u alice 10.0.0.1@tcp:/lab
-  lustre quota -v -p 1234 10.0.0.1@tcp:/lab`,
+  lustre quota -v -p 1234 10.0.0.1@tcp:/lab
+  lustre quota -u alice --pool flash 10.0.0.1@tcp:/lab`,
     )
     .action(async (text: string, options: QuotaOptions) => {
       const { spec } = requireLustrePath(text);
       const { kind, id, name } = whose(options) ?? { kind: 'user', id: process.getuid?.() ?? 0, name: '' };
-      const quota = await withMount(spec, options, (filesystem) => filesystem.getQuota(kind, id));
+      const quota = await withMount(spec, options, (filesystem) =>
+        filesystem.getQuota(kind, id, poolOf(options)),
+      );
       if (options.json === true) printJson(quota);
       else process.stdout.write(quotaText(text, name, quota, options.verbose === true));
     });
@@ -74,10 +79,14 @@ export function setquotaCommand(): Command {
         ...(inodeHardlimit !== undefined && { inodeHard: inodeHardlimit }),
       };
       if (Object.keys(limits).length === 0) throw usage('give a limit: -b, -B, -i or -I');
-      await withMount(spec, options, (filesystem) => filesystem.setQuota(owner.kind, owner.id, limits));
+      await withMount(spec, options, (filesystem) =>
+        filesystem.setQuota(owner.kind, owner.id, limits, poolOf(options)),
+      );
       if (options.json === true) printJson({ kind: owner.kind, id: owner.id, limits });
     });
 }
+
+const poolOf = ({ pool }: WhoseOptions): { pool?: string } => (pool === undefined ? {} : { pool });
 
 function whose(options: WhoseOptions): { kind: QuotaKind; id: number; name: string } | undefined {
   const { user, group, project } = options;

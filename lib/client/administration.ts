@@ -27,6 +27,11 @@ export interface ChangelogOptions extends SignalOption {
   readonly intervalMs?: number;
 }
 
+export interface QuotaPoolOption extends SignalOption {
+  /** A pool of OSTs. */
+  readonly pool?: string;
+}
+
 export class Administration {
   readonly #engine: Engine;
   readonly #operations: Operations;
@@ -114,14 +119,14 @@ export class Administration {
   }
 
   /** What a user, group or project uses and may use. Rejects with EPERM for somebody else's unless root asks, EOPNOTSUPP
-   * where the servers keep no quotas. */
-  getQuota(kind: QuotaKind, id: number, options: SignalOption = {}): Promise<Quota> {
-    return this.#operations.run(options, (op) => this.#engine.getQuota(kind, id, op));
+   * where the servers keep no quotas. With `pool`: of what is on the OSTs of that pool; ENOENT where there is no such. */
+  getQuota(kind: QuotaKind, id: number, options: QuotaPoolOption = {}): Promise<Quota> {
+    return this.#operations.run(options, (op) => this.#engine.getQuota(kind, id, options.pool, op));
   }
 
-  /** Sets limits; root only. */
-  setQuota(kind: QuotaKind, id: number, limits: QuotaLimits, options: SignalOption = {}): Promise<void> {
-    return this.#operations.run(options, (op) => this.#engine.setQuota(kind, id, limits, op));
+  /** Sets limits, `pool`: of what is on its OSTs, which has no limits of files; root only. */
+  setQuota(kind: QuotaKind, id: number, limits: QuotaLimits, options: QuotaPoolOption = {}): Promise<void> {
+    return this.#operations.run(options, (op) => this.#engine.setQuota(kind, id, limits, options.pool, op));
   }
 }
 

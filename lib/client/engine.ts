@@ -417,8 +417,14 @@ export interface Engine {
   /** The project of an object itself, a symlink too. */
   getProject(path: string, operation?: number): Promise<Project>;
   setProject(path: string, change: Partial<Project>, operation?: number): Promise<void>;
-  getQuota(kind: QuotaKind, id: number, operation?: number): Promise<Quota>;
-  setQuota(kind: QuotaKind, id: number, limits: QuotaLimits, operation?: number): Promise<void>;
+  getQuota(kind: QuotaKind, id: number, pool: string | undefined, operation?: number): Promise<Quota>;
+  setQuota(
+    kind: QuotaKind,
+    id: number,
+    limits: QuotaLimits,
+    pool: string | undefined,
+    operation?: number,
+  ): Promise<void>;
 
   statfs(operation?: number): Promise<SpaceUsage>;
   statfsTargets(operation?: number): Promise<TargetSpace[]>;

@@ -17,6 +17,8 @@ export interface Session {
   readonly endpoint: Endpoint;
   readonly mdts: ReadonlyMap<number, MetadataTarget>;
   readonly osts: ReadonlyMap<number, ObjectTarget>;
+  /** By name: UUIDs of the OSTs of each pool. */
+  readonly pools: ReadonlyMap<string, readonly string[]>;
   readonly location: LocationClient;
   readonly root: Fid;
   /** Nothing may be changed (mount option `ro`). */

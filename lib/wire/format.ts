@@ -107,6 +107,33 @@ export function structField<K extends string, T, In>(
   };
 }
 
+/** A struct that text may follow: NUL-terminated, with room for `room` bytes, and nothing where there is none. */
+export function structWithText<K extends string, T extends object, In extends object, N extends string>(
+  key: K,
+  type: Struct<T, In>,
+  name: N,
+  room: number,
+): Field<K, T & { readonly [name in N]?: string }, In & { readonly [name in N]?: string }> {
+  return {
+    ...structField(key, type),
+    sizeOf: (value) => type.size + (value[name] === undefined ? 0 : room),
+    encodeInto(bytes, offset, value) {
+      type.encodeInto(bytes, offset, value);
+      const text = new TextEncoder().encode(value[name] ?? '');
+      if (text.length >= room)
+        throw new WireError(key, `has a ${name} that is too long`, text.length, room - 1);
+      if (value[name] !== undefined) bytes.set(text, offset + type.size);
+    },
+    decode(bytes, littleEndian) {
+      const value = type.decode(bytes, 0, littleEndian);
+      if (bytes.length === type.size) return value;
+      const text = bytes.subarray(type.size, type.size + room);
+      const end = text.indexOf(0);
+      return { ...value, [name]: new TextDecoder().decode(end < 0 ? text : text.subarray(0, end)) };
+    },
+  };
+}
+
 /** A buffer of any number of whole elements. */
 export function arrayField<K extends string, T, In>(
   key: K,

@@ -22,6 +22,7 @@ import {
   ptlrpcBodyField,
   stringField,
   structField,
+  structWithText,
   u32ArrayField,
 } from './format.ts';
 import {
@@ -32,6 +33,7 @@ import {
   HsmUserItem,
   HsmUserState,
 } from './hsm-structs.ts';
+import { LovConstant } from './layout-constants.ts';
 import { LayoutIntent, LdlmGlDesc, LdlmIntent, LdlmReply } from './ldlm-structs.ts';
 import { LlogdBody, LlogLogHdr } from './llog-structs.ts';
 import {
@@ -72,7 +74,12 @@ const RMF_SEQ_RANGE = structField('seq_range', LuSeqRange);
 const RMF_FLD_OPC = numberField('fld_opc', u32);
 const RMF_FLD_MDFLD = structField('fld_mdfld', LuSeqRange);
 const RMF_MDT_BODY = structField('mdt_body', MdtBody);
-const RMF_OBD_QUOTACTL = structField('obd_quotactl', ObdQuotactl);
+const RMF_OBD_QUOTACTL = structWithText(
+  'obd_quotactl',
+  ObdQuotactl,
+  'qc_poolname',
+  LovConstant.LOV_MAXPOOLNAME + 1,
+);
 const RMF_OBD_QUOTA_ITER = bytesField('obd_quota_iter');
 const RMF_QUOTA_BODY = structField('quota_body', QuotaBody);
 const RMF_MDT_EPOCH = structField('mdt_epoch', MdtIoepoch);

@@ -51,15 +51,23 @@ describe('requests equal those of a kernel client', () => {
 });
 
 /** Targets that answer out of capture 05; the requests that they were sent. */
-function capturedTargets(uid = 0): { session: Session; sent: [string, number, bigint][] } {
-  const sent: [string, number, bigint][] = [];
+function capturedTargets(
+  uid = 0,
+  pools = true,
+): { session: Session; sent: [string, number, bigint, ...string[]][] } {
+  const sent: [string, number, bigint, ...string[]][] = [];
   const target = (name: string, index: number, frames: { [command: number]: readonly [number, number] }) => ({
     name,
     index,
     caller: {
       async call(format: typeof formats.RQF_MDS_QUOTACTL, request: ReturnType<typeof quotactlRequest>) {
-        const { qc_cmd = 0, qc_dqblk } = request.obd_quotactl ?? {};
-        sent.push([name, qc_cmd, BigInt(qc_dqblk?.dqb_bhardlimit ?? 0)]);
+        const { qc_cmd = 0, qc_dqblk, qc_poolname } = request.obd_quotactl ?? {};
+        sent.push([
+          name,
+          qc_cmd,
+          BigInt(qc_dqblk?.dqb_bhardlimit ?? 0),
+          ...(qc_poolname ? [qc_poolname] : []),
+        ]);
         const frame = frames[qc_cmd];
         if (frame === undefined) throw errnoError(95, { target: name });
         return { values: decodeBuffers(format.reply, capturedMessage('05-attrs', ...frame)) };
@@ -70,6 +78,8 @@ function capturedTargets(uid = 0): { session: Session; sent: [string, number, bi
     target('lab-MDT0000', 0, {
       [Q.LUSTRE_Q_GETQUOTA]: [672, MDS],
       [Q.LUSTRE_Q_SETQUOTA]: [667, MDS],
+      // As these were answered; nobody asked for a pool there.
+      ...(pools && { [Q.LUSTRE_Q_GETQUOTAPOOL]: [672, MDS], [Q.LUSTRE_Q_SETQUOTAPOOL]: [667, MDS] }),
       [Q.Q_GETOQUOTA]: [679, MDS],
     }),
     target('lab-MDT0001', 1, { [Q.Q_GETOQUOTA]: [681, MDS] }),
@@ -81,7 +91,15 @@ function capturedTargets(uid = 0): { session: Session; sent: [string, number, bi
   ];
   const byIndex = (list: typeof mdts) => new Map(list.map((one) => [one.index, one]));
   const who = { ...root, uid };
-  return { session: { mdts: byIndex(mdts), osts: byIndex(osts), who } as object as Session, sent };
+  const fast = ['lab-OST0001_UUID'];
+  const session = {
+    fsname: 'lab',
+    mdts: byIndex(mdts),
+    osts: byIndex(osts),
+    who,
+    pools: new Map([['fast', fast]]),
+  };
+  return { session: session as object as Session, sent };
 }
 
 describe('a quota', () => {
@@ -124,6 +142,46 @@ describe('a quota', () => {
     await expect(setQuota(session, 'user', ALICE, { inodeHard: -1 }, {})).rejects.toMatchObject({
       code: 'EINVAL',
     });
+  });
+});
+
+describe('a quota of a pool', () => {
+  const pool = 'fast';
+
+  it('is what its OSTs hold, within limits of its own', async () => {
+    const { session, sent } = capturedTargets();
+    const quota = await getQuota(session, 'user', ALICE, { pool });
+    expect(quota.blocks).toEqual({ used: 4096, soft: 10 << 20, hard: 20 << 20, graceMs: 0 });
+    expect(quota.targets.map(({ name }) => name)).toEqual(['lab-OST0001']);
+    expect(sent).toEqual([
+      ['lab-MDT0000', Q.LUSTRE_Q_GETQUOTAPOOL, 0n, pool],
+      ['lab-OST0001', Q.Q_GETOQUOTA, 0n],
+    ]);
+    await setQuota(session, 'user', ALICE, { blockSoft: 1 << 20, blockHard: 2 << 20 }, { pool });
+    expect(sent.at(-1)).toEqual(['lab-MDT0000', Q.LUSTRE_Q_SETQUOTAPOOL, 2048n, pool]);
+  });
+
+  it('is in the request as kernels write it: the name in 16 bytes behind the struct', () => {
+    const what = { command: Q.LUSTRE_Q_GETQUOTAPOOL, type: 0, id: ALICE };
+    const bytesOf = (request: ReturnType<typeof quotactlRequest>): Buffer =>
+      Buffer.from(encoded(formats.RQF_MDS_QUOTACTL, request)[0]!, 'hex');
+    const bytes = bytesOf(quotactlRequest({ ...what, pool }));
+    expect(bytes.length).toBe(112 + 16);
+    expect(bytes.subarray(112).toString('latin1')).toBe('fast'.padEnd(16, '\0'));
+    expect(bytesOf(quotactlRequest(what)).length).toBe(112);
+  });
+
+  it('is refused by name where there is no such pool, has none of files, and where servers know no pools', async () => {
+    const { session } = capturedTargets();
+    await expect(getQuota(session, 'user', ALICE, { pool: 'slow' })).rejects.toThrow(
+      /no pool 'slow'; it has fast/,
+    );
+    await expect(setQuota(session, 'user', ALICE, { inodeHard: 1 }, { pool })).rejects.toMatchObject({
+      code: 'EINVAL',
+    });
+    await expect(getQuota(capturedTargets(0, false).session, 'user', ALICE, { pool })).rejects.toThrow(
+      /EOPNOTSUPP.*no quotas of pools \('fast'\)/,
+    );
   });
 });
 

@@ -2,7 +2,7 @@
  * Quotas (guide 17 §5): limits from the first MDT, which is their master, and what is used and allotted from every MDT and
  * OST.
  */
-import { Errno, errnoError, LustreError } from '../../runtime/errors.ts';
+import { Errno, errnoError, errnoOf, LustreError } from '../../runtime/errors.ts';
 import { QuotaCommand, QuotaType } from '../../wire/quota-constants.ts';
 import type { Quota, QuotaKind, QuotaLimits, QuotaShare } from '../engine.ts';
 import type { RequestOptions } from '../request-options.ts';
@@ -18,12 +18,18 @@ const QIF_BLIMITS = 1;
 const QIF_ILIMITS = 4;
 const KIB = 1024;
 
-/** Rejects with EPERM for somebody else's unless root asks, EOPNOTSUPP where servers keep no quotas. */
+export interface QuotaOptions extends RequestOptions {
+  /** Of what the user, group or project has on the OSTs of this pool. */
+  readonly pool?: string;
+}
+
+/** Rejects with EPERM for somebody else's unless root asks, EOPNOTSUPP where servers keep no quotas, or none of pools, ENOENT
+ * for a pool that there is not. */
 export async function getQuota(
   session: Session,
   kind: QuotaKind,
   id: number,
-  options: RequestOptions,
+  options: QuotaOptions,
 ): Promise<Quota> {
   const { who } = session;
   const own = kind === 'user' ? id === who.uid : kind === 'group' && [who.gid, ...who.groups].includes(id);
@@ -33,14 +39,11 @@ export async function getQuota(
       hint: 'Others than root may ask for their own only',
     });
   const what = { type: TYPES[kind], id };
-  const limits = await quotactl(
-    master(session, options),
-    { command: QuotaCommand.LUSTRE_Q_GETQUOTA, ...what },
-    options,
-  );
+  const members = membersOf(session, options);
+  const limits = await getLimits(session, what, options);
   const shares = await Promise.all([
-    ...[...session.osts.values()].map((target) => share(target, 'ost', what, options)),
-    ...[...session.mdts.values()].map((target) => share(target, 'mdt', what, options)),
+    ...members.osts.map((target) => share(target, 'ost', what, options)),
+    ...members.mdts.map((target) => share(target, 'mdt', what, options)),
   ]);
   const answered = shares.filter(({ used }) => used !== undefined);
   const sum = (of: (share: QuotaShare) => number): number => answered.reduce((n, one) => n + of(one), 0);
@@ -64,15 +67,65 @@ export async function getQuota(
   };
 }
 
+/** Of a pool only its OSTs count. */
+function membersOf(
+  session: Session,
+  { pool, context }: QuotaOptions,
+): { readonly osts: readonly QuotaTarget[]; readonly mdts: readonly QuotaTarget[] } {
+  const osts = [...session.osts.values()];
+  if (pool === undefined) return { osts, mdts: [...session.mdts.values()] };
+  const names = session.pools.get(pool);
+  if (names === undefined)
+    throw errnoError(Errno.ENOENT, {
+      ...context,
+      hint: `${session.fsname} has no pool '${pool}'; it has ${[...session.pools.keys()].join(', ') || 'none'}`,
+    });
+  return { osts: osts.filter(({ name }) => names.includes(`${name}_UUID`)), mdts: [] };
+}
+
+interface Whose {
+  readonly type: number;
+  readonly id: number;
+}
+
+function getLimits(session: Session, what: Whose, options: QuotaOptions): Promise<DiskQuota> {
+  const { pool } = options;
+  const { LUSTRE_Q_GETQUOTA, LUSTRE_Q_GETQUOTAPOOL } = QuotaCommand;
+  const command = pool === undefined ? LUSTRE_Q_GETQUOTA : LUSTRE_Q_GETQUOTAPOOL;
+  return ofPool(
+    quotactl(
+      master(session, options),
+      { command, ...what, ...(pool !== undefined && { pool }) },
+      requestOf(options),
+    ),
+    options,
+  );
+}
+
+const requestOf = ({ pool: _, ...options }: QuotaOptions): RequestOptions => options;
+
+/** Servers before 2.14 know quotas, but no pools of them. */
+async function ofPool<T>(work: Promise<T>, { pool, context }: QuotaOptions): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const errno = errnoOf(error);
+    const unknown = errno === Errno.EFAULT || errno === Errno.EOPNOTSUPP;
+    if (pool === undefined || !unknown) throw error;
+    const hint = `The servers keep no quotas of pools ('${pool}')`;
+    throw errnoError(Errno.EOPNOTSUPP, { ...context, hint, cause: error as Error });
+  }
+}
+
 async function share(
   target: QuotaTarget,
   kind: 'mdt' | 'ost',
-  what: { readonly type: number; readonly id: number },
-  options: RequestOptions,
+  what: Whose,
+  options: QuotaOptions,
 ): Promise<QuotaShare> {
   const { name, index } = target;
   try {
-    const dq = await quotactl(target, { command: QuotaCommand.Q_GETOQUOTA, ...what }, options);
+    const dq = await quotactl(target, { command: QuotaCommand.Q_GETOQUOTA, ...what }, requestOf(options));
     const used = { bytes: Number(dq.dqb_curspace), inodes: Number(dq.dqb_curinodes) };
     return {
       name,
@@ -94,7 +147,7 @@ export async function setQuota(
   kind: QuotaKind,
   id: number,
   limits: QuotaLimits,
-  options: RequestOptions,
+  options: QuotaOptions,
 ): Promise<void> {
   if (session.who.uid !== 0)
     throw errnoError(Errno.EPERM, { ...options.context, hint: 'Only root sets quotas' });
@@ -106,15 +159,17 @@ export async function setQuota(
   const partial =
     (blocks && (blockSoft === undefined || blockHard === undefined)) ||
     (inodes && (inodeSoft === undefined || inodeHard === undefined));
-  const mdt = master(session, options);
-  const before = partial
-    ? await quotactl(mdt, { command: QuotaCommand.LUSTRE_Q_GETQUOTA, ...what }, options)
-    : undefined;
-  await quotactl(
-    mdt,
+  const { pool } = options;
+  if (pool !== undefined && inodes)
+    throw errnoError(Errno.EINVAL, { ...options.context, hint: 'A pool of OSTs has no limit of files' });
+  const before = partial ? await getLimits(session, what, options) : undefined;
+  const { LUSTRE_Q_SETQUOTA, LUSTRE_Q_SETQUOTAPOOL } = QuotaCommand;
+  const setting = quotactl(
+    master(session, options),
     {
-      command: QuotaCommand.LUSTRE_Q_SETQUOTA,
+      command: pool === undefined ? LUSTRE_Q_SETQUOTA : LUSTRE_Q_SETQUOTAPOOL,
       ...what,
+      ...(pool !== undefined && { pool }),
       limits: {
         dqb_bsoftlimit: blockSoft === undefined ? (before?.dqb_bsoftlimit ?? 0n) : kib(blockSoft, options),
         dqb_bhardlimit: blockHard === undefined ? (before?.dqb_bhardlimit ?? 0n) : kib(blockHard, options),
@@ -123,8 +178,9 @@ export async function setQuota(
         dqb_valid: (blocks ? QIF_BLIMITS : 0) | (inodes ? QIF_ILIMITS : 0),
       },
     },
-    options,
+    requestOf(options),
   );
+  await ofPool(setting, options);
 }
 
 function count(n: number, options: RequestOptions): bigint {

@@ -18,6 +18,8 @@ export interface QuotaRequest {
   /** `QuotaType`. */
   readonly type: number;
   readonly id: number;
+  /** Of a command about a pool of OSTs. */
+  readonly pool?: string;
   /** Of a command that sets them: KiB and files. */
   readonly limits?: StructInput<typeof ObdDqblk>;
 }
@@ -28,6 +30,7 @@ export function quotactlRequest({
   command,
   type,
   id,
+  pool,
   limits,
 }: QuotaRequest): RequestInputs<typeof RQF_MDS_QUOTACTL> {
   return {
@@ -35,6 +38,7 @@ export function quotactlRequest({
       qc_cmd: command,
       qc_type: type,
       qc_id: id,
+      ...(pool !== undefined && { qc_poolname: pool }),
       ...(limits !== undefined && { qc_dqblk: limits }),
     },
   };

@@ -134,15 +134,21 @@ export class AdministrationCalls extends RangeCalls {
     });
   }
 
-  getQuota(kind: QuotaKind, id: number, operation?: number): Promise<Quota> {
+  getQuota(kind: QuotaKind, id: number, pool: string | undefined, operation?: number): Promise<Quota> {
     return this.run('quotactl', '/', operation, (context) =>
-      getQuota(this.session, kind, id, options(context)),
+      getQuota(this.session, kind, id, { ...options(context), ...(pool !== undefined && { pool }) }),
     );
   }
 
-  setQuota(kind: QuotaKind, id: number, limits: QuotaLimits, operation?: number): Promise<void> {
+  setQuota(
+    kind: QuotaKind,
+    id: number,
+    limits: QuotaLimits,
+    pool: string | undefined,
+    operation?: number,
+  ): Promise<void> {
     return this.run('setquota', '/', operation, (context) =>
-      setQuota(this.session, kind, id, limits, options(context)),
+      setQuota(this.session, kind, id, limits, { ...options(context), ...(pool !== undefined && { pool }) }),
     );
   }
 }

@@ -157,6 +157,7 @@ class Connector {
   readonly #hooks = new LockHooks();
   /** By target: where it was last started. */
   readonly #moved = new Map<string, readonly Nid[]>();
+  #pools: FilesystemConfig['pools'] = new Map();
   #closing: Promise<void> | undefined;
 
   constructor(
@@ -192,6 +193,7 @@ class Connector {
       onChange: (changed) => this.#grow(changed),
       restarts: { endpoint: this.#endpoint, listener: (entries) => this.#restarted(entries) },
     });
+    this.#pools = config.pools;
     const active = config.mdts.filter((mdt) => this.#isWanted(mdt));
     if (active.length === 0) {
       throw new LustreError(
@@ -210,7 +212,11 @@ class Connector {
     const root = await getRoot(first, this.#spec.directory, who, { context: { syscall: 'mount' } });
     const osts = config.osts.filter((ost) => this.#isWanted(ost));
     await Promise.all([...rest, ...osts.map((ost) => this.#connectLater(ost, this.#connectOst(ost)))]);
+    const pools = (): FilesystemConfig['pools'] => this.#pools;
     return {
+      get pools() {
+        return pools();
+      },
       fsname: this.#spec.fsname,
       runtime: this.#runtime,
       endpoint: this.#endpoint,
@@ -406,6 +412,7 @@ class Connector {
   /** The MGS has added targets. */
   #grow(config: FilesystemConfig): void {
     if (this.#closing !== undefined) return;
+    this.#pools = config.pools;
     for (const mdt of config.mdts) {
       if (this.#isWanted(mdt) && !this.#mdts.has(mdt.index))
         void this.#connectLater(mdt, this.#connectMdt(mdt));
