@@ -68,7 +68,7 @@ export function blockCapacity(end: number): number {
 }
 
 export class CacheMemory {
-  readonly limit: number;
+  readonly #limit: () => number;
   readonly #endpoint: Endpoint;
   readonly #runtime: Runtime;
   readonly #spare: Memory[] = [];
@@ -90,11 +90,16 @@ export class CacheMemory {
   readonly #onDirty: () => void;
 
   /** `onDirty` is called when there is something to be written. */
-  constructor(endpoint: Endpoint, runtime: Runtime, limit: number, onDirty: () => void) {
+  constructor(endpoint: Endpoint, runtime: Runtime, limit: () => number, onDirty: () => void) {
     this.#endpoint = endpoint;
     this.#runtime = runtime;
-    this.limit = limit;
+    this.#limit = limit;
     this.#onDirty = onDirty;
+  }
+
+  /** Most bytes; it may change. */
+  get limit(): number {
+    return this.#limit();
   }
 
   /** Bytes taken. */

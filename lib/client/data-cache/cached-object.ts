@@ -22,7 +22,7 @@ import {
   type CacheMemory,
   type Room,
 } from './cache-memory.ts';
-import { type DirtyPiece, dirtyRuns, onePerBlock } from './dirty-runs.ts';
+import { type DirtyPiece, dirtyBlocks, dirtyRuns, onePerBlock } from './dirty-runs.ts';
 import { type FillPiece, planFill, zeroFrom } from './fill-plan.ts';
 
 const PAGE = 4096;
@@ -332,23 +332,8 @@ export class CachedObject implements BlockOwner {
 
   /** Begins to write all dirty bytes of the blocks that touch `[start, end)`, in as few RPCs as can be. */
   writeOut(start: number, end: number): void {
-    const blocks = this.#inRange(start, end)
-      .filter((block) => !block.dirty.isEmpty)
-      .sort((a, b) => a.index - b.index);
+    const blocks = dirtyBlocks(this.#blocks, start, end);
     for (const run of dirtyRuns(blocks, rpcSize(this.stripe.ost.granted))) this.#send(run);
-  }
-
-  #inRange(start: number, end: number): Block[] {
-    const first = Math.floor(start / BLOCK_SIZE);
-    const last = Math.ceil(end / BLOCK_SIZE);
-    if (last - first > this.#blocks.size)
-      return [...this.#blocks.values()].filter(({ index }) => index >= first && index < last);
-    const found: Block[] = [];
-    for (let index = first; index < last; index++) {
-      const block = this.#blocks.get(index);
-      if (block !== undefined) found.push(block);
-    }
-    return found;
   }
 
   #send(pieces: readonly DirtyPiece[]): void {

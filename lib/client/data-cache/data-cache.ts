@@ -45,7 +45,12 @@ export class DataCache implements LockHook {
   constructor(session: Session, onWritten: (stripe: Stripe, transno: bigint) => void) {
     const { endpoint, runtime, owner } = session;
     this.#session = session;
-    this.memory = new CacheMemory(endpoint, runtime, session.cacheBytes, () => this.#startTimer());
+    this.memory = new CacheMemory(
+      endpoint,
+      runtime,
+      () => session.settings.cacheBytes,
+      () => this.#startTimer(),
+    );
     this.#context = {
       memory: this.memory,
       now: () => Math.floor(runtime.wallTime() / 1000),

@@ -1,5 +1,5 @@
 /** Dirty bytes of an object as the writes that bring them to the server: what is contiguous goes together. */
-import type { Block, Room } from './cache-memory.ts';
+import { BLOCK_SIZE, type Block, type Room } from './cache-memory.ts';
 
 /** Dirty bytes of one block. */
 export interface DirtyPiece {
@@ -8,6 +8,22 @@ export interface DirtyPiece {
   readonly to: number;
   /** Where the block's bytes were when the write began. */
   readonly room: Room;
+}
+
+/** Blocks that have dirty bytes and touch `[start, end)`, in the object's order. */
+export function dirtyBlocks(blocks: ReadonlyMap<number, Block>, start: number, end: number): Block[] {
+  const first = Math.floor(start / BLOCK_SIZE);
+  const last = Math.ceil(end / BLOCK_SIZE);
+  const found: Block[] = [];
+  const take = (block: Block | undefined): void => {
+    if (block !== undefined && !block.dirty.isEmpty) found.push(block);
+  };
+  if (last - first <= blocks.size) {
+    for (let index = first; index < last; index++) take(blocks.get(index));
+    return found;
+  }
+  for (const block of blocks.values()) if (block.index >= first && block.index < last) take(block);
+  return found.sort((a, b) => a.index - b.index);
 }
 
 /** Takes the dirty bytes of blocks, which are in the object's order; none of the runs crosses a multiple of `size`. */
