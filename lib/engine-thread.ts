@@ -3,7 +3,7 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { EngineSettings, FromEngine, ToEngine } from './client/engine/engine-calls.ts';
 import type { EngineListener, EngineThread } from './client/engine/worker-engine.ts';
-import type { SessionOptions } from './client/mount/connect.ts';
+import type { SessionOptions } from './client/mount/session-options.ts';
 import { replyChannel, requestChannel } from './rpc/rpc-counters.ts';
 import { errorValue } from './runtime/error-values.ts';
 import { LustreError } from './runtime/errors.ts';

@@ -2,8 +2,9 @@
 
 import { InlineEngine } from './engine/inline-engine.ts';
 import { Filesystem } from './filesystem.ts';
-import { connectSession, type SessionOptions } from './mount/connect.ts';
+import { connectSession } from './mount/connect.ts';
 import { formatMountSpec, parseMountSpec } from './mount/mount-spec.ts';
+import type { SessionOptions } from './mount/session-options.ts';
 
 export interface EngineOptions extends SessionOptions {
   /** Told when calls are under way and when no more are; whoever starts a process keeps it alive meanwhile. */

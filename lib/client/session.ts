@@ -11,6 +11,16 @@ import type { MetadataTarget } from './mdc/target.ts';
 import type { Owner } from './osc/stripe-object.ts';
 import type { ObjectTarget } from './osc/target.ts';
 
+/** What an administrator may set for all clients (llite.*). */
+export interface MountSettings {
+  /** Most bytes of file data in the cache (max_cached_mb). */
+  cacheBytes: number;
+  /** Most entries whose attributes are got ahead; 0: none (statahead_max). */
+  statAheadMax: number;
+  /** Extended attributes are kept under their lock (xattr_cache). */
+  xattrCache: boolean;
+}
+
 export interface Session {
   readonly fsname: string;
   readonly runtime: Runtime;
@@ -29,8 +39,8 @@ export interface Session {
   readonly owner: Owner;
   /** Set by the caches that live under locks. */
   readonly lockHooks: LockHooks;
-  /** Most bytes of file data in the cache. */
-  readonly cacheBytes: number;
+  /** What the configuration may change. */
+  readonly settings: MountSettings;
   /** How long a contended object is used without locks, milliseconds; 0: never. */
   readonly contentionMs: number;
   counters(): Omit<Counters, 'cachedBytes'>;

@@ -26,6 +26,14 @@ export interface TargetConfig {
   readonly active: boolean;
 }
 
+/** A parameter of clients as a record has it. */
+export interface ConfigParameter {
+  /** `lab-OST0001-osc`; `general` where the parameter names it itself. */
+  readonly device: string;
+  /** `osc.active=0`, `osc.*.active=0`. */
+  readonly parameter: string;
+}
+
 /** A file system as its configuration log describes it. */
 export interface FilesystemConfig {
   readonly fsname: string;
@@ -35,8 +43,8 @@ export interface FilesystemConfig {
   readonly osts: readonly TargetConfig[];
   /** Default layout and the like, from "lov setup". */
   readonly lovDesc: LovDesc;
-  /** PARAM records in order: device and `key=value`. */
-  readonly params: readonly { readonly device: string; readonly parameter: string }[];
+  /** PARAM records in order. */
+  readonly params: readonly ConfigParameter[];
   /** Pools by name: UUIDs of their OSTs. */
   readonly pools: ReadonlyMap<string, readonly string[]>;
   /** obd_timeout in seconds, where the log sets it. */
@@ -248,6 +256,11 @@ export class ConfigInterpreter {
       pools: new Map([...this.#pools].map(([name, members]) => [name, [...members]])),
       ...(this.#timeout === undefined ? {} : { timeout: this.#timeout }),
     };
+  }
+
+  /** What a log of parameters says, which describes no file system. */
+  get params(): readonly ConfigParameter[] {
+    return this.#params;
   }
 
   /** The OSTs alone: what an MDT takes from its own log, which has no client profile. */

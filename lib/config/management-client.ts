@@ -15,7 +15,7 @@ import { LustreError } from '../runtime/errors.ts';
 import { type Runtime, type Timer, withLog } from '../runtime/runtime.ts';
 import { ConfigType, ConnectFlag as F, ConnectFlag2 as F2 } from '../wire/connection-constants.ts';
 import { LockMode, LockType } from '../wire/ldlm-constants.ts';
-import { ConfigInterpreter, type FilesystemConfig } from './client-config.ts';
+import { ConfigInterpreter, type ConfigParameter, type FilesystemConfig } from './client-config.ts';
 import { configResource } from './config-lock.ts';
 import { type RecoveryEntry, readRecoveryTable } from './recovery-table.ts';
 
@@ -254,6 +254,8 @@ export async function readClientConfig(
   options: {
     readonly runtime: Runtime;
     readonly onChange?: (config: FilesystemConfig) => void;
+    /** All of the log `params` so far, whenever it has grown. */
+    readonly onParams?: (params: readonly ConfigParameter[]) => void;
     /** Targets that were started again, where the MGS tells of them. */
     readonly restarts?: {
       readonly endpoint: Endpoint;
@@ -296,7 +298,10 @@ export async function readClientConfig(
       .followRecovery(fsname, options.restarts.endpoint, options.restarts.listener)
       .catch((err: unknown) => log.warn({ err }, 'the table of restarted targets could not be read'));
   }
-  await mgc.follow('params', ConfigType.MGS_CFG_T_PARAMS, 'params', tolerant(params, log));
+  await mgc.follow('params', ConfigType.MGS_CFG_T_PARAMS, 'params', (records) => {
+    tolerant(params, log)(records);
+    options.onParams?.(params.params);
+  });
   return interpreter.config(fsname);
 }
 

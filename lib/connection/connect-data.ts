@@ -3,6 +3,7 @@ import type { TargetKind } from '../rpc/portals.ts';
 import { ProtocolError } from '../runtime/errors.ts';
 import { ConnectFlag, ConnectFlag2 } from '../wire/connection-constants.ts';
 import { ObdConnectData } from '../wire/connection-structs.ts';
+import { MsgHeaderFlag } from '../wire/ptlrpc-constants.ts';
 import type { ConnectGrant } from './target.ts';
 
 const {
@@ -83,4 +84,34 @@ export function checkGrant(
 
 function refusal(message: string, context = {}): ProtocolError {
   return new ProtocolError('ERR_LUSTRE_CONNECT', message, { syscall: 'connect', ...context });
+}
+
+/** How messages are made on a connection that granted these. */
+export function grantedManners(granted: ObdConnectData): {
+  readonly adaptive: boolean;
+  /** lm_flags. */
+  readonly headerFlags: number;
+  readonly bulkMbits: boolean;
+  readonly replyMbits: boolean;
+} {
+  const adaptive = hasFlag(granted, ConnectFlag.OBD_CONNECT_AT);
+  return {
+    adaptive,
+    headerFlags: (adaptive ? MsgHeaderFlag.MSGHDR_AT_SUPPORT : 0) | MsgHeaderFlag.MSGHDR_CKSUM_INCOMPAT18,
+    bulkMbits: hasFlag(granted, ConnectFlag.OBD_CONNECT_BULK_MBITS),
+    replyMbits: hasFlag2(granted, repMbits),
+  };
+}
+
+/** Modifying requests that go at a time. */
+export function usableModifySlots(
+  granted: ObdConnectData,
+  { rpcsInFlightMax = 8, modifySlotsMax = Math.max(1, rpcsInFlightMax - 1) }: SlotWishes,
+): number {
+  return Math.min(modifySlotsMax, hasFlag(granted, OBD_CONNECT_MULTIMODRPCS) ? granted.ocd_maxmodrpcs : 1);
+}
+
+interface SlotWishes {
+  readonly rpcsInFlightMax?: number;
+  readonly modifySlotsMax?: number;
 }

@@ -2,7 +2,7 @@
 import { requestTimeout } from '../rpc/adaptive-timeout.ts';
 import { opcodeName, requestPortalOf, type TargetKind } from '../rpc/portals.ts';
 import type { Outcome } from '../rpc/transmission.ts';
-import { Errno, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
+import { Errno, type ErrorContext, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
 import type { ObdConnectData } from '../wire/connection-structs.ts';
 import { decodeBuffers } from '../wire/format.ts';
 import { RQF_CONNECT, RQF_MDS_DISCONNECT } from '../wire/formats.ts';
@@ -177,5 +177,13 @@ export function connectError(target: string, nids: string, cause: Error): Lustre
     nid: nids,
     hint: 'Check that the server runs, that the NID is right and that no firewall is between',
     cause,
+  });
+}
+
+/** Of a target that an administrator has taken out of use: a kernel's reads and writes fail with EIO, too. */
+export function inactiveError(context: ErrorContext): LustreError {
+  return errnoError(Errno.EIO, {
+    ...context,
+    hint: 'The target is inactive in the configuration (active=0)',
   });
 }

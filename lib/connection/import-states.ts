@@ -12,7 +12,9 @@ export type ImportState =
   | 'RECOVER'
   | 'FULL'
   | 'EVICTED'
-  | 'IDLE';
+  | 'IDLE'
+  /** An administrator has taken the target out of use (osc.*.active=0). */
+  | 'INACTIVE';
 
 export type ImportEvent =
   /** connect() was called, a request came to an idle import, or it is time to try again. */
@@ -40,6 +42,8 @@ export type ImportEvent =
   /** Nothing was asked of it for long enough. */
   | 'idle'
   | 'idled'
+  | 'deactivate'
+  | 'activate'
   | 'close';
 
 export type ImportAction =
@@ -55,18 +59,21 @@ export type ImportAction =
   | 'wake'
   | 'sendIdleDisconnect'
   | 'settleIdle'
+  | 'shutOut'
   | 'failAll';
 
 const lost = { to: 'DISCON', do: ['interrupt', 'reconnectNow'] } as const;
+const deactivate = { to: 'INACTIVE', do: ['shutOut'] } as const;
 const close = { to: 'CLOSED', do: ['failAll'] } as const;
 
 export const importStates = defineAutomaton<ImportState, ImportEvent, ImportAction>({
   name: 'import',
   initial: 'NEW',
   states: {
-    NEW: { connect: { to: 'CONNECTING', do: ['sendConnect'] }, close },
-    DISCON: { connect: { to: 'CONNECTING', do: ['sendConnect'] }, close },
-    IDLE: { connect: { to: 'CONNECTING', do: ['sendConnect'] }, close },
+    NEW: { connect: { to: 'CONNECTING', do: ['sendConnect'] }, deactivate, close },
+    DISCON: { connect: { to: 'CONNECTING', do: ['sendConnect'] }, deactivate, close },
+    IDLE: { connect: { to: 'CONNECTING', do: ['sendConnect'] }, deactivate, close },
+    INACTIVE: { activate: { to: 'CONNECTING', do: ['sendConnect'] }, close },
     CONNECTING: {
       connected: { to: 'FULL', do: ['wake'] },
       reconnected: { to: 'RECOVER', do: ['resend'] },
@@ -75,14 +82,15 @@ export const importStates = defineAutomaton<ImportState, ImportEvent, ImportActi
       recovering: { to: 'REPLAY', do: ['replayRequests'] },
       connectFailed: { to: 'DISCON', do: ['scheduleReconnect'] },
       idled: { to: 'IDLE', do: ['settleIdle'] },
+      deactivate,
       close,
     },
-    REPLAY: { requestsReplayed: { to: 'REPLAY_LOCKS', do: ['replayLocks'] }, lost, close },
-    REPLAY_LOCKS: { locksReplayed: { to: 'REPLAY_WAIT', do: ['sendFinalPing'] }, lost, close },
-    REPLAY_WAIT: { barrierPassed: { to: 'RECOVER', do: ['resend'] }, lost, close },
-    EVICTED: { invalidated: { to: 'RECOVER', do: ['resend'] }, lost, close },
-    RECOVER: { recovered: { to: 'FULL', do: ['wake'] }, lost, close },
-    FULL: { lost, idle: { to: 'CONNECTING', do: ['sendIdleDisconnect'] }, close },
+    REPLAY: { requestsReplayed: { to: 'REPLAY_LOCKS', do: ['replayLocks'] }, lost, deactivate, close },
+    REPLAY_LOCKS: { locksReplayed: { to: 'REPLAY_WAIT', do: ['sendFinalPing'] }, lost, deactivate, close },
+    REPLAY_WAIT: { barrierPassed: { to: 'RECOVER', do: ['resend'] }, lost, deactivate, close },
+    EVICTED: { invalidated: { to: 'RECOVER', do: ['resend'] }, lost, deactivate, close },
+    RECOVER: { recovered: { to: 'FULL', do: ['wake'] }, lost, deactivate, close },
+    FULL: { lost, idle: { to: 'CONNECTING', do: ['sendIdleDisconnect'] }, deactivate, close },
     CLOSED: {},
   },
 });

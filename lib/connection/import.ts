@@ -14,15 +14,19 @@ import { UnrepliedList } from '../rpc/xid.ts';
 import { Automaton } from '../runtime/automaton.ts';
 import { Errno, type ErrorContext, errnoError, LustreError } from '../runtime/errors.ts';
 import { type Runtime, randomCookie, withLog } from '../runtime/runtime.ts';
-import { ConnectFlag } from '../wire/connection-constants.ts';
 import type { ObdConnectData } from '../wire/connection-structs.ts';
 import type { Format, PtlrpcBody, RequestInputs } from '../wire/format.ts';
 import { RQF_OBD_PING } from '../wire/formats.ts';
 import { Opcode } from '../wire/opcodes.ts';
-import { MsgHeaderFlag } from '../wire/ptlrpc-constants.ts';
-import { connectData, hasFlag, hasFlag2, repMbits } from './connect-data.ts';
+import { connectData, grantedManners, usableModifySlots } from './connect-data.ts';
 import { callOver, type ImportView } from './import-call.ts';
-import { type ConnectOutcome, connectError, sendConnect, sendDisconnect } from './import-connect.ts';
+import {
+  type ConnectOutcome,
+  connectError,
+  inactiveError,
+  sendConnect,
+  sendDisconnect,
+} from './import-connect.ts';
 import type { ConnectOptions, ImportOptions } from './import-options.ts';
 import { ImportRecovery, type SendLock } from './import-recovery.ts';
 import { type ImportAction, type ImportEvent, type ImportState, importStates } from './import-states.ts';
@@ -99,7 +103,7 @@ export class Import implements Caller {
       idleTimeoutMs: options.idleTimeoutMs,
       mayIdle: options.mayIdle,
       calls: () => this.#calls,
-      ping: () => void this.#ping(),
+      ping: () => this.#ping(),
       idle: () => this.#dispatch('idle'),
     });
     this.#view = this.#makeView();
@@ -165,6 +169,7 @@ export class Import implements Caller {
   connect(options: ConnectOptions = {}): Promise<ObdConnectData> {
     if (this.state === 'FULL') return Promise.resolve(this.#granted);
     if (this.state === 'CLOSED') return Promise.reject(this.#closedError({ syscall: 'connect' }));
+    if (this.state === 'INACTIVE') return Promise.reject(inactiveError({ target: this.name }));
     const done = this.#connectWaiters.wait(options.timeoutMs ?? CONNECT_TIMEOUT_MS, () =>
       this.#connectError(this.#lastConnectError ?? errnoError(Errno.ETIMEDOUT)),
     );
@@ -185,6 +190,19 @@ export class Import implements Caller {
   /** Rejects with a LustreError that names opcode, target and NID when the reply's status is negative. */
   call<F extends Format>(format: F, request: RequestInputs<F>, options: CallOptions = {}): Promise<Reply<F>> {
     return callOver(this.#view, format, request, options);
+  }
+
+  /** In use, or not: calls fail with EIO then, and what the target had given is void (osc.*.active). */
+  setActive(active: boolean): void {
+    if (active === (this.state !== 'INACTIVE') || this.state === 'CLOSED') return;
+    if (this.state === 'FULL') void sendDisconnect(this.#view, this.#connectCount);
+    this.#remoteHandle = 0n;
+    this.#dispatch(active ? 'activate' : 'deactivate');
+  }
+
+  /** Requests in flight, of bulk and of others each. */
+  set rpcsInFlightMax(count: number) {
+    for (const slots of [this.#view.bulkSlots, this.#view.generalSlots]) slots.resize(count);
   }
 
   /** Tells the server and ends: calls under way fail with ESHUTDOWN. Safe to call twice. */
@@ -216,6 +234,7 @@ export class Import implements Caller {
       wake: () => this.#becomeFull(),
       sendIdleDisconnect: () => void this.#idleDisconnect(),
       settleIdle: () => this.#settleIdle(),
+      shutOut: () => this.#shutOut(),
       failAll: () => this.#failAll(),
     };
   }
@@ -245,25 +264,15 @@ export class Import implements Caller {
       this.#runtime.log.error({ nid: this.nid, was, is }, 'server went back in time; data may be lost');
     this.#recovery.connected(outcome, sameHandle);
     this.#remoteHandle = outcome.handle;
-    this.#grant(outcome.granted);
-    this.#resizeSlots();
+    this.#granted = outcome.granted;
+    Object.assign(this.#view, grantedManners(outcome.granted));
+    this.#modifySlots.resize(usableModifySlots(outcome.granted, this.#options));
     this.#nids.beginRound();
     this.#reconnect.connected();
     if (outcome.recovering) this.#dispatch(initial ? 'joined' : 'recovering');
     else if (initial) this.#dispatch('connected');
     else if (outcome.reconnect) this.#dispatch(sameHandle ? 'reconnected' : 'evicted');
     else this.#dispatch(this.#hasState ? 'evicted' : 'connected');
-  }
-
-  #grant(granted: ObdConnectData): void {
-    this.#granted = granted;
-    const adaptive = hasFlag(granted, ConnectFlag.OBD_CONNECT_AT);
-    Object.assign(this.#view, {
-      adaptive,
-      headerFlags: (adaptive ? MsgHeaderFlag.MSGHDR_AT_SUPPORT : 0) | MsgHeaderFlag.MSGHDR_CKSUM_INCOMPAT18,
-      bulkMbits: hasFlag(granted, ConnectFlag.OBD_CONNECT_BULK_MBITS),
-      replyMbits: hasFlag2(granted, repMbits),
-    });
   }
 
   /** Another NID at once, the same one after a while, or never again. */
@@ -290,14 +299,6 @@ export class Import implements Caller {
     }
     this.#nids.beginRound();
     this.#reconnect.afterRound();
-  }
-
-  #resizeSlots(): void {
-    const { rpcsInFlightMax = 8, modifySlotsMax = Math.max(1, rpcsInFlightMax - 1) } = this.#options;
-    const granted = hasFlag(this.#granted, ConnectFlag.OBD_CONNECT_MULTIMODRPCS)
-      ? this.#granted.ocd_maxmodrpcs
-      : 1;
-    this.#modifySlots.resize(Math.min(modifySlotsMax, granted));
   }
 
   #becomeFull(): void {
@@ -354,12 +355,10 @@ export class Import implements Caller {
     this.#dispatch('lost', reason);
   }
 
-  async #ping(): Promise<void> {
-    try {
-      await this.call(RQF_OBD_PING, {}, { noResend: true, noDelay: true });
-    } catch (err) {
-      this.#runtime.log.debug({ err }, 'ping failed');
-    }
+  #ping(): void {
+    this.call(RQF_OBD_PING, {}, { noResend: true, noDelay: true }).catch((err: unknown) =>
+      this.#runtime.log.debug({ err }, 'ping failed'),
+    );
   }
 
   async #idleDisconnect(): Promise<void> {
@@ -374,6 +373,13 @@ export class Import implements Caller {
     this.#hasState = false;
     this.#recovery.list.clear();
     this.#waiting.wakeAll();
+  }
+
+  #shutOut(): void {
+    this.#reconnect.cancel();
+    this.#keepAlive.stop();
+    void this.#dropAll();
+    this.#connectWaiters.reject(inactiveError({ target: this.name, nid: this.nid, syscall: 'connect' }));
   }
 
   #failAll(): void {
@@ -393,6 +399,7 @@ export class Import implements Caller {
     context: ErrorContext,
   ): Promise<void> {
     const { state } = this;
+    if (state === 'INACTIVE') throw inactiveError(context);
     if (generation !== this.#generation)
       throw errnoError(Errno.EIO, {
         ...context,
@@ -443,10 +450,7 @@ export class Import implements Caller {
       get lastReplyAt() {
         return self.#lastReplyAt;
       },
-      adaptive: false,
-      headerFlags: MsgHeaderFlag.MSGHDR_CKSUM_INCOMPAT18,
-      bulkMbits: false,
-      replyMbits: false,
+      ...grantedManners(this.#granted),
       mayStart: (generation) => generation === this.#generation && this.state === 'FULL',
       ready: (generation, options, resend, context) => this.#ready(generation, options, resend, context),
       began: () => {

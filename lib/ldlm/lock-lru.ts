@@ -14,10 +14,13 @@ const PASSED_MAX = 32;
 /** Most unused locks where a server tells a volume, and where none does. */
 const COUNT_MAX = 100_000;
 const FIXED_COUNT = 1600;
+/** ns_max_age. */
+const AGE_MAX_MS = 3_900_000;
 
+/** Read each time: they may change. */
 export interface LruOptions {
   /** Most unused locks; default 1600, or 100,000 where the server tells how much room it has. */
-  readonly maxCount?: number;
+  readonly maxCount?: number | undefined;
   /** Longest time unused, milliseconds; default 3900 s (ns_max_age). */
   readonly maxAgeMs?: number;
 }
@@ -30,8 +33,7 @@ export interface ServerVolume {
 
 export class LockLru {
   readonly #runtime: Runtime;
-  readonly #maxCount: number | undefined;
-  readonly #maxAgeMs: number;
+  readonly #options: LruOptions;
   readonly #cancel: (locks: readonly ClientLock[]) => void;
   readonly #volume: () => ServerVolume | undefined;
   /** Least recently used first. */
@@ -46,8 +48,7 @@ export class LockLru {
     volume: () => ServerVolume | undefined = () => undefined,
   ) {
     this.#runtime = runtime;
-    this.#maxCount = options.maxCount;
-    this.#maxAgeMs = options.maxAgeMs ?? 3_900_000;
+    this.#options = options;
     this.#cancel = cancel;
     this.#volume = volume;
   }
@@ -100,8 +101,12 @@ export class LockLru {
     this.#timer = undefined;
   }
 
+  #maxAgeMs(): number {
+    return this.#options.maxAgeMs ?? AGE_MAX_MS;
+  }
+
   #most(): number {
-    if (this.#maxCount !== undefined) return this.#maxCount;
+    if (this.#options.maxCount !== undefined) return this.#options.maxCount;
     const limit = this.#volume()?.limit ?? 0;
     return limit === 0 ? FIXED_COUNT : Math.min(limit, COUNT_MAX);
   }
@@ -124,7 +129,7 @@ export class LockLru {
 
   #arm(): void {
     if (this.#stopped) return;
-    this.#timer ??= this.#runtime.after(Math.min(CHECK_MS, this.#maxAgeMs), () => this.#dropOld());
+    this.#timer ??= this.#runtime.after(Math.min(CHECK_MS, this.#maxAgeMs()), () => this.#dropOld());
   }
 
   #dropOld(): void {
@@ -136,7 +141,7 @@ export class LockLru {
 
   #isOverdue(lock: ClientLock, now: number): boolean {
     const age = now - lock.lastUsed;
-    return age >= this.#maxAgeMs || this.#isBeyondVolume(age);
+    return age >= this.#maxAgeMs() || this.#isBeyondVolume(age);
   }
 
   /** The client's own volume, unused locks times the age of the oldest, against the server's. */

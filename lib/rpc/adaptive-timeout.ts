@@ -36,28 +36,29 @@ const BINS = 4;
 
 /** The largest value measured within the history, kept in four bins. */
 export class Estimator {
-  readonly #binMs: number;
-  readonly #min: number;
-  readonly #max: number;
+  /** Read each time: they may change. */
+  readonly #settings: TimeoutSettings;
+  readonly #min: number | undefined;
   readonly #bins = new Array<number>(BINS).fill(0);
   #current: number;
   #binStart: number | undefined;
 
-  constructor(settings: TimeoutSettings, initial: number, min = settings.atMin) {
-    this.#binMs = (settings.atHistory * 1000) / BINS;
+  /** `min`: default atMin. */
+  constructor(settings: TimeoutSettings, initial: number, min?: number) {
+    this.#settings = settings;
     this.#min = min;
-    this.#max = settings.atMax;
     this.#current = initial;
   }
 
   /** Seconds. */
   get current(): number {
-    return Math.min(Math.max(this.#current, this.#min), this.#max);
+    const { atMin, atMax } = this.#settings;
+    return Math.min(Math.max(this.#current, this.#min ?? atMin), atMax);
   }
 
   /** Takes in one measurement (seconds, rounded up; zero says nothing). `nowMs` is Runtime.now(). */
   measure(seconds: number, nowMs: number): void {
-    const value = Math.min(Math.ceil(seconds), this.#max);
+    const value = Math.min(Math.ceil(seconds), this.#settings.atMax);
     if (value <= 0) return;
     if (this.#binStart === undefined) {
       this.#binStart = nowMs;
@@ -65,10 +66,11 @@ export class Estimator {
       this.#current = value;
       return;
     }
-    const shift = Math.floor((nowMs - this.#binStart) / this.#binMs);
+    const binMs = (this.#settings.atHistory * 1000) / BINS;
+    const shift = Math.floor((nowMs - this.#binStart) / binMs);
     if (shift > 0) {
       for (let i = BINS - 1; i >= 0; i--) this.#bins[i] = i >= shift ? this.#bins[i - shift]! : 0;
-      this.#binStart += shift * this.#binMs;
+      this.#binStart += shift * binMs;
     }
     this.#bins[0] = Math.max(this.#bins[0]!, value);
     this.#current = Math.max(...this.#bins);

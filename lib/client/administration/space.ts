@@ -34,8 +34,12 @@ export async function targetSpaces(session: Session, options: RequestOptions): P
     return { name: target.name, kind, index: target.index, usage };
   };
   return Promise.all([
-    ...[...session.mdts.values()].map((mdt) => one('mdt', mdt, () => mdtStatfs(mdt, false, options))),
-    ...[...session.osts.values()].map((ost) => one('ost', ost, () => ostStatfs(ost, options))),
+    ...[...session.mdts.values()]
+      .filter(({ data }) => data.active)
+      .map((mdt) => one('mdt', mdt, () => mdtStatfs(mdt, false, options))),
+    ...[...session.osts.values()]
+      .filter(({ active }) => active)
+      .map((ost) => one('ost', ost, () => ostStatfs(ost, options))),
   ]);
 }
 

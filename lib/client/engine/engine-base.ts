@@ -72,7 +72,7 @@ export class EngineBase {
     this.groupLocks = new GroupLocks(this.files);
     const pages = new DirectoryPageCache();
     this.reader = { session, walker: this.walker, pages, slots: new Slots(STATS_AHEAD) };
-    this.statAhead = new StatAhead(pages, this.walker, this.files);
+    this.statAhead = new StatAhead(pages, this.walker, this.files, this.session.settings);
     this.xattrs = new XattrCache(session, this.walker);
     this.namespace = new NamespaceOperations(session, this.walker, (inode) =>
       dropObjectLocks(session, inode),

@@ -11,7 +11,7 @@ import type { Files } from './files.ts';
 /** Questions about one directory before anything is got ahead. */
 const FIRST = 2;
 /** Most entries that are ahead of the questions, and under way at a time. */
-const AHEAD_MAX = 256;
+export const AHEAD_MAX = 256;
 const PARALLEL = 96;
 /** Directories followed. */
 const DIRECTORIES_MAX = 16;
@@ -30,18 +30,25 @@ export class StatAhead {
   readonly #pages: DirectoryPageCache;
   readonly #walker: PathWalker;
   readonly #files: Files;
+  readonly #settings: { readonly statAheadMax: number };
   readonly #progress = new Map<string, Progress>();
   readonly #underWay = new Map<string, Promise<void>>();
 
-  constructor(pages: DirectoryPageCache, walker: PathWalker, files: Files) {
+  constructor(
+    pages: DirectoryPageCache,
+    walker: PathWalker,
+    files: Files,
+    settings: { readonly statAheadMax: number },
+  ) {
     this.#pages = pages;
     this.#walker = walker;
     this.#files = files;
+    this.#settings = settings;
   }
 
   /** Before the attributes at a path are looked up: waits for them if they are on their way, and gets others ahead. */
   async before(path: string, context: WalkContext): Promise<void> {
-    if (this.#pages.isEmpty) return;
+    if (this.#pages.isEmpty || this.#settings.statAheadMax === 0) return;
     // The root, or something that the look-up itself will complain of.
     const place = await this.#walker.place(path, context).catch(() => undefined);
     if (place === undefined) return;
@@ -64,7 +71,7 @@ export class StatAhead {
     if (!progress.ahead.delete(name) && this.#isKnown(directory, name)) return;
     progress.asked++;
     if (progress.asked < FIRST) return;
-    const ahead = Math.min(AHEAD_MAX, 2 ** Math.min(progress.asked, 8));
+    const ahead = Math.min(this.#settings.statAheadMax, 2 ** Math.min(progress.asked, 8));
     const until = Math.min(names.length, progress.asked + ahead);
     while (progress.next < until && this.#underWay.size < PARALLEL) {
       const next = names[progress.next++]!;

@@ -2,7 +2,7 @@
  * From a mount specification to connected targets (guide 05, guide 10 §8): the MGS and its configuration, the MDTs, the
  * root, the OSTs.
  */
-import type { FilesystemConfig, TargetConfig } from '../../config/client-config.ts';
+import type { ConfigParameter, FilesystemConfig, TargetConfig } from '../../config/client-config.ts';
 import { ManagementClient, randomUuid, readClientConfig } from '../../config/management-client.ts';
 import { type RecoveryEntry, targetName } from '../../config/recovery-table.ts';
 import { Import } from '../../connection/import.ts';
@@ -12,8 +12,7 @@ import { SequenceClient } from '../../fid/sequence-client.ts';
 import type { ClientLock } from '../../ldlm/client-lock.ts';
 import { ClientNamespace } from '../../ldlm/client-namespace.ts';
 import { LockCallbacks } from '../../ldlm/lock-callbacks.ts';
-import type { LruOptions } from '../../ldlm/lock-lru.ts';
-import type { ChecksumName, Endpoint, Network } from '../../lnet/network.ts';
+import type { Endpoint } from '../../lnet/network.ts';
 import { type Nid, parseNid } from '../../lnet/nid.ts';
 import { PtlRpc } from '../../rpc/ptlrpc.ts';
 import type { Caller } from '../../rpc/rpc.ts';
@@ -21,61 +20,25 @@ import { LustreError } from '../../runtime/errors.ts';
 import { type Runtime, withLog } from '../../runtime/runtime.ts';
 import { Portal } from '../../wire/opcodes.ts';
 import type { Counters } from '../engine.ts';
+import { AHEAD_MAX } from '../files/stat-ahead.ts';
 import { LockHooks } from '../lock-hooks.ts';
 import type { Credentials } from '../mdc/credentials.ts';
 import { getRoot } from '../mdc/get-root.ts';
 import { GetattrBatch } from '../mdc/getattr-batch.ts';
 import type { MetadataTarget } from '../mdc/target.ts';
-import { chooseChecksum } from '../osc/checksum.ts';
 import { GrantLedger } from '../osc/grant.ts';
 import { encodeLvb, KnownObjects, resourceKey } from '../osc/known-objects.ts';
 import { QuotaMarks } from '../osc/quota-marks.ts';
 import { Slots } from '../osc/slots.ts';
 import type { ObjectTarget } from '../osc/target.ts';
-import type { Session } from '../session.ts';
+import type { MountSettings, Session } from '../session.ts';
 import { mdtAsk, ostAsk } from './connect-flags.ts';
-import { DataLimits } from './data-limits.ts';
 import { type MountWishes, parseMountOptions } from './mount-options.ts';
 import { type MountSpec, parseMountSpec } from './mount-spec.ts';
 import { chooseOwnNid } from './own-nid.ts';
-
-export interface SessionOptions {
-  readonly runtime: Runtime;
-  readonly network: Network;
-  /** Our own NID; default chosen to suit the servers'. */
-  readonly nid?: Nid;
-  /** TCP port of the servers; default 988. */
-  readonly port?: number;
-  /** NID -> `host:port`, where a NID's address is not where it is reached. */
-  readonly nidMap?: Readonly<Record<Nid, string>>;
-  /** Accept connections here, `host:port`. Servers need none: they answer on ours. */
-  readonly listen?: string;
-  readonly connsPerPeer?: number;
-  /** Who asks; default root with umask 022. */
-  readonly credentials?: Partial<Credentials>;
-  /** Of this process, for those who ask who holds a file lock; default 0. */
-  readonly processId?: number;
-  /** Bulk checksums; default crc32c where the server has it, false for none. */
-  readonly checksums?: ChecksumName | false;
-  /** Most bytes of file data kept in memory for this mount; default 64 MiB. */
-  readonly cacheBytes?: number;
-  /**
-   * How long small reads and writes of an object go without locks after its server has said that too many want it,
-   * milliseconds. Servers then lock for each request, and what is written that way is not cached. Default 0: servers are not
-   * told that this client would (kernel clients from 2.15 on would not); they say so only where `max_nolock_bytes` is set.
-   */
-  readonly contentionMs?: number;
-  /** Most locks kept unused for each target (lru_size); default what its server allows, or 1600 where it does not say. */
-  readonly lruSize?: number;
-  /** Requests in flight to one target, of bulk and of others each; default 8, to an MDT 32. */
-  readonly maxRpcsInFlight?: number;
-  /** Most data in one request, in pages of 4 KiB (max_pages_per_rpc); default what the servers take, 1 to 16 MiB. */
-  readonly maxPagesPerRpc?: number;
-  /** In the words of mount.lustre, `flock,exclude=lab-OST0001`. Rejects with EINVAL for what this client does not have. */
-  readonly options?: string;
-  /** How long to wait for a first connection, milliseconds; default 30000. */
-  readonly connectTimeoutMs?: number;
-}
+import { Parameters } from './parameters.ts';
+import type { SessionOptions } from './session-options.ts';
+import { type LruSettings, TargetSettings } from './target-settings.ts';
 
 const MIB = 1 << 20;
 /** Before a mount is tried again the first two times; then twice as long, up to 32 s, as mount.lustre waits. */
@@ -157,6 +120,11 @@ class Connector {
   readonly #hooks = new LockHooks();
   /** By target: where it was last started. */
   readonly #moved = new Map<string, readonly Nid[]>();
+  readonly #targets = new Map<string, TargetSettings>();
+  readonly #settings: MountSettings;
+  readonly #parameters: Parameters;
+  #paramsLog: readonly ConfigParameter[] = [];
+  #configured = false;
   #pools: FilesystemConfig['pools'] = new Map();
   #closing: Promise<void> | undefined;
 
@@ -174,6 +142,18 @@ class Connector {
     this.#wishes = wishes;
     this.#inFlight = options.maxRpcsInFlight ?? 8;
     this.#ptlrpc = new PtlRpc(endpoint, runtime);
+    this.#settings = {
+      cacheBytes: options.cacheBytes ?? CACHE_BYTES,
+      statAheadMax: AHEAD_MAX,
+      xattrCache: true,
+    };
+    this.#parameters = new Parameters({
+      fsname: spec.fsname,
+      log: runtime.log,
+      mount: this.#settings,
+      timeouts: this.#ptlrpc.timeouts,
+      targets: () => this.#targets.values(),
+    });
     this.#callbacks = new LockCallbacks(this.#ptlrpc, runtime);
     // One UUID for all targets of a mount, another for the MGC (guide 05 §1).
     this.#clientUuid = randomUuid(runtime);
@@ -191,11 +171,16 @@ class Connector {
     const config = await readClientConfig(this.#mgc, this.#spec.fsname, {
       runtime: this.#runtime,
       onChange: (changed) => this.#grow(changed),
+      onParams: (params) => this.#setParams(params),
       restarts: { endpoint: this.#endpoint, listener: (entries) => this.#restarted(entries) },
     });
     this.#pools = config.pools;
-    const active = config.mdts.filter((mdt) => this.#isWanted(mdt));
-    if (active.length === 0) {
+    if (config.timeout !== undefined) Object.assign(this.#ptlrpc.timeouts, { obdTimeout: config.timeout });
+    this.#parameters.follow('client', config.params);
+    this.#parameters.follow('params', this.#paramsLog);
+    this.#configured = true;
+    const usable = config.mdts.filter((mdt) => this.#isWanted(mdt));
+    if (usable.length === 0) {
       throw new LustreError(
         'ENODEV',
         `the file system '${this.#spec.fsname}' has no MDT`,
@@ -203,15 +188,15 @@ class Connector {
         -19,
       );
     }
-    const [lowest, ...others] = active;
+    const lowest = usable[0]!;
+    const others = config.mdts.filter((mdt) => mdt !== lowest);
     // The root is on the first MDT: without it there is nothing to mount.
-    await this.#connectMdt(lowest!);
+    await this.#connectMdt(lowest);
     const rest = others.map((mdt) => this.#connectLater(mdt, this.#connectMdt(mdt)));
     const who = this.#credentials();
-    const first = this.#mdts.get(lowest!.index)!;
+    const first = this.#mdts.get(lowest.index)!;
     const root = await getRoot(first, this.#spec.directory, who, { context: { syscall: 'mount' } });
-    const osts = config.osts.filter((ost) => this.#isWanted(ost));
-    await Promise.all([...rest, ...osts.map((ost) => this.#connectLater(ost, this.#connectOst(ost)))]);
+    await Promise.all([...rest, ...config.osts.map((ost) => this.#connectLater(ost, this.#connectOst(ost)))]);
     const pools = (): FilesystemConfig['pools'] => this.#pools;
     return {
       get pools() {
@@ -229,7 +214,7 @@ class Connector {
       processId: this.#options.processId ?? 0,
       owner: { uid: who.uid, gid: who.gid, privileged: who.uid === 0 },
       lockHooks: this.#hooks,
-      cacheBytes: this.#options.cacheBytes ?? CACHE_BYTES,
+      settings: this.#settings,
       contentionMs: this.#options.contentionMs ?? 0,
       counters: () => this.#counters(),
       close: () => this.close(),
@@ -264,9 +249,10 @@ class Connector {
     });
   }
 
-  #lru(): LruOptions {
-    const { lruSize } = this.#options;
-    return lruSize === undefined ? {} : { maxCount: lruSize };
+  /** The log that `lctl set_param -P` writes has grown. */
+  #setParams(params: readonly ConfigParameter[]): void {
+    this.#paramsLog = params;
+    if (this.#configured) this.#parameters.follow('params', params);
   }
 
   #register(connection: Connection): void {
@@ -283,18 +269,20 @@ class Connector {
       mdtAsk(checksums === false ? undefined : checksums, this.#wishes.readOnly),
     );
     const known = new KnownObjects();
+    const lru: LruSettings = { maxCount: this.#options.lruSize };
     const locks = new ClientNamespace({
       name: target.name,
       runtime: this.#runtime,
       import: imp,
       onBlocking: (lock, bits) => this.#hooks.mdt?.cancelling(index, lock, bits),
       goesAtOnce: (lock) => this.#hooks.mdt?.goesAtOnce(index, lock) ?? true,
-      lru: this.#lru(),
+      lru,
       onLost: (lock) => this.#hooks.mdt?.lost(index, lock),
       onGlimpse: (lock) => lvbOf(known, lock),
     });
     this.#register({ import: imp, locks });
-    const data = this.#dataTarget(target, imp, locks, known, Portal.MDS_IO_PORTAL);
+    const settled = { kind: 'mdt', lru, ioPortal: Portal.MDS_IO_PORTAL } as const;
+    const data = this.#dataTarget(target, imp, locks, known, settled);
     const fids = new SequenceClient(imp, this.#runtime);
     // A create of the lost generation may have used any FID of the sequence.
     imp.onEvicted(() => fids.drop());
@@ -326,7 +314,14 @@ class Connector {
         return imp.granted;
       },
     });
-    await imp.connect(this.#patience());
+    await this.#use(target, imp);
+  }
+
+  /** Connects, unless it is not to be used. */
+  async #use(target: TargetConfig, imp: Import): Promise<void> {
+    if (!this.#isWanted(target)) imp.setActive(false);
+    this.#parameters.catchUp(target.name);
+    if (imp.state === 'NEW') await imp.connect(this.#patience());
   }
 
   /** A target beside the first MDT that cannot be reached does not stop the mount: its import goes on trying, and what it
@@ -344,6 +339,7 @@ class Connector {
     const wanted = checksums === false ? undefined : checksums;
     const imp = this.#import(target, 'ost', ostAsk(wanted));
     const known = new KnownObjects();
+    const lru: LruSettings = { maxCount: this.#options.lruSize };
     const locks = new ClientNamespace({
       name: target.name,
       runtime: this.#runtime,
@@ -351,28 +347,43 @@ class Connector {
       onGlimpse: (lock) => lvbOf(known, lock),
       onBlocking: (lock, bits) => this.#hooks.ost?.cancelling(target.index, lock, bits),
       goesAtOnce: (lock) => this.#hooks.ost?.goesAtOnce(target.index, lock) ?? true,
-      lru: this.#lru(),
+      lru,
       onLost: (lock) => this.#hooks.ost?.lost(target.index, lock),
     });
     this.#register({ import: imp, locks });
-    this.#osts.set(target.index, this.#dataTarget(target, imp, locks, known, Portal.OST_IO_PORTAL));
-    await imp.connect(this.#patience());
+    const settled = { kind: 'ost', lru, ioPortal: Portal.OST_IO_PORTAL } as const;
+    this.#osts.set(target.index, this.#dataTarget(target, imp, locks, known, settled));
+    await this.#use(target, imp);
   }
 
   /** What holds data: an OST, or an MDT for files that keep theirs there. */
   #dataTarget(
-    { index, name }: TargetConfig,
+    target: TargetConfig,
     imp: Import,
     locks: ClientNamespace,
     known: KnownObjects,
-    ioPortal: number,
+    {
+      kind,
+      lru,
+      ioPortal,
+    }: { readonly kind: 'mdt' | 'ost'; readonly lru: LruSettings; readonly ioPortal: number },
   ): ObjectTarget {
+    const { index, name } = target;
     const { checksums } = this.#options;
     const wanted = checksums === false ? undefined : checksums;
     const grant = new GrantLedger(grantWish(this.#inFlight));
     imp.onReconnected(() => grant.connected(imp.granted));
-    const limits = new DataLimits(imp);
-    limits.pagesMax = this.#options.maxPagesPerRpc;
+    const slots = [new Slots(this.#inFlight), new Slots(this.#inFlight)] as const;
+    const settings = new TargetSettings(
+      { name, kind, index },
+      { import: imp, grant, slots, locks: lru },
+      {
+        checksum: { used: checksums !== false, type: wanted },
+        maxPagesPerRpc: this.#options.maxPagesPerRpc,
+        excluded: this.#wishes.exclude.has(name),
+      },
+    );
+    this.#targets.set(name, settings);
     return {
       index,
       name,
@@ -384,15 +395,18 @@ class Connector {
       endpoint: this.#endpoint,
       runtime: this.#runtime,
       get granted() {
-        return limits.granted;
+        return settings.granted;
+      },
+      get active() {
+        return imp.state !== 'INACTIVE';
       },
       grant,
       known,
       quota: new QuotaMarks(),
-      slots: new Slots(this.#inFlight),
-      locklessSlots: new Slots(this.#inFlight),
+      slots: slots[0],
+      locklessSlots: slots[1],
       get checksum() {
-        return checksums === false ? undefined : chooseChecksum(imp.granted, wanted);
+        return settings.checksum;
       },
       ioPortal,
       counters: { checksumErrors: 0, resends: 0 },
@@ -413,14 +427,11 @@ class Connector {
   #grow(config: FilesystemConfig): void {
     if (this.#closing !== undefined) return;
     this.#pools = config.pools;
-    for (const mdt of config.mdts) {
-      if (this.#isWanted(mdt) && !this.#mdts.has(mdt.index))
-        void this.#connectLater(mdt, this.#connectMdt(mdt));
-    }
-    for (const ost of config.osts) {
-      if (this.#isWanted(ost) && !this.#osts.has(ost.index))
-        void this.#connectLater(ost, this.#connectOst(ost));
-    }
+    for (const mdt of config.mdts)
+      if (!this.#mdts.has(mdt.index)) void this.#connectLater(mdt, this.#connectMdt(mdt));
+    for (const ost of config.osts)
+      if (!this.#osts.has(ost.index)) void this.#connectLater(ost, this.#connectOst(ost));
+    this.#parameters.follow('client', config.params);
   }
 
   #counters(): Omit<Counters, 'cachedBytes'> {

@@ -9,9 +9,10 @@ import type { Endpoint } from '../../lnet/network.ts';
 import { type Nid, parseNid } from '../../lnet/nid.ts';
 import { PtlRpc } from '../../rpc/ptlrpc.ts';
 import type { LustreError } from '../../runtime/errors.ts';
-import { connectSession, type SessionOptions } from './connect.ts';
+import { connectSession } from './connect.ts';
 import { type MountSpec, parseMountSpec } from './mount-spec.ts';
 import { chooseOwnNid } from './own-nid.ts';
+import type { SessionOptions } from './session-options.ts';
 
 /** One thing that was tried. */
 export interface Finding {

@@ -53,6 +53,7 @@ export class XattrCache {
 
   /** Only what XATTR alone protects; and only for those who may read it, for the server is not asked each time. */
   async #mayCache(inode: Inode, name: string, context: WalkContext): Promise<boolean> {
+    if (!this.#session.settings.xattrCache) return false;
     const { who } = this.#session;
     if (name.startsWith(XattrName.XATTR_USER_PREFIX)) {
       if (who.uid === 0) return true;

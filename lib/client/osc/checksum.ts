@@ -4,6 +4,13 @@ import { ConnectFlag } from '../../wire/connection-constants.ts';
 import type { ObdConnectData } from '../../wire/connection-structs.ts';
 import { ChecksumType, ObdoFlag } from '../../wire/ost-constants.ts';
 
+/** What is wanted, by the user or the configuration. */
+export interface ChecksumWish {
+  readonly used: boolean;
+  /** Undefined: the fastest. */
+  readonly type: ChecksumName | undefined;
+}
+
 /** Types that we can compute, the fastest first. */
 const KNOWN: readonly (readonly [ChecksumName, number, number])[] = [
   ['crc32c', ChecksumType.OBD_CKSUM_CRC32C, ObdoFlag.OBD_FL_CKSUM_CRC32C],

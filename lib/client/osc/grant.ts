@@ -19,6 +19,8 @@ export class GrantLedger {
   #extentMax = PAGE;
   readonly #wish: number;
   readonly #waiting: (() => void)[] = [];
+  /** Most bytes that may wait in the cache or be under way (max_dirty_mb). */
+  dirtyMax: number = Number.POSITIVE_INFINITY;
 
   /** `wish`: bytes that we would like to hold in all. */
   constructor(wish: number) {
@@ -44,7 +46,7 @@ export class GrantLedger {
 
   /** Sets grant aside for bytes that will be written later; false when there is not enough. */
   reserve(cost: number): boolean {
-    if (cost > this.#available) return false;
+    if (cost > this.#available || this.#reserved + this.#inFlight + cost > this.dirtyMax) return false;
     this.#available -= cost;
     this.#reserved += cost;
     return true;

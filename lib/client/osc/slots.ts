@@ -1,13 +1,14 @@
 /** Limits how many RPCs are under way; waiters go in order. */
 
 export class Slots {
+  #count: number;
+  /** Negative while more are in use than there should be. */
   #free: number;
-  readonly #count: number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(count: number) {
-    this.#free = count;
     this.#count = count;
+    this.#free = count;
   }
 
   get inUse(): number {
@@ -21,9 +22,23 @@ export class Slots {
     try {
       return await work();
     } finally {
+      this.#free++;
+      this.#handOn();
+    }
+  }
+
+  resize(count: number): void {
+    this.#free += count - this.#count;
+    this.#count = count;
+    this.#handOn();
+  }
+
+  #handOn(): void {
+    while (this.#free > 0) {
       const next = this.#waiting.shift();
-      if (next === undefined) this.#free++;
-      else next();
+      if (next === undefined) return;
+      this.#free--;
+      next();
     }
   }
 }

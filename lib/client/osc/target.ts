@@ -19,6 +19,8 @@ export interface ObjectTarget {
   readonly endpoint: Endpoint;
   readonly runtime: Runtime;
   readonly granted: ObdConnectData;
+  /** False while an administrator has taken it out of use, or the user has. */
+  readonly active: boolean;
   readonly grant: GrantLedger;
   readonly known: KnownObjects;
   readonly quota: QuotaMarks;

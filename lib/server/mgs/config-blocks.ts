@@ -25,6 +25,8 @@ export interface RegisteredTarget {
 }
 
 const C = ConfigCommand;
+/** cm_comment has 64 bytes. */
+const COMMENT_MAX = 63;
 const LOV_MAGIC = 0xb0ccde5c;
 const DEFAULT_STRIPE_SIZE = 4n << 20n;
 
@@ -35,6 +37,13 @@ export function targetName(fsname: string, kind: 'mdt' | 'ost', index: number): 
 
 export function clientLogName(fsname: string): string {
   return `${fsname}-client`;
+}
+
+/** A parameter for all clients, in the log `params`: `lctl set_param -P`. */
+export function setParam(parameter: string): ConfigBlock {
+  const [name = ''] = parameter.split('=', 1);
+  const commands = [encodeConfigRecord(C.LCFG_SET_PARAM, ['general', parameter])];
+  return { target: 'general', comment: name.slice(0, COMMENT_MAX), commands };
 }
 
 /** "lov setup" of a client (`demo-clilov`) or of an MDT (`demo-MDT0000-mdtlov`). */

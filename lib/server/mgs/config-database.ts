@@ -30,6 +30,7 @@ import {
   lovSetup,
   mountOptions,
   type RegisteredTarget,
+  setParam,
   targetName,
 } from './config-blocks.ts';
 
@@ -73,6 +74,13 @@ export class ConfigDatabase {
    */
   register(fsname: string, target: RegisteredTarget): Promise<boolean> {
     return this.#store.transact((transaction) => this.#register(transaction, fsname, target));
+  }
+
+  /** Sets a parameter for all clients, `osc.*.max_dirty_mb=64`: its last value is the one that counts. */
+  setParam(parameter: string): Promise<void> {
+    return this.#store.transact((transaction) =>
+      new LogWriter(transaction, PARAMS_LOG, this.#version, this.#now()).setParam(parameter),
+    );
   }
 
   #register(transaction: Transaction, fsname: string, target: RegisteredTarget): boolean {
@@ -141,6 +149,13 @@ class LogWriter {
       const id = findLog(this.#logs, log);
       if (id !== undefined) this.#skipBlocks(id, name, ['add mdc', 'add osc', 'add osp']);
     }
+  }
+
+  setParam(parameter: string): void {
+    const block = setParam(parameter);
+    const id = findLog(this.#logs, PARAMS_LOG);
+    if (id !== undefined) this.#skipBlocks(id, block.target, [block.comment]);
+    this.#append(PARAMS_LOG, block);
   }
 
   #skipBlocks(log: LogId, target: string, comments: readonly string[]): void {

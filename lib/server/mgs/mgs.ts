@@ -9,7 +9,7 @@ import type { ResourceId } from '../../ldlm/lock.ts';
 import { ServerNamespace } from '../../ldlm/server-namespace.ts';
 import { Errno, errnoOf } from '../../runtime/errors.ts';
 import { type Runtime, withLog } from '../../runtime/runtime.ts';
-import { ConnectFlag, ConnectFlag2, TargetFlag } from '../../wire/connection-constants.ts';
+import { ConfigType, ConnectFlag, ConnectFlag2, TargetFlag } from '../../wire/connection-constants.ts';
 import type { ObdConnectData } from '../../wire/connection-structs.ts';
 import { required } from '../../wire/format.ts';
 import { RQF_MGS_CONFIG_READ, RQF_MGS_SET_INFO, RQF_MGS_TARGET_REG } from '../../wire/formats.ts';
@@ -31,6 +31,8 @@ export interface MgsOptions {
 export interface Mgs extends Target {
   readonly database: ConfigDatabase;
   readonly locks: ServerNamespace;
+  /** Sets a parameter for all clients, those that are mounted too, as `lctl set_param -P` does. */
+  setParam(parameter: string): Promise<void>;
 }
 
 const GRANTED_FLAGS =
@@ -61,6 +63,10 @@ export async function createMgs(options: MgsOptions): Promise<Mgs> {
     operations,
     database,
     locks,
+    async setParam(parameter) {
+      await database.setParam(parameter);
+      revoke(locks, configResource('params', ConfigType.MGS_CFG_T_PARAMS), runtime);
+    },
     connect: (asked: ObdConnectData): ConnectGrant => ({
       ocd_connect_flags: GRANTED_FLAGS & asked.ocd_connect_flags,
       ocd_connect_flags2: ConnectFlag2.OBD_CONNECT2_REP_MBITS & asked.ocd_connect_flags2,
