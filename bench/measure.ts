@@ -1,7 +1,7 @@
 /** What benches share: one row a measurement with its peer of the same run, child processes, CPU time of a process. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
@@ -103,6 +103,16 @@ export function startBench(
 export function cpuSeconds(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
   return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** How often the threads of a process were switched out, by themselves or not. */
+export function contextSwitches(pid: number): number {
+  let switches = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const status = readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8');
+    for (const [, times] of status.matchAll(/ctxt_switches:\s+(\d+)/g)) switches += Number(times);
+  }
+  return switches;
 }
 
 /** Peak resident set of a process, MiB. */

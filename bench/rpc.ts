@@ -1,19 +1,24 @@
 /**
  * RPC round trips with 4 KiB each way, two processes, a whole import and target at the ends, against a bare C TCP ping-pong of
- * the same size with as many in flight. Also of each end: CPU, bytes allocated in JavaScript's heap, and collecting them.
+ * the same size with as many in flight. Also of each end: CPU, system calls of the endpoint (the event loop's own, one for each
+ * time that it waits, come on top), times that it was switched out, bytes allocated in JavaScript's heap, and collecting them.
+ * At last the same with the import in a thread of its own, asked by messages as a mount's engine is.
  */
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { Import } from '../lib/connection/import.ts';
 import type { Call, Operation, Target } from '../lib/connection/target.ts';
 import { TargetNode } from '../lib/connection/target-node.ts';
 import { createNativeNetwork } from '../lib/lnet/native-network.ts';
+import type { Endpoint } from '../lib/lnet/network.ts';
 import { PtlRpc } from '../lib/rpc/ptlrpc.ts';
 import { nodeRuntime } from '../lib/runtime/runtime.ts';
 import { ConnectFlag } from '../lib/wire/connection-constants.ts';
 import { RQF_MDS_GET_INFO } from '../lib/wire/formats.ts';
 import { Opcode } from '../lib/wire/opcodes.ts';
 import { HeapMeter, type HeapUse } from './heap-meter.ts';
-import { cpuSeconds, median, type Row, type Running, row, startBench } from './measure.ts';
+import { contextSwitches, cpuSeconds, median, type Row, type Running, row, startBench } from './measure.ts';
 import { barePingPong, type RoundTrips } from './peers.ts';
 
 const SIZE = 4096;
@@ -47,22 +52,45 @@ async function serve(port: number): Promise<void> {
   };
   node.add(target);
   process.stdout.write('ready\n');
-  await answerMeters();
+  await answerMeters(endpoint);
   process.exit(0);
 }
 
-/** Each line of input starts the meter of the heap, or stops it and prints what it says. */
-async function answerMeters(): Promise<void> {
-  let meter: HeapMeter | undefined;
+/** What an end uses between two moments. */
+class EndMeter {
+  readonly #endpoint: Endpoint;
+  readonly #heap = new HeapMeter();
+  readonly #calls: number;
+
+  constructor(endpoint: Endpoint) {
+    this.#endpoint = endpoint;
+    this.#calls = endpoint.counters().systemCalls;
+  }
+
+  stop(): EndUse {
+    return { ...this.#heap.stop(), calls: this.#endpoint.counters().systemCalls - this.#calls };
+  }
+}
+
+/** Each line of input starts the meter, or stops it and prints what it says. */
+async function answerMeters(endpoint: Endpoint): Promise<void> {
+  let meter: EndMeter | undefined;
   for await (const _ of createInterface({ input: process.stdin })) {
     process.stdout.write(`${JSON.stringify(meter?.stop() ?? {})}\n`);
-    meter = meter === undefined ? new HeapMeter() : undefined;
+    meter = meter === undefined ? new EndMeter(endpoint) : undefined;
   }
+}
+
+interface EndUse extends HeapUse {
+  readonly calls: number;
 }
 
 interface End {
   /** Microseconds per RPC. */
   readonly cpu: number;
+  /** Per RPC. */
+  readonly calls: number;
+  readonly switches: number;
   /** Bytes per RPC. */
   readonly heap: number;
   /** Microseconds per RPC. */
@@ -74,57 +102,96 @@ interface RpcResult extends RoundTrips {
   readonly server: End;
 }
 
-function perRpc(count: number, seconds: number, { bytes, collecting }: HeapUse): End {
-  return { cpu: (seconds / count) * 1e6, heap: bytes / count, collecting: (collecting / count) * 1e3 };
-}
-
-async function askMeter(server: Running): Promise<HeapUse> {
+async function askMeter(server: Running): Promise<EndUse> {
   server.child.stdin!.write('\n');
-  return JSON.parse(await server.line()) as HeapUse;
+  return JSON.parse(await server.line()) as EndUse;
 }
 
-async function roundTrips(
-  importer: Import,
-  server: Running,
+/** CPU seconds and context switches of a process. */
+function kernelUse(pid: number): readonly [number, number] {
+  return [cpuSeconds(pid), contextSwitches(pid)];
+}
+
+function perRpc(
+  count: number,
+  before: readonly [number, number],
+  after: readonly [number, number],
+  used: EndUse,
+): End {
+  return {
+    cpu: ((after[0] - before[0]) / count) * 1e6,
+    switches: (after[1] - before[1]) / count,
+    calls: used.calls / count,
+    heap: used.bytes / count,
+    collecting: (used.collecting / count) * 1e3,
+  };
+}
+
+/** `count` calls, `window` at a time: seconds of all, milliseconds of each, in order of length. */
+async function lanes(
+  call: () => Promise<unknown>,
   window: number,
   count: number,
-): Promise<RpcResult> {
-  const getinfo_val = new Uint8Array(SIZE - 512).fill(7);
-  const getinfo_key = new TextEncoder().encode('bench\0');
+): Promise<{ readonly seconds: number; readonly took: readonly number[] }> {
   const took: number[] = [];
   let started = 0;
   const lane = async (): Promise<void> => {
     while (started < count) {
       started++;
       const at = performance.now();
-      await importer.call(RQF_MDS_GET_INFO, { getinfo_key, getinfo_val }, { replyRoom: SIZE });
+      await call();
       took.push(performance.now() - at);
     }
   };
-  const pid = server.child.pid!;
-  await askMeter(server);
-  const meter = new HeapMeter();
-  const cpu = [cpuSeconds(process.pid), cpuSeconds(pid)] as const;
   const begin = performance.now();
   await Promise.all(Array.from({ length: window }, lane));
   const seconds = (performance.now() - begin) / 1000;
-  const used = [cpuSeconds(process.pid) - cpu[0], cpuSeconds(pid) - cpu[1]] as const;
-  const client = perRpc(count, used[0], meter.stop());
-  const serving = perRpc(count, used[1], await askMeter(server));
-  took.sort((a, b) => a - b);
+  return { seconds, took: took.sort((a, b) => a - b) };
+}
+
+function timesOf(took: readonly number[], seconds: number): RoundTrips {
+  const { length: count } = took;
   return {
     perSecond: count / seconds,
     p50: took[Math.floor(count / 2)]! * 1000,
     p99: took[Math.floor(count * 0.99)]! * 1000,
-    client,
-    server: serving,
   };
 }
 
-/** An import that is connected to a serving process, and warm. */
-async function withServer(work: (importer: Import, server: Running) => Promise<void>): Promise<void> {
-  const server = startBench('rpc', ['serve', String(PORT)]);
-  await server.line();
+/** The bytes that go there and come back. */
+const value = new Uint8Array(SIZE - 512).fill(7);
+const getinfo_key = new TextEncoder().encode('bench\0');
+
+async function ask(importer: Import, getinfo_val: Uint8Array): Promise<Uint8Array> {
+  const { values } = await importer.call(RQF_MDS_GET_INFO, { getinfo_key, getinfo_val }, { replyRoom: SIZE });
+  return values.getinfo_val!;
+}
+
+async function roundTrips(
+  client: Client,
+  server: Running,
+  window: number,
+  count: number,
+): Promise<RpcResult> {
+  const pid = server.child.pid!;
+  await askMeter(server);
+  const meter = new EndMeter(client.endpoint);
+  const before = [kernelUse(process.pid), kernelUse(pid)] as const;
+  const { seconds, took } = await lanes(() => ask(client.importer, value), window, count);
+  const after = [kernelUse(process.pid), kernelUse(pid)] as const;
+  return {
+    ...timesOf(took, seconds),
+    client: perRpc(count, before[0], after[0], meter.stop()),
+    server: perRpc(count, before[1], after[1], await askMeter(server)),
+  };
+}
+
+interface Client {
+  readonly importer: Import;
+  readonly endpoint: Endpoint;
+}
+
+async function connect(): Promise<Client> {
   const runtime = nodeRuntime();
   const endpoint = await createNativeNetwork(runtime).open({
     nid: '127.0.0.1@tcp',
@@ -141,11 +208,84 @@ async function withServer(work: (importer: Import, server: Running) => Promise<v
     rpcsInFlightMax: 64,
   });
   await importer.connect();
-  await roundTrips(importer, server, 8, 2000);
-  await work(importer, server);
+  return { importer, endpoint };
+}
+
+async function disconnect({ importer, endpoint }: Client): Promise<void> {
   await importer.disconnect();
   await endpoint.close();
+}
+
+/** An import that is connected to a serving process, and warm. */
+async function withServer(work: (client: Client, server: Running) => Promise<void>): Promise<void> {
+  const server = startBench('rpc', ['serve', String(PORT)]);
+  await server.line();
+  const client = await connect();
+  await roundTrips(client, server, 8, 2000);
+  await work(client, server);
+  await disconnect(client);
   await server.stop();
+}
+
+/** An import in a thread of its own. */
+class Hop {
+  readonly #worker = new Worker(fileURLToPath(import.meta.url), { workerData: { bench: 'rpc hop' } });
+  readonly #pending = new Map<number, (value: unknown) => void>();
+  #next = 0;
+
+  constructor() {
+    this.#worker.on('error', (error) => {
+      throw error;
+    });
+    this.#worker.on('message', ([number, answer]: [number, unknown]) => {
+      this.#pending.get(number)?.(answer);
+      this.#pending.delete(number);
+    });
+  }
+
+  ask(bytes: Uint8Array | undefined): Promise<unknown> {
+    return new Promise((resolve) => {
+      this.#pending.set(++this.#next, resolve);
+      this.#worker.postMessage([this.#next, bytes]);
+    });
+  }
+
+  async end(): Promise<void> {
+    await this.ask(undefined);
+    await this.#worker.terminate();
+  }
+}
+
+function serveHop(port: NonNullable<typeof parentPort>): void {
+  const connecting = connect();
+  port.on('message', async ([number, bytes]: [number, Uint8Array | undefined]) => {
+    const client = await connecting;
+    if (bytes === undefined) port.postMessage([number, await disconnect(client)]);
+    else port.postMessage([number, new Uint8Array(await ask(client.importer, bytes))]);
+  });
+}
+
+async function hopRows(rounds: number, count: number): Promise<Row[]> {
+  const server = startBench('rpc', ['serve', String(PORT)]);
+  await server.line();
+  const hop = new Hop();
+  await lanes(() => hop.ask(value), 8, Math.min(count, 2000));
+  const rows: Row[] = [];
+  for (const window of [1, 64]) {
+    const ours: RoundTrips[] = [];
+    const bare: RoundTrips[] = [];
+    for (let i = 0; i < rounds; i++) {
+      const { seconds, took } = await lanes(() => hop.ask(value), window, count);
+      ours.push(timesOf(took, seconds));
+      bare.push(await barePingPong(PORT + 1 + i, SIZE, window, count));
+    }
+    rows.push(
+      ...roundTripRows(`4 KiB round trip through a thread of its own, ${window} in flight`, ours, bare),
+    );
+  }
+  await hop.end();
+  await server.stop();
+  return rows;
 }
 
 /** Rates by requests in flight, ours and the bare ping-pong's. */
@@ -154,9 +294,9 @@ export async function rpcRates(
   count: number,
 ): Promise<{ readonly window: number; readonly perSecond: number; readonly bare: number }[]> {
   const rates: { window: number; perSecond: number; bare: number }[] = [];
-  await withServer(async (importer, server) => {
+  await withServer(async (client, server) => {
     for (const window of windows) {
-      const { perSecond } = await roundTrips(importer, server, window, count);
+      const { perSecond } = await roundTrips(client, server, window, count);
       const { perSecond: bare } = await barePingPong(PORT + 1, SIZE, window, count);
       rates.push({ window, perSecond, bare });
     }
@@ -166,14 +306,28 @@ export async function rpcRates(
 
 export async function benchRpc(rounds: number, count: number): Promise<Row[]> {
   const rows: Row[] = [];
-  await withServer(async (importer, server) => {
-    for (const window of WINDOWS) rows.push(...(await rpcRows(importer, server, window, rounds, count)));
+  await withServer(async (client, server) => {
+    for (const window of WINDOWS) rows.push(...(await rpcRows(client, server, window, rounds, count)));
   });
+  rows.push(...(await hopRows(rounds, count)));
   return rows;
 }
 
+function roundTripRows(label: string, ours: readonly RoundTrips[], bare: readonly RoundTrips[]): Row[] {
+  const name = 'bare C ping-pong';
+  const of = (key: keyof RoundTrips): [number, { name: string; value: number }] => [
+    median(ours.map((r) => r[key])),
+    { name, value: median(bare.map((r) => r[key])) },
+  ];
+  return [
+    row('rpc', `${label}, rate`, of('perSecond')[0], '/s', of('perSecond')[1]),
+    row('rpc', `${label}, p50`, of('p50')[0], 'us', of('p50')[1], true),
+    row('rpc', `${label}, p99`, of('p99')[0], 'us', of('p99')[1], true),
+  ];
+}
+
 async function rpcRows(
-  importer: Import,
+  client: Client,
   server: Running,
   window: number,
   rounds: number,
@@ -182,27 +336,21 @@ async function rpcRows(
   const ours: RpcResult[] = [];
   const bare: RoundTrips[] = [];
   for (let i = 0; i < rounds; i++) {
-    ours.push(await roundTrips(importer, server, window, count));
+    ours.push(await roundTrips(client, server, window, count));
     bare.push(await barePingPong(PORT + 1 + i, SIZE, window, count));
   }
-  const name = 'bare C ping-pong';
-  const of = (key: keyof RoundTrips): [number, { name: string; value: number }] => [
-    median(ours.map((r) => r[key])),
-    { name, value: median(bare.map((r) => r[key])) },
-  ];
   const label = `4 KiB round trip, ${window} in flight`;
-  const rows = [
-    row('rpc', `${label}, rate`, of('perSecond')[0], '/s', of('perSecond')[1]),
-    row('rpc', `${label}, p50`, of('p50')[0], 'us', of('p50')[1], true),
-    row('rpc', `${label}, p99`, of('p99')[0], 'us', of('p99')[1], true),
-  ];
+  const rows = roundTripRows(label, ours, bare);
   for (const end of ['client', 'server'] as const) {
     const middle = (key: keyof End): number => median(ours.map((r) => r[end][key]));
     rows.push(row('rpc', `${label}, ${end} CPU`, middle('cpu'), 'us'));
+    rows.push(row('rpc', `${label}, ${end} system calls`, middle('calls'), ''));
+    rows.push(row('rpc', `${label}, ${end} switches`, middle('switches'), ''));
     rows.push(row('rpc', `${label}, ${end} heap`, middle('heap'), 'B'));
     rows.push(row('rpc', `${label}, ${end} collecting`, middle('collecting'), 'us'));
   }
   return rows;
 }
 
-if (process.argv[2] === 'serve') await serve(Number(process.argv[3]));
+if (!isMainThread && (workerData as { bench?: string }).bench === 'rpc hop') serveHop(parentPort!);
+else if (isMainThread && process.argv[2] === 'serve') await serve(Number(process.argv[3]));
