@@ -10,6 +10,7 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { Import } from '../lib/connection/import.ts';
 import type { Call, Operation, Target } from '../lib/connection/target.ts';
 import { TargetNode } from '../lib/connection/target-node.ts';
+import { Outbox } from '../lib/engine-thread.ts';
 import { createNativeNetwork } from '../lib/lnet/native-network.ts';
 import type { Endpoint } from '../lib/lnet/network.ts';
 import { PtlRpc } from '../lib/rpc/ptlrpc.ts';
@@ -227,26 +228,32 @@ async function withServer(work: (client: Client, server: Running) => Promise<voi
   await server.stop();
 }
 
+/** To the thread and back: a number, and the bytes, none to disconnect. */
+type Message = readonly [number, Uint8Array | undefined];
+
 /** An import in a thread of its own. */
 class Hop {
   readonly #worker = new Worker(fileURLToPath(import.meta.url), { workerData: { bench: 'rpc hop' } });
   readonly #pending = new Map<number, (value: unknown) => void>();
+  readonly #outbox = new Outbox<Message>((messages) => this.#worker.postMessage(messages));
   #next = 0;
 
   constructor() {
     this.#worker.on('error', (error) => {
       throw error;
     });
-    this.#worker.on('message', ([number, answer]: [number, unknown]) => {
-      this.#pending.get(number)?.(answer);
-      this.#pending.delete(number);
+    this.#worker.on('message', (messages: readonly Message[]) => {
+      for (const [number, answer] of messages) {
+        this.#pending.get(number)?.(answer);
+        this.#pending.delete(number);
+      }
     });
   }
 
   ask(bytes: Uint8Array | undefined): Promise<unknown> {
     return new Promise((resolve) => {
       this.#pending.set(++this.#next, resolve);
-      this.#worker.postMessage([this.#next, bytes]);
+      this.#outbox.send([this.#next, bytes]);
     });
   }
 
@@ -258,10 +265,14 @@ class Hop {
 
 function serveHop(port: NonNullable<typeof parentPort>): void {
   const connecting = connect();
-  port.on('message', async ([number, bytes]: [number, Uint8Array | undefined]) => {
+  const outbox = new Outbox<Message>((messages) => port.postMessage(messages));
+  const answer = async ([number, bytes]: Message): Promise<void> => {
     const client = await connecting;
-    if (bytes === undefined) port.postMessage([number, await disconnect(client)]);
-    else port.postMessage([number, new Uint8Array(await ask(client.importer, bytes))]);
+    if (bytes === undefined) await disconnect(client);
+    outbox.send([number, bytes && new Uint8Array(await ask(client.importer, bytes))]);
+  };
+  port.on('message', (messages: readonly Message[]) => {
+    for (const message of messages) void answer(message);
   });
 }
 
