@@ -1,6 +1,7 @@
 /**
  * `npm run bench [NAME ...]`: one table, each line with its peer measured in the same run on the same cores, and the
- * same as JSON in build/bench.json, what is wanted and where the run stands in build/bench.md, and curves in docs/curves where `scaling` ran. BENCH_QUICK=1 makes a short run that only shows that all of it works.
+ * same as JSON in build/bench.json, what is wanted and where the run stands in build/bench.md, and curves in docs/curves where `scaling` ran. BENCH_QUICK=1 makes a short run that only shows that all of it works,
+ * BENCH_FILES=N a smaller `metadata`.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, release } from 'node:os';
@@ -22,6 +23,7 @@ import { whatStandsWhere } from './targets.ts';
 const quick = process.env.BENCH_QUICK !== undefined;
 /** Smaller where others need the machine. */
 const fileMib = Number(process.env.BENCH_FILE_MIB ?? 4096);
+const files = Number(process.env.BENCH_FILES ?? (quick ? 200 : 100_000));
 const benches: Record<string, () => Promise<Row[]>> = {
   'lnet-stream': () => benchLnetStream(quick ? 1 : 5, quick ? 200 : 12_000),
   locks: () => (quick ? benchLocks(1, 2000, 20_000) : benchLocks(5, 100_000, 1_000_000)),
@@ -29,7 +31,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   engine: () => (quick ? benchEngine(1, 200, 32) : benchEngine(3, 20_000, 1024)),
   path: () => (quick ? benchPath(1, 64) : benchPath(5, 1024)),
   file: () => benchFile(quick ? 1 : 3, quick ? 64 : fileMib),
-  metadata: () => benchMetadata(quick ? 1 : 3, quick ? 200 : 10_000),
+  metadata: () => benchMetadata(quick || files > 20_000 ? 1 : 3, files),
   scaling: () => benchScaling(quick ? { bytes: 8 << 20, rpcs: 200 } : { bytes: 512 << 20, rpcs: 20_000 }),
   cache: () =>
     benchCache(quick ? 1 : 3, {

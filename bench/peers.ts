@@ -1,5 +1,6 @@
 /** The programs that benches compare with. Each says what is missing instead of failing the run. */
 import { access, mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +14,18 @@ export async function has(program: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+/** A port of 127.0.0.1 that nobody listens on: two runs at once must not talk to each other's servers. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
 }
 
 let built: Promise<string> | undefined;
@@ -178,7 +191,7 @@ export async function ganesha(dir: string, port: number): Promise<Running> {
   const config = join(dir, 'ganesha.conf');
   await writeFile(
     config,
-    `NFS_CORE_PARAM { NFS_Port = ${port}; MNT_Port = ${port + 1}; Protocols = 4; Bind_addr = 127.0.0.1; Enable_NLM = false; Enable_RQUOTA = false; }
+    `NFS_CORE_PARAM { NFS_Port = ${port}; MNT_Port = ${await freePort()}; Protocols = 4; Bind_addr = 127.0.0.1; Enable_NLM = false; Enable_RQUOTA = false; }
 NFSv4 { Graceless = true; RecoveryRoot = "${dir}/recovery"; }
 EXPORT { Export_Id = 1; Path = "${files}"; Pseudo = "/bench"; Access_Type = RW; Squash = None; SecType = sys, none; Protocols = 4; FSAL { Name = VFS; } }
 LOG { Default_Log_Level = CRIT; }

@@ -12,14 +12,14 @@ const BATCH_SHARE = 1 / 16;
 /** Locks that an enqueue passes over for having work to do before they go. */
 const PASSED_MAX = 32;
 /** Most unused locks where a server tells a volume, and where none does. */
-const COUNT_MAX = 100_000;
+const COUNT_MAX = 150_000;
 const FIXED_COUNT = 1600;
 /** ns_max_age. */
 const AGE_MAX_MS = 3_900_000;
 
 /** Read each time: they may change. */
 export interface LruOptions {
-  /** Most unused locks; default 1600, or 100,000 where the server tells how much room it has. */
+  /** Most unused locks; default 1600, or 150,000 where the server tells how much room it has. */
   readonly maxCount?: number | undefined;
   /** Longest time unused, milliseconds; default 3900 s (ns_max_age). */
   readonly maxAgeMs?: number;

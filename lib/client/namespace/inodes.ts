@@ -3,6 +3,7 @@
  * the lock under which it was learned, and counts only while that lock is granted and has the bits that protect it. So a
  * blocking AST drops exactly what it must, at the moment it comes.
  */
+import { getHeapStatistics } from 'node:v8';
 import { type Fid, fidKey, formatFid } from '../../fid/fid.ts';
 import { fidResource } from '../../fid/resource.ts';
 import {
@@ -22,9 +23,11 @@ import type { MetadataTarget } from '../mdc/target.ts';
 import { resourceKey } from '../osc/known-objects.ts';
 import { checkBody, isDirectory, isRegular } from './attributes.ts';
 
-/** Objects and names remembered. */
-const INODES_MAX = 10_000;
-const NAMES_MAX = 20_000;
+/** Bytes of heap for each object that is remembered, with its name and its locks: they take some 6 KB. */
+const HEAP_SHARE = 16_384;
+/** Objects and names remembered: what is in a large directory, where there is memory for it. One that has more of them than
+ * that is learned anew in each pass. */
+const KNOWN_MAX = Math.min(131_072, Math.max(20_000, getHeapStatistics().heap_size_limit / HEAP_SHARE));
 
 const {
   MDS_INODELOCK_UPDATE,
@@ -226,7 +229,7 @@ export class InodeCache {
     const inode = this.#pinned.get(key)?.inode ?? this.#inodes.get(key) ?? new Inode(mdt, learned.body);
     inode.learn(learned, begun);
     learnData(mdt, learned);
-    this.#touch(this.#inodes, key, inode, INODES_MAX);
+    this.#touch(this.#inodes, key, inode, KNOWN_MAX);
     return inode;
   }
 
@@ -250,14 +253,14 @@ export class InodeCache {
   /** Remembers that a name leads to an object, as long as the lock on the object says so. */
   name(parent: Inode, name: string, inode: Inode, lock: ClientLock | undefined): void {
     if (lock !== undefined && holds(lock, MDS_INODELOCK_LOOKUP))
-      this.#touch(this.#names, nameKey(parent, name), { inode, lock }, NAMES_MAX);
+      this.#touch(this.#names, nameKey(parent, name), { inode, lock }, KNOWN_MAX);
     else this.forgetName(parent, name);
   }
 
   /** Remembers that a name is not there: `lock` protected the directory before it was asked, and still does. */
   noName(parent: Inode, name: string, lock: ClientLock | undefined): void {
     if (lock !== undefined && holds(lock, MDS_INODELOCK_UPDATE))
-      this.#touch(this.#names, nameKey(parent, name), { inode: undefined, lock }, NAMES_MAX);
+      this.#touch(this.#names, nameKey(parent, name), { inode: undefined, lock }, KNOWN_MAX);
     else this.forgetName(parent, name);
   }
 
