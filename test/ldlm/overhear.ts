@@ -11,15 +11,21 @@ export function overhear(sim: Simulation, listener: Listener): Simulation {
 
 function listening(network: Network, listener: Listener): Network {
   const wrap = (endpoint: Endpoint): Endpoint => {
-    const put: Endpoint['put'] = (options, handler) => {
+    const hear = (options: PutOptions): void => {
       const [segment] = options.segments;
-      if (segment !== undefined) {
-        const { memory, offset, length } = segment;
-        listener(memory.bytes.subarray(offset, offset + length), endpoint.nid, options);
-      }
+      if (segment === undefined) return;
+      const { memory, offset, length } = segment;
+      listener(memory.bytes.subarray(offset, offset + length), endpoint.nid, options);
+    };
+    const put: Endpoint['put'] = (options, handler) => {
+      hear(options);
       return endpoint.put(options, handler);
     };
-    return replacing(endpoint, { put });
+    const send: Endpoint['send'] = (options, handler) => {
+      hear(options);
+      return endpoint.send(options, handler);
+    };
+    return replacing(endpoint, { put, send });
   };
   return { open: async (options) => wrap(await network.open(options)) };
 }

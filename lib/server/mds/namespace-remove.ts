@@ -51,8 +51,11 @@ export function unlink(
   mayRemove(ns, who, o.parent, parent, inode, o.directory);
   if (o.directory && !ns.isEmpty(fid)) throw errnoError(39, { syscall: 'rmdir' });
   if (o.directory) parent.nlink--;
-  dropName(ns, o.parent, parent, o.name, fid, o.time);
-  return { fid, inode: dropLink(ns, fid, o.time, context) };
+  const goes = (o.directory || inode.nlink === 1) && !context.isOpen(fid);
+  takeOut(ns, o.parent, parent, o.name, o.time);
+  // What goes as a whole need not be told before that it has lost a name.
+  if (!goes) dropFromLinks(ns, o.parent, o.name, fid, o.time);
+  return { fid, inode: dropLink(ns, fid, inode, o.time, context) };
 }
 
 /** The rights to take `victim`'s name out of a directory, and that it is of the wanted kind. */
@@ -82,30 +85,49 @@ export function dropName(
   fid: Fid,
   time: bigint,
 ): void {
+  takeOut(ns, parent, directory, name, time);
+  dropFromLinks(ns, parent, name, fid, time);
+}
+
+function takeOut(ns: NamespaceEdit, parent: Fid, directory: Inode, name: Uint8Array, time: bigint): void {
   ns.removeEntry(parent, name);
   directory.mtime = time;
   directory.ctime = time;
   ns.putInode(parent, directory);
+}
+
+function dropFromLinks(ns: NamespaceEdit, parent: Fid, name: Uint8Array, fid: Fid, time: bigint): void {
   const links = withoutLink(decodeLinks(ns.xattr(fid, XattrName.XATTR_NAME_LINK)), parent, name);
   ns.setXattr(fid, XattrName.XATTR_NAME_LINK, encodeLinks(links, time));
 }
 
 /** One link less; without any the object goes, or waits among the orphans for its last close. */
-export function dropLink(ns: NamespaceEdit, fid: Fid, time: bigint, context: RemovalContext): Inode {
-  const inode = ns.inode(fid);
+export function dropLink(
+  ns: NamespaceEdit,
+  fid: Fid,
+  inode: Inode,
+  time: bigint,
+  context: RemovalContext,
+): Inode {
   inode.nlink = isDirectory(inode) ? 0 : inode.nlink - 1;
   inode.ctime = time;
+  if (inode.nlink === 0 && !context.isOpen(fid)) {
+    inode.version = ns.version;
+    remove(ns, fid, inode, context);
+    return inode;
+  }
   ns.putInode(fid, inode);
-  if (inode.nlink > 0) return inode;
-  if (context.isOpen(fid)) ns.addOrphan(fid);
-  else destroy(ns, fid, context);
+  if (inode.nlink === 0) ns.addOrphan(fid);
   return inode;
 }
 
 /** Removes an object that has no name left, and has its objects destroyed. */
 export function destroy(ns: NamespaceEdit, fid: Fid, context: RemovalContext): void {
-  const inode = ns.find(fid);
+  remove(ns, fid, ns.find(fid), context);
+}
+
+function remove(ns: NamespaceEdit, fid: Fid, inode: Inode | undefined, context: RemovalContext): void {
   const layout = ns.xattr(fid, XattrName.XATTR_NAME_LOV);
   if (inode !== undefined && !isDirectory(inode) && layout !== undefined) context.destroyObjects(ns, layout);
-  ns.removeInode(fid);
+  ns.removeInode(fid, inode);
 }

@@ -62,7 +62,7 @@ export function rename(
   if (target !== undefined) {
     if (moving) targetDirectory.nlink--;
     dropName(ns, o.targetParent, targetDirectory, o.targetName, target.fid, o.time);
-    replaced = { fid: target.fid, inode: dropLink(ns, target.fid, o.time, context) };
+    replaced = { fid: target.fid, inode: dropLink(ns, target.fid, ns.inode(target.fid), o.time, context) };
   }
   inode.ctime = o.time;
   if (moving && !sameParent) {

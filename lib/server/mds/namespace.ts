@@ -52,6 +52,10 @@ export class NamespaceView {
     return bytes === undefined ? undefined : decodeInode(bytes);
   }
 
+  has(fid: Fid): boolean {
+    return this.tables.table(MdtTable.inode).get(fidKey(fid)) !== undefined;
+  }
+
   /** Throws ENOENT (or `errno`) when there is no such object. */
   inode(fid: Fid, errno = 2): Inode {
     const inode = this.find(fid);
@@ -168,11 +172,12 @@ export class NamespaceEdit extends NamespaceView {
     this.#table(MdtTable.inode).put(fidKey(fid), encodeInode(inode));
   }
 
-  /** Removes an object with all that hangs on it. */
-  removeInode(fid: Fid): void {
+  /** Removes an object with all that hangs on it; `inode` as it was. */
+  removeInode(fid: Fid, inode: Inode | undefined): void {
     this.#table(MdtTable.inode).remove(fidKey(fid));
-    this.#table(MdtTable.symlink).remove(fidKey(fid));
-    this.#table(MdtTable.orphan).remove(fidKey(fid));
+    if (((inode?.mode ?? 0) & Mode.S_IFMT) === Mode.S_IFLNK)
+      this.#table(MdtTable.symlink).remove(fidKey(fid));
+    if (this.isOrphan(fid)) this.#table(MdtTable.orphan).remove(fidKey(fid));
     for (const { name } of [...this.xattrs(fid)]) this.setXattr(fid, name, undefined);
   }
 
