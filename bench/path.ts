@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { startCluster } from '../lib/index.ts';
+import { type Cluster, startCluster } from '../lib/index.ts';
 import { HeapMeter } from './heap-meter.ts';
 import { median, type Row, row, scratch } from './measure.ts';
 import { type Floor, filePeer, floor, has } from './peers.ts';
@@ -120,6 +120,33 @@ async function benchFloor(rounds: number, mib: number): Promise<Row[]> {
   return rows;
 }
 
+/** The same calls as a program makes them that copies a file by 1 MiB: through the cache, in the RPCs of a kernel client. */
+async function inSequence(cluster: Cluster, calls: number): Promise<Row[]> {
+  const rows: Row[] = [];
+  const bytes = Buffer.alloc(MIB, 'b');
+  for (const what of ['write', 'read'] as const) {
+    // Another mount: nothing is cached.
+    await using lustre = await cluster.mount({ engine: 'inline', checksums: 'crc32c', maxPagesPerRpc: 1024 });
+    const flags = what === 'write' ? 'w' : 'r';
+    const layout = what === 'write' ? { stripeCount: 1 } : {};
+    const file = await lustre.open('/sequence', flags, 0o644, layout);
+    const [ours, theirs, at] = [counts(process.pid), counts(cluster.pid!), performance.now()];
+    for (let call = 0; call < calls; call++) {
+      if (what === 'write') await file.write(bytes, 0, MIB, call * MIB);
+      else await file.read(bytes, 0, MIB, call * MIB);
+    }
+    if (what === 'write') await file.sync();
+    const label = `1 MiB ${what}s in sequence`;
+    rows.push(row('path', label, ((performance.now() - at) * 1000) / calls, 'us'));
+    rows.push(row('path', `${label}, client: CPU`, less(counts(process.pid), ours, calls).cpu, 'us'));
+    rows.push(row('path', `${label}, server: CPU`, less(counts(cluster.pid!), theirs, calls).cpu, 'us'));
+    const { rpcs } = await lustre.counters();
+    rows.push(row('path', `${label}: RPCs`, rpcs[what === 'write' ? 'OST_WRITE' : 'OST_READ'] ?? 0, ''));
+    await file.close();
+  }
+  return rows;
+}
+
 export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
   const dir = await scratch('/dev/shm');
   const rows: Row[] = [];
@@ -127,7 +154,9 @@ export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
     await using cluster = await startCluster({ fsname: 'bench', osts: 2, dir: join(dir, 'store') });
     await using lustre = await cluster.mount({ engine: 'inline', checksums: 'crc32c' });
     const pid = cluster.pid!;
-    const file = await lustre.open('/path', 'w+', 0o644, { stripeCount: 2, stripeSize: MIB });
+    const layout = { stripeCount: 2, stripeSize: MIB };
+    // Without the cache, which would send several together.
+    const file = await lustre.open('/path', 'w+', 0o644, { ...layout, direct: true });
     const bytes = Buffer.alloc(MIB, 'a');
     const works = {
       write: (call: number) => file.write(bytes, 0, MIB, call * MIB),
@@ -151,6 +180,7 @@ export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
       }
     }
     await file.close();
+    rows.push(...(await inSequence(cluster, calls)));
   }
   await rm(dir, { recursive: true });
   return [...rows, ...(await benchFloor(rounds, Math.max(64, calls)))];
