@@ -9,6 +9,8 @@ import { type Fid, formatFid, isNormalSeq, isSeqInFldb } from './fid.ts';
 
 const FLD_REQUEST_PORTAL = 29;
 const CACHED_RANGES_MAX = 1024;
+/** Of an MDT that is away or out of use: another one knows, too. */
+const CANNOT_ANSWER: ReadonlySet<string | undefined> = new Set(['ESHUTDOWN', 'ENOTCONN', 'ETIMEDOUT', 'EIO']);
 
 interface Range {
   readonly start: bigint;
@@ -55,7 +57,7 @@ export class LocationClient {
         return this.#learn(fid, await this.#ask(this.#targets.get(indices[position]!)!, seq));
       } catch (error) {
         const { code } = error as LustreError;
-        if (code !== 'ESHUTDOWN' && code !== 'ENOTCONN' && code !== 'ETIMEDOUT') throw error;
+        if (!CANNOT_ANSWER.has(code)) throw error;
         failure = error;
       }
     }

@@ -37,8 +37,9 @@ export async function syncFile(
 /** All that this client has written, and all metadata. */
 export async function syncAll({ mdts, who }: Session, files: Files, context: WalkContext): Promise<void> {
   await files.cache.flushAll();
+  const active = [...mdts.values()].filter(({ data }) => data.active);
   await Promise.all([
     files.dirty.sync(options(context)),
-    ...[...mdts.values()].map((mdt) => syncMetadata(mdt, ZERO_FID, who, options(context))),
+    ...active.map((mdt) => syncMetadata(mdt, ZERO_FID, who, options(context))),
   ]);
 }

@@ -85,7 +85,7 @@ export class NamespaceOperations {
     }
     if (wish === undefined) return parent.mdt;
     if (wish === -1) {
-      const all = [...mdts.values()].sort((a, b) => a.index - b.index);
+      const all = [...mdts.values()].filter(({ data }) => data.active).sort((a, b) => a.index - b.index);
       return all[(all.indexOf(parent.mdt) + this.#spread++) % all.length] ?? parent.mdt;
     }
     const mdt = mdts.get(wish);
