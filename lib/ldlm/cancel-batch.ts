@@ -34,16 +34,17 @@ export class CancelBatch {
   /** With others that come soon: nobody waits for it. */
   later(serverHandle: bigint): void {
     this.#unhurried.push(serverHandle);
-    if (this.#unhurried.length >= BATCH_MAX) this.#sendUnhurried();
-    else this.#timer ??= this.#runtime.after(GATHER_MS, () => this.#sendUnhurried());
+    if (this.#unhurried.length >= BATCH_MAX) void this.sendAll();
+    else this.#timer ??= this.#runtime.after(GATHER_MS, () => void this.sendAll());
   }
 
-  #sendUnhurried(): void {
+  /** All that waits for others goes now. Resolves when the server has answered. */
+  async sendAll(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = undefined;
     const handles = this.#unhurried;
     this.#unhurried = [];
-    void this.#send(handles);
+    if (handles.length > 0) await this.#send(handles);
   }
 
   /** One handle in a request of its own. False when the server has no such lock. */

@@ -249,6 +249,7 @@ export class ClientNamespace implements ClientLockActions {
     const held = this.locks.filter((lock) => lock.isHeld || lock.isLeaving);
     for (const lock of held) this.#startCancel(lock);
     await Promise.all(held.map((lock) => lock.gone));
+    await this.#cancels.sendAll();
   }
 
   /**
@@ -262,8 +263,7 @@ export class ClientNamespace implements ClientLockActions {
     return this.#handlesOf(taken);
   }
 
-  /** The object is about to be destroyed: unused locks on it go back before the server asks for each, but where data are not
-   * written, which it says may be dropped. */
+  /** The object is about to be destroyed: what can goes back unasked; what is not written the server tells to drop. */
   async dropUnused(resource: ResourceId): Promise<void> {
     const { goesAtOnce } = this.#options;
     const idle = this.#table.on(resource).filter((lock) => lock.isMatchable && lock.isIdle);
