@@ -100,6 +100,24 @@ describe('small writes', () => {
       expect((await b.readFile('/f')).length).toBe(0);
     }));
 
+  it('are at the server before a page of theirs is cut', () =>
+    withCluster(async ({ mount, sim }) => {
+      const fs = await mount();
+      await using file = await fs.open('/f', 'w', 0o666, { stripeCount: 1 });
+      // One RPC, large enough that the server still fetches it when the MDT has been told of the new size.
+      const bytes = pattern(16 * MIB - 100);
+      for (let at = 0; at < bytes.length; at += 64 * KIB) await file.write(bytes.subarray(at, at + 64 * KIB));
+      const written = file.datasync();
+      await pass(sim, 0.01);
+      const cut = file.truncate(bytes.length + 10);
+      const sent = async (): Promise<Record<string, number>> => (await fs.counters()).rpcs;
+      while (((await sent()).OST_PUNCH ?? 0) === 0) await pass(sim, 0.01);
+      // What follows the write has been sent too.
+      expect(await sent()).toMatchObject({ OST_WRITE: 1, OST_SYNC: 1 });
+      await Promise.all([written, cut]);
+      expect((await fs.readFile('/f')).equals(Buffer.concat([bytes, Buffer.alloc(10)]))).toBe(true);
+    }));
+
   it('of bytes that are on their way wait until those have arrived', () =>
     withCluster(
       async ({ mount, sim }) => {

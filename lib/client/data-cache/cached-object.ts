@@ -13,7 +13,7 @@ import type { Stripe } from '../objects/file-objects.ts';
 import { cutRun, rpcSize } from '../osc/brw.ts';
 import { read } from '../osc/read.ts';
 import { write } from '../osc/write.ts';
-import { Activities, type Activity, overlaps, type Range } from './activities.ts';
+import { Activities, type Activity, Change, overlaps, type Range } from './activities.ts';
 import {
   BLOCK_SIZE,
   Block,
@@ -54,6 +54,7 @@ export class CachedObject implements BlockOwner {
   readonly #writes = new Activities();
   /** Writes that go round the cache. */
   readonly #direct = new Activities();
+  readonly #cuts = new Activities();
   /** Operations at work on it. */
   users = 0;
 
@@ -373,7 +374,9 @@ export class CachedObject implements BlockOwner {
     // The lock that it is written under, not a later one: once that is lost to an eviction the server refuses the bytes.
     const lockHandle = pieces[0]!.block.lock?.serverHandle ?? 0n;
     // Older bytes for the same place that are on their way could be overtaken.
-    await Promise.allSettled(this.#writes.under(range.start, range.end));
+    await Promise.allSettled(
+      [this.#writes, this.#cuts].flatMap((some) => some.under(range.start, range.end)),
+    );
     const segments = pieces.map(({ room, from, to }) => ({
       memory: room.memory,
       offset: from,
@@ -407,24 +410,22 @@ export class CachedObject implements BlockOwner {
     await Promise.allSettled(this.#writes.under(start, end));
   }
 
-  /** A change of `[start, end)` at the server itself: after what is cached, and before whatever comes later. With
-   * `cut` what is cached goes unwritten: the object will end at `start`. */
-  async around<T>(start: number, end: number, work: () => Promise<T>, how?: 'cut'): Promise<T> {
-    await this.untilQuiet(start, end);
-    let finish: () => void = () => undefined;
-    const done = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    const activity = { start, end, done };
+  /** A change of `[start, end)` at the server itself: after what is cached, and before what comes later. With `cut` what is
+   * cached goes unwritten: the object will end at `start`. See Change for the `pages` of what cuts or punches. */
+  async around<T>(start: number, end: number, work: () => Promise<T>, how?: 'cut' | 'pages'): Promise<T> {
+    const activity = new Change(start, end, how === undefined ? 1 : PAGE);
+    const { start: first, end: last } = activity;
+    await this.untilQuiet(first, last);
     this.#direct.add(activity);
     try {
-      if (how === 'cut') await this.#cut(start);
-      else await this.flush(start, end);
+      if (how === 'cut') await this.#cut(start, activity);
+      else await this.flush(first, last);
       this.drop(start, end);
       return await work();
     } finally {
       this.#direct.delete(activity);
-      finish();
+      this.#cuts.delete(activity);
+      activity.finish();
       this.#checkEmpty();
     }
   }
@@ -478,9 +479,11 @@ export class CachedObject implements BlockOwner {
   }
 
   /** Cuts the object: behind `size` nothing is left. Resolves when no earlier write can make it longer again. */
-  async #cut(size: number): Promise<void> {
+  async #cut(size: number, activity: Activity): Promise<void> {
+    const busy = this.#writes.under(activity.start, activity.end);
+    this.#cuts.add(activity);
     this.discard(size, Number.POSITIVE_INFINITY);
-    await Promise.allSettled(this.#writes.under(size, Number.POSITIVE_INFINITY));
+    await Promise.allSettled(busy);
     this.discard(size, Number.POSITIVE_INFINITY);
   }
 

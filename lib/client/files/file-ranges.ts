@@ -109,10 +109,11 @@ export class FileRanges {
             : fallocateRequest(stripe.object, what, this.#session.owner);
           const cached = this.#files.cache.hold(stripe, file.inode.key);
           try {
-            await cached.around(start, end, async () => {
+            const work = async (): Promise<void> => {
               const { o_size, o_blocks } = await fallocate(stripe.ost, request, options(context));
               stripe.ost.known.reserved(stripe.key, Number(o_size), seconds, Number(o_blocks));
-            });
+            };
+            await cached.around(start, end, work, 'pages');
           } finally {
             this.#files.cache.letGo(cached);
           }
