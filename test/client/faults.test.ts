@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { headOf } from '../../lib/client/osc/brw.ts';
 import type { Endpoint, Network } from '../../lib/lnet/network.ts';
 import { pattern, SERVER_NID, withCluster } from './sim-cluster.ts';
 
@@ -133,6 +134,11 @@ function damaging(left: { reads: number; writes: number }): (network: Network) =
         ) {
           left.writes--;
           flip(segment.memory.bytes, segment.offset);
+          // What is summed as it comes is what came.
+          const came = headOf(options.segments, event.mlength);
+          const sum = options.checksum === undefined ? 0 : endpoint.checksum(options.checksum, came);
+          handler({ ...event, checksum: sum });
+          return;
         }
         handler(event);
       });
