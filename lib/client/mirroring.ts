@@ -182,7 +182,7 @@ export class Mirroring extends Administration {
     }
     // What the mirror has behind the end of the file goes, where it was the stale one that had it.
     if (stale.some(({ end }) => end > size)) await mirror.truncate(size);
-    await mirror.sync();
+    await mirror.datasync();
     await mirror.utimes(atimeMs / 1000, mtimeMs / 1000);
   }
 

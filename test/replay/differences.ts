@@ -1,6 +1,16 @@
 /** Where requests of ours differ from a 2.17 kernel client's on purpose, and why: what is not in this table fails the test, and so does a row that nothing needs. */
 
 import type { Difference } from './comparison.ts';
+import {
+  buffersBut,
+  checksumsAside,
+  fewer,
+  number,
+  openFlags,
+  sameSequence,
+  wholePages,
+  XATTR,
+} from './value-rules.ts';
 
 /** Fields of requests that both send. */
 export interface Meant {
@@ -10,47 +20,6 @@ export interface Meant {
   readonly values: RegExp | ((ours: string, theirs: string) => boolean);
   readonly why: string;
 }
-
-/** Values are printed as `12 (0xc)`, `0xc`, `12`. */
-const number = (text: string): bigint => BigInt((/^(0x[\da-f]+|\d+)/.exec(text) ?? ['0'])[0]);
-
-/** Ours asks for nothing that the kernel does not ask for, but for `besides`. */
-const fewer =
-  (besides = 0n) =>
-  (ours: string, theirs: string): boolean =>
-    (number(ours) & ~number(theirs) & ~besides) === 0n;
-
-/** OBD_CONNECT_XATTR. */
-const XATTR = 0x100n;
-
-/** A request's buffers of which only those at the given places have other lengths. */
-const buffersBut =
-  (...places: number[]) =>
-  (ours: string, theirs: string): boolean => {
-    const [a, b] = [ours.split(' '), theirs.split(' ')];
-    return a.length === b.length && a.every((length, i) => places.includes(i) || length === b[i]);
-  };
-
-const sameSequence = (ours: string, theirs: string): boolean => {
-  const [a, b] = [ours, theirs].map((fid) => /^\[0x([\da-f]+):0x([\da-f]+):0x0\]$/.exec(fid));
-  if (a == null || b == null || a[1] !== b[1]) return false;
-  return Math.abs(Number.parseInt(a[2]!, 16) - Number.parseInt(b[2]!, 16)) < 9;
-};
-
-/** Access mode, MDS_OPEN_EXCL and TRUNC; BY_FID, DELAY_CREATE, OWNEROVERRIDE, LOCK and HAS_EA (lustre_user.h). */
-const OPEN_FLAGS = 0x63800283n;
-const openFlags = (ours: string, theirs: string): boolean =>
-  ((number(ours) ^ number(theirs)) & ~OPEN_FLAGS) === 0n;
-
-/** What differs is no more than OBD_MD_FLATIME (0x2), OBD_MD_FLHANDLE (0x80000) and OBD_MD_FLCKSUM (0x100000). */
-const checksumsAside = (ours: string, theirs: string): boolean =>
-  ((number(ours) ^ number(theirs)) & ~0x180002n) === 0n;
-
-const PAGE = 4096n;
-const wholePages = (ours: string, theirs: string): boolean => {
-  const [a, b] = [number(ours), number(theirs)];
-  return b % PAGE === 0n && b >= a && b - a < PAGE;
-};
 
 export const allows = (
   row: Meant,
@@ -219,6 +188,14 @@ export const MEANT: readonly Meant[] = [
     values:
       /^(0+… \(128 bytes\) \| 0+… \((72|216|240|344|392) bytes\)|d00bd10b[\da-f]+ \| absent|d00bd60b.* \| absent)$/,
     why: 'room for a layout is each client’s own choice; `lfs setstripe` sets the layout with an ioctl behind the open',
+  },
+  {
+    operation: /^LDLM_ENQUEUE open$/,
+    field:
+      /^(rec_reint\.cr_fid1|dlm_req\.lock_desc\.l_resource\.lr_name\.name|eadata|rec_reint\.cr_flags_l)$/,
+    values:
+      /^(\[0x200000405[: ].* \| \[0x200000007[: ].*|absent \| 0+… \(392 bytes\)|25165827 \(0x1800003\) \| (41947139 \(0x2801003\)|578818049 \(0x22801001\)))$/,
+    why: 'before a lease: `lfs` opens the file by name, O_DIRECT, to verify only to read; ours by FID, for writing, so that no writer passes',
   },
   {
     operation: /^LDLM_ENQUEUE open\|directory$/,
@@ -415,6 +392,18 @@ export const MEANT: readonly Meant[] = [
     field: /^niobuf_remote\.0\.rnb_(offset|len)$/,
     values: /^(18 \| 0|65518 \| 65536 \(0x10000\)|131072 \(0x20000\) \| 262144 \(0x40000\))$/,
     why: 'as above: a kernel read the first page and wrote it with what was appended; another file was cut before its bytes had to leave the cache',
+  },
+  {
+    operation: /^OST_WRITE$/,
+    field: /^(buffers|short_io|niobuf_remote\.0\.rnb_len)$/,
+    values: /^(184 208 24 16 0 18 \| 184 208 24 16 0 4096|6d6972726f72.* \| 6d6972726f72.*|18 \| 4096)$/,
+    why: '`lfs mirror resync` writes whole pages and cuts the mirror then, ours what there is',
+  },
+  {
+    operation: /^OST_(WRITE|PUNCH)$/,
+    field: /^ost_body\.oa\.o_layout_version$/,
+    values: /^2147483651 \(0x80000003\) \| 2147483652 \(0x80000004\)$/,
+    why: 'the layout of a resync: a kernel asked for it by FID, ours by name, which was answered as before it',
   },
   {
     operation: /^OST_READ$/,

@@ -12,7 +12,7 @@ import {
   type Step,
 } from './recording.ts';
 
-const ANY_TIME = /^OST_(WRITE|SYNC|PUNCH)|_DISCONNECT$/;
+const ANY_TIME = /^OST_(WRITE|SYNC|PUNCH|SETATTR)|_DISCONNECT$/;
 const WRITES = /^OST_(WRITE|SYNC|PUNCH)/;
 /** Requests whose replies have the same format: ours asks by FID where `lfs` asks by name in an open directory; passes
  * through where the kernel wants the attributes, too, and the other way round. */
@@ -51,8 +51,9 @@ export class ExchangeSearch {
     );
     const found = this.#find(purpose, window, exchanges);
     if (found === undefined) return undefined;
-    const [exchange] = found;
-    this.#used.add(exchange);
+    const [exchange, again] = found;
+    // A model stands for what the kernel had no need to ask: it is still to be asked itself.
+    if (!again) this.#used.add(exchange);
     if (modifies(exchange)) this.#changed = Math.max(this.#changed, exchange.index);
     return found;
   }
@@ -85,7 +86,7 @@ export class ExchangeSearch {
     // Nothing is made or removed twice.
     if (used !== undefined && !modifies(used)) return [used, this.#used.has(used)];
     // A mount that failed says goodbye at another step. What the kernel had no need to write: a file that was gone before its
-    // data had to leave the cache.
+    // data had to leave the cache. Times that ours gives a mirror, the kernel the file.
     const { target, operation } = purpose;
     const model = exchanges.find((e) => e.purpose.target === target && e.purpose.operation === operation);
     return model !== undefined && ANY_TIME.test(operation) ? [model, true] : undefined;

@@ -21,6 +21,9 @@ export class LockLedger {
     // Early cancels: an enqueue's first handle is that of the new lock.
     for (const handle of enqueue || ours === undefined ? given : [ours, ...given])
       this.#cancelled.add(handle);
+    // A close that changes the layout ends the lease.
+    const close = request.values.close_data as { cd_handle: bigint } | undefined;
+    if (close !== undefined) this.#cancelled.add(close.cd_handle);
     if (exchange.request.body.pb_opc !== Opcode.LDLM_ENQUEUE || theirs === undefined || ours === undefined)
       return;
     this.#ours.set(theirs, ours);

@@ -8,9 +8,13 @@ import { decodeCapture } from '../../lib/cli/decode/decode-capture.ts';
 import type { LnetHeader } from '../../lib/cli/decode/lnet-messages.ts';
 import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
 import { summarize } from '../../lib/cli/decode/summary.ts';
-import { Reint } from '../../lib/wire/mds-constants.ts';
+import { OpenFlag, Reint } from '../../lib/wire/mds-constants.ts';
+import { Opcode } from '../../lib/wire/opcodes.ts';
 import { MsgFlag } from '../../lib/wire/ptlrpc-constants.ts';
 import { captureFrames } from '../cli/captures.ts';
+
+/** The high word of an open's flags. */
+const LEASE_HIGH = Number(OpenFlag.MDS_OPEN_LEASE >> 32n);
 
 /** What a request is for, in order of how much it tells. */
 export interface Purpose {
@@ -91,19 +95,27 @@ export function purposeOf(unit: Unit, target = summarize(unit).target): Purpose 
   const objects = [...(makes ? fids.slice(0, 1) : fids), ...names].join(' ');
   return {
     target,
-    operation: `${operation}${directory(unit)}${replayed(unit)}`,
+    operation: `${operation}${opens(unit)}${closes(unit)}${replayed(unit)}`,
     objects,
     detail: `${detail}${summed}`,
   };
 }
 
-/** An open that takes directories only: for what is none the answer is ENOTDIR. */
-function directory({ rpc }: Unit): string {
-  const open = rpc?.values.rec_reint as { cr_opcode?: number; cr_flags_l?: number } | undefined;
-  return open?.cr_opcode === Reint.REINT_OPEN && (open.cr_flags_l ?? 0) & constants.O_DIRECTORY
-    ? '|directory'
-    : '';
+/** An open that takes directories only, for what is none the answer is ENOTDIR; or one under a lease. */
+function opens({ rpc }: Unit): string {
+  const open = rpc?.values.rec_reint as
+    | { cr_opcode?: number; cr_flags_l?: number; cr_flags_h?: number }
+    | undefined;
+  if (open?.cr_opcode !== Reint.REINT_OPEN) return '';
+  if ((open.cr_flags_h ?? 0) & LEASE_HIGH) return '|lease';
+  return (open.cr_flags_l ?? 0) & constants.O_DIRECTORY ? '|directory' : '';
 }
+
+/** A close that changes the layout. */
+const closes = ({ kind, rpc }: Unit): string =>
+  kind === 'request' && rpc?.body.pb_opc === Opcode.MDS_CLOSE && rpc.values.close_data !== undefined
+    ? '|layout'
+    : '';
 
 /** Sent to a server that was started again, which has lost what it did before. */
 function replayed({ kind, rpc }: Unit): string {

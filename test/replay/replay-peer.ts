@@ -76,6 +76,8 @@ export class ReplayPeer {
   /** By mount and XID: what is asked again is answered as before. */
   readonly #answered = new Map<string, Exchange>();
   readonly #windows: Step[] = [];
+  /** The last step that was entered, of which the last window may be a part. */
+  #entered!: Step;
   #closing: Step | undefined;
   /** Handles of connections to servers that were started again since. */
   #stale: ReadonlySet<bigint> = new Set();
@@ -107,13 +109,13 @@ export class ReplayPeer {
 
   /** From now on requests are those of this step. */
   enter(step: Step): void {
+    this.#entered = step;
     this.#windows.push(step);
   }
 
-  /** From now on requests are those of the step from `time` on. */
-  narrow(time: number): void {
-    const step = this.#windows.pop();
-    if (step !== undefined) this.#windows.push({ ...step, until: time }, { ...step, time });
+  /** From now on requests are those of a part of the step that was entered. */
+  narrow(time: number, until = this.#entered.until): void {
+    this.#windows.push({ ...this.#entered, time, until: Math.min(until, this.#entered.until) });
   }
 
   /** The servers were started again: they know nobody who has not connected since. */

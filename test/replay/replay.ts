@@ -24,8 +24,8 @@ export interface Replay {
   readonly second: Filesystem;
   /** Goes on to the step with this in its commands, and does what they document. */
   step<T>(command: string, work: () => Promise<T>): Promise<T>;
-  /** Goes on within the step: what the kernel client asked until `frame` is not replayed. */
-  behind<T>(frame: number, work: () => Promise<T>): Promise<T>;
+  /** Goes on within the step, to what the kernel client asked between two frames. */
+  between<T>(first: number, last: number, work: () => Promise<T>): Promise<T>;
   /** The servers are started again behind `frame`, and forget what they had not on disk; what they are asked until the step with
    * `command` is about that. */
   restart<T>(frame: number, command: string, work: () => Promise<T>): Promise<T>;
@@ -104,10 +104,11 @@ export async function replay(
         enter(command);
         return doIt();
       },
-      behind: async (frame, doIt) => {
-        const first = recording.exchanges.find((exchange) => exchange.frame > frame);
-        if (first === undefined) throw new Error(`${recording.name} has nothing behind frame ${frame}`);
-        peer.narrow(first.time);
+      between: async (first, last, doIt) => {
+        const begin = recording.exchanges.find(({ frame }) => frame >= first);
+        if (begin === undefined) throw new Error(`${recording.name} has nothing behind frame ${first}`);
+        const end = recording.exchanges.find(({ frame }) => frame > last);
+        peer.narrow(begin.time, end?.time);
         return doIt();
       },
       restart: async (frame, command, doIt) => {

@@ -108,11 +108,17 @@ export async function closeLease(
   };
   const leaseHandle = lock.serverHandle;
   const held = lock.state === 'GRANTED';
+  if (intent === undefined) {
+    // A close without an intent does not name the lease: the server would keep its lock.
+    mdt.locks.release(lock);
+    await mdt.locks.cancel(lock);
+    await close(mdt, closing, session.who, options(context));
+    return;
+  }
   // The server gives it up with the close.
   await mdt.locks.surrender(lock);
-  if (intent === undefined || !held) {
+  if (!held) {
     await close(mdt, closing, session.who, options(context));
-    if (intent === undefined) return;
     throw busy(context);
   }
   const data = { ...intent.data, cd_handle: leaseHandle };
