@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `lustre` command: one file per subcommand, exit codes 0, 1 (failed), 2 (wrong usage), 3 (no connection). */
+import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { catCommand } from './cat.ts';
 import { changelogClearCommand, changelogCommand } from './changelog.ts';
@@ -44,7 +45,11 @@ import { serveCommand } from './serve.ts';
 import { setstripeCommand } from './setstripe.ts';
 import { statCommand } from './stat.ts';
 
+// By the package's own name: the way to it is another one from lib/ than from dist/.
+const { version } = createRequire(import.meta.url)('node-lustre/package.json') as { version: string };
+
 const program = new Command('lustre')
+  .version(version)
   .description('Lustre in userspace: start servers, work with files, read captures')
   .showHelpAfterError('(lustre --help, or lustre COMMAND --help, says more)')
   .exitOverride()

@@ -228,6 +228,11 @@ describe.skipIf(!existsSync(main))('the lustre command', () => {
     expect((await run('locks', '--dir', local)).stderr).toContain('no process answers');
   });
 
+  it('says its version', async () => {
+    const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+    expect(await ok('--version')).toBe(`${version}\n`);
+  });
+
   describe('exit codes', () => {
     it('1 when the operation failed, and says what was tried on what', async () => {
       const ran = await run('cat', ':/nothing');
