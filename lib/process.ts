@@ -33,7 +33,15 @@ export interface MountOptions {
   /** Default the process's own. */
   readonly umask?: number;
   /** Bulk checksums; default crc32c where the server has it, false for none. */
-  readonly checksums?: 'crc32c' | 'crc32' | 'adler32' | false;
+  readonly checksums?:
+    | 'crc32c'
+    | 'crc32'
+    | 'adler32'
+    | 't10ip512'
+    | 't10ip4K'
+    | 't10crc512'
+    | 't10crc4K'
+    | false;
   /** Requests in flight to one target; default 8, to an MDT 32. */
   readonly maxRpcsInFlight?: number;
   /** Most data in one request, in pages of 4 KiB (max_pages_per_rpc); default what the servers take, 1 to 16 MiB. */

@@ -15,6 +15,7 @@
 #include "endpoint.h"
 #include "mapping.h"
 #include "owner_poll.h"
+#include "t10.h"
 
 namespace lustre {
 namespace {
@@ -402,13 +403,14 @@ Napi::Value NativeEndpoint::allocate(const Napi::CallbackInfo& info) {
 // The segments come in the scratch area; the result is -1 for segments outside live memory.
 Napi::Value NativeEndpoint::checksum(const Napi::CallbackInfo& info) {
   const std::uint32_t type = info[0].As<Napi::Number>();
+  const std::uint32_t pageOffset = info[1].As<Napi::Number>();
   const std::size_t count = scratch_->segmentCount;
   std::vector<iovec> pieces;
-  const bool known = endpoint_ != nullptr && count <= lnet::kMaxFragments && IsChecksumType(type);
+  const bool known = endpoint_ != nullptr && count <= lnet::kMaxFragments && IsBulkChecksumType(type);
   if (!known || endpoint_->locate(scratch_->segments, count, pieces) != 0) {
     return Napi::Number::New(info.Env(), -1);
   }
-  return Napi::Number::New(info.Env(), ChecksumOf(static_cast<ChecksumType>(type), pieces));
+  return Napi::Number::New(info.Env(), BulkChecksumOf(type, pieces, pageOffset));
 }
 
 // The numbers of the memory that the network has let go of.

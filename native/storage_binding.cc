@@ -11,6 +11,7 @@
 
 #include "checksum.h"
 #include "object_file.h"
+#include "t10.h"
 
 namespace lustre {
 
@@ -49,6 +50,12 @@ std::optional<ChecksumType> ToChecksumType(const Napi::Value& value) {
   const std::optional<uint32_t> number = ToUint32(value, UINT32_MAX);
   if (!number || !IsChecksumType(*number)) return std::nullopt;
   return static_cast<ChecksumType>(*number);
+}
+
+// One that a readv or writev cannot take.
+std::optional<uint32_t> ToBulkChecksumType(const Napi::Value& value) {
+  const std::optional<uint32_t> number = ToUint32(value, UINT32_MAX);
+  return number && IsBulkChecksumType(*number) ? number : std::nullopt;
 }
 
 // Segments as the pool thread uses them, and the JavaScript views that keep their memory alive meanwhile.
@@ -140,27 +147,29 @@ class StorageWork {
   FileResult result_;
 };
 
-// checksum(type, segments) -> number, in the caller's thread.
+// checksum(type, segments, page offset) -> number, in the caller's thread.
 Napi::Value ChecksumNow(const Napi::CallbackInfo& info) {
-  const std::optional<ChecksumType> type = ToChecksumType(info[0]);
+  const std::optional<uint32_t> type = ToBulkChecksumType(info[0]);
   const std::optional<Pinned> pinned = ToSegments(info.Env(), info[1]);
-  if (!type || !pinned) {
-    ThrowType(info.Env(), "checksum: expected (type, Uint8Array[])");
+  const std::optional<uint32_t> page_offset = ToUint32(info[2], UINT32_MAX);
+  if (!type || !pinned || !page_offset) {
+    ThrowType(info.Env(), "checksum: expected (type, Uint8Array[], page offset)");
     return info.Env().Undefined();
   }
-  return Napi::Number::New(info.Env(), ChecksumOf(*type, pinned->segments));
+  return Napi::Number::New(info.Env(), BulkChecksumOf(*type, pinned->segments, *page_offset));
 }
 
-// checksumAsync(type, segments)
+// checksumAsync(type, segments, page offset)
 Napi::Value ChecksumLater(const Napi::CallbackInfo& info) {
-  const std::optional<ChecksumType> type = ToChecksumType(info[0]);
+  const std::optional<uint32_t> type = ToBulkChecksumType(info[0]);
   const std::optional<Pinned> pinned = ToSegments(info.Env(), info[1]);
-  if (!type || !pinned) {
-    ThrowType(info.Env(), "checksumAsync: expected (type, Uint8Array[])");
+  const std::optional<uint32_t> page_offset = ToUint32(info[2], UINT32_MAX);
+  if (!type || !pinned || !page_offset) {
+    ThrowType(info.Env(), "checksumAsync: expected (type, Uint8Array[], page offset)");
     return info.Env().Undefined();
   }
-  auto operation = [type = *type, segments = pinned->segments] {
-    return FileResult{.checksum = ChecksumOf(type, segments)};
+  auto operation = [type = *type, segments = pinned->segments, page_offset = *page_offset] {
+    return FileResult{.checksum = BulkChecksumOf(type, segments, page_offset)};
   };
   return StorageWork::Start(info.Env(), std::move(operation), &pinned->views);
 }

@@ -2,13 +2,17 @@
  * Bulk checksums in TypeScript (guide 12 §6.2): what sim/ computes with, and what the native ones are tested
  * against. The native code (native/checksum.cc) is tens of times as fast.
  */
-import type { ChecksumName } from './network.ts';
+import type { BulkChecksumName, ChecksumName } from './network.ts';
 
 /** The bits of obd_cksum_types (ocd_cksum_types at connect); the native code names types by them too. */
-export const checksumTypeBits: { readonly [name in ChecksumName]: number } = {
+export const checksumTypeBits: { readonly [name in BulkChecksumName]: number } = {
   crc32: 0x1,
   adler32: 0x2,
   crc32c: 0x4,
+  t10ip512: 0x10,
+  t10ip4K: 0x20,
+  t10crc512: 0x40,
+  t10crc4K: 0x80,
 };
 
 /** The table of a reflected CRC: entry `i` is the remainder of the byte `i`. */

@@ -63,7 +63,7 @@ export interface NativeEndpoint {
   /** Page-aligned and zeroed. Throws an Error with `errno`. */
   allocate(bytes: number): ArrayBuffer;
   /** `type` as in obd_cksum_types. -1 for segments that are not in live memory. */
-  checksum(type: number): number;
+  checksum(type: number, pageOffset: number): number;
   /** To be called after a drain that found ControlWord.ATTENTION set. The numbers of released memory that is free now. */
   attend(): number[];
   takeNotices(): Notice[];

@@ -31,7 +31,7 @@ import { NativeHandle } from './native-handle.ts';
 import { PinnedMemory } from './native-memory.ts';
 import { checksumSegments } from './native-storage.ts';
 import type {
-  ChecksumName,
+  BulkChecksumName,
   Endpoint,
   EndpointCounters,
   FileRange,
@@ -212,9 +212,9 @@ export class NativeLnetEndpoint implements Endpoint {
     return new PinnedMemory(this, bytes, number, (memory) => this.#release(memory));
   }
 
-  checksum(type: ChecksumName, segments: readonly Segment[]): number {
+  checksum(type: BulkChecksumName, segments: readonly Segment[], pageOffset = 0): number {
     this.#writeSegments(segments);
-    const sum = this.#native.checksum(checksumTypeBits[type]);
+    const sum = this.#native.checksum(checksumTypeBits[type], pageOffset);
     if (sum < 0) throw errnoError(-14, { syscall: 'checksum', nid: this.nid });
     return sum;
   }

@@ -6,7 +6,7 @@
 import { errnoError, LustreError } from '../runtime/errors.ts';
 import { checksumTypeBits } from './checksum.ts';
 import { loadNative } from './native-loader.ts';
-import type { ChecksumName, Segment } from './network.ts';
+import type { BulkChecksumName, ChecksumName, Segment } from './network.ts';
 
 /** An open file: the descriptor, and the path that errors name. The caller opens and closes it. */
 export interface OpenFile {
@@ -61,10 +61,10 @@ export interface NativeStorage {
   /** Returns when all that was written to the file's file system is on stable storage (syncfs): for many files at once.
    * False, and nothing done, with a native module that was built before it could. */
   syncFileSystem(file: OpenFile): Promise<boolean>;
-  /** Over segments as one run of bytes, on the thread pool. */
-  checksum(type: ChecksumName, segments: readonly Uint8Array[]): Promise<number>;
+  /** Over segments as one run of bytes, the first at `pageOffset` of a page, on the thread pool. */
+  checksum(type: BulkChecksumName, segments: readonly Uint8Array[], pageOffset?: number): Promise<number>;
   /** The same in the calling thread: for small data (1 MiB takes some 50 µs). */
-  checksumSync(type: ChecksumName, segments: readonly Uint8Array[]): number;
+  checksumSync(type: BulkChecksumName, segments: readonly Uint8Array[], pageOffset?: number): number;
 }
 
 interface NativeResult {
@@ -76,8 +76,8 @@ interface NativeResult {
 
 /** `exports.storage` of the native module. */
 interface StorageBinding {
-  checksum(type: number, segments: readonly Uint8Array[]): number;
-  checksumAsync(type: number, segments: readonly Uint8Array[]): Promise<NativeResult>;
+  checksum(type: number, segments: readonly Uint8Array[], pageOffset: number): number;
+  checksumAsync(type: number, segments: readonly Uint8Array[], pageOffset: number): Promise<NativeResult>;
   readv: TransferFunction;
   writev: TransferFunction;
   allocate(
@@ -151,13 +151,13 @@ class Storage implements NativeStorage {
     return true;
   }
 
-  async checksum(type: ChecksumName, segments: readonly Uint8Array[]) {
-    const result = await this.#native.checksumAsync(checksumTypeBits[type], segments);
+  async checksum(type: BulkChecksumName, segments: readonly Uint8Array[], pageOffset = 0) {
+    const result = await this.#native.checksumAsync(checksumTypeBits[type], segments, pageOffset);
     return result.checksum;
   }
 
-  checksumSync(type: ChecksumName, segments: readonly Uint8Array[]) {
-    return this.#native.checksum(checksumTypeBits[type], segments);
+  checksumSync(type: BulkChecksumName, segments: readonly Uint8Array[], pageOffset = 0) {
+    return this.#native.checksum(checksumTypeBits[type], segments, pageOffset);
   }
 
   async #seek(file: OpenFile, kind: keyof typeof seekKinds, position: number | bigint) {
@@ -209,10 +209,15 @@ export function openNativeStorage(): NativeStorage {
 let shared: NativeStorage | undefined;
 
 /** The checksum of segments as one run of bytes, on the thread pool. */
-export function checksumSegments(type: ChecksumName, segments: readonly Segment[]): Promise<number> {
+export function checksumSegments(
+  type: BulkChecksumName,
+  segments: readonly Segment[],
+  pageOffset = 0,
+): Promise<number> {
   shared ??= openNativeStorage();
   return shared.checksum(
     type,
     segments.map(({ memory, offset, length }) => memory.bytes.subarray(offset, offset + length)),
+    pageOffset,
   );
 }

@@ -20,7 +20,11 @@ export const MdOption = {
   MAX_SIZE: 0x80,
 } as const;
 
+/** Checksums of runs of bytes: a run's follows from those of its parts, so they are taken as bytes come and go. */
 export type ChecksumName = 'crc32' | 'adler32' | 'crc32c';
+/** Checksums of T10 guard tags: of the sectors of a page, so of a whole bulk with its place in one (lib/lnet/t10.ts). */
+export type T10ChecksumName = 't10ip512' | 't10ip4K' | 't10crc512' | 't10crc4K';
+export type BulkChecksumName = ChecksumName | T10ChecksumName;
 
 /** Bytes that the network may read or write: pinned until `release`, which waits for nothing (the
  * implementation keeps the memory until the last operation on it has completed). */
@@ -172,10 +176,11 @@ export interface Endpoint {
   /** A caller's own buffer: pinned by reference until `release`. */
   pin(bytes: Uint8Array): Memory;
   /** Checksum over segments as one run of bytes, in the wire's conventions (guide 12: crc32 = crc32_le seed ~0 without
-   * final inversion as the kernel's bulk checksum has it, adler32 seed 1, crc32c seed ~0). */
-  checksum(type: ChecksumName, segments: readonly Segment[]): number;
+   * final inversion as the kernel's bulk checksum has it, adler32 seed 1, crc32c seed ~0). `pageOffset` is that of the first
+   * byte in its page: T10 types need it. */
+  checksum(type: BulkChecksumName, segments: readonly Segment[], pageOffset?: number): number;
   /** The same on another thread. The memory must stay pinned until it has settled. */
-  checksumLater(type: ChecksumName, segments: readonly Segment[]): Promise<number>;
+  checksumLater(type: BulkChecksumName, segments: readonly Segment[], pageOffset?: number): Promise<number>;
   /** LNet ping. Rejects with ETIMEDOUT / ECONNREFUSED / EHOSTUNREACH, the NID named. */
   ping(nid: Nid, timeoutMs: number): Promise<PingResult>;
   /** Why the last connection attempt to or the last connection with `nid` failed, or undefined. */

@@ -2,9 +2,8 @@
  * An endpoint of the virtual network: LNet's four operations and their events (guide 01 §5, §6). Events reach their handlers
  * through a completion ring, as the native module's do, never inside the call that caused them.
  */
-import { checksumTs } from '../lnet/checksum.ts';
 import {
-  type ChecksumName,
+  type BulkChecksumName,
   type Endpoint,
   type EndpointCounters,
   type GetOptions,
@@ -19,6 +18,7 @@ import {
   type Segment,
 } from '../lnet/network.ts';
 import { LNET_PID_LUSTRE, type Nid } from '../lnet/nid.ts';
+import { bulkChecksumTs } from '../lnet/t10.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Timer } from '../runtime/runtime.ts';
 import { CompletionRing } from './completion-ring.ts';
@@ -154,16 +154,17 @@ export class SimEndpoint implements Endpoint, LinkEnd {
     return new SimMemory(bytes);
   }
 
-  checksum(type: ChecksumName, segments: readonly Segment[]): number {
+  checksum(type: BulkChecksumName, segments: readonly Segment[], pageOffset = 0): number {
     checkSegments('the checksum', segments);
-    return checksumTs(
+    return bulkChecksumTs(
       type,
       segments.map(({ memory, offset, length }) => memory.bytes.subarray(offset, offset + length)),
+      pageOffset,
     );
   }
 
-  async checksumLater(type: ChecksumName, segments: readonly Segment[]): Promise<number> {
-    return this.checksum(type, segments);
+  async checksumLater(type: BulkChecksumName, segments: readonly Segment[], pageOffset = 0): Promise<number> {
+    return this.checksum(type, segments, pageOffset);
   }
 
   ping(nid: Nid, timeoutMs: number): Promise<PingResult> {

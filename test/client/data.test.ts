@@ -224,14 +224,27 @@ describe('data', () => {
       expect((await fs.counters()).rpcs.OST_SYNC).toBeGreaterThan(2);
     }));
 
-  it.each(['crc32c', 'crc32', 'adler32', false] as const)('is checked with %s', (checksums) =>
-    withCluster(async ({ mount }) => {
-      const fs = await mount({ checksums });
-      const bytes = pattern(MIB + 5);
-      await fs.writeFile('/f', bytes, striped);
-      expect(sum(await fs.readFile('/f'))).toBe(sum(bytes));
-      expect((await fs.counters()).checksumErrors).toBe(0);
-    }),
+  it.each(['crc32c', 'crc32', 'adler32', 't10ip512', 't10ip4K', 't10crc512', 't10crc4K', false] as const)(
+    'is checked with %s',
+    (checksums) =>
+      withCluster(async ({ mount }) => {
+        const fs = await mount({ checksums });
+        const bytes = pattern(MIB + 5);
+        await fs.writeFile('/f', bytes, striped);
+        expect(sum(await fs.readFile('/f'))).toBe(sum(bytes));
+        // From the middle of a page, by bulk and inside the message.
+        await using file = await fs.open('/f', 'r+', 0, { direct: true });
+        for (const [position, length] of [
+          [1001, 70_001],
+          [5003, 99],
+        ] as const) {
+          await file.write(bytes.subarray(0, length), { position });
+          const back = Buffer.alloc(length);
+          await file.read(back, 0, length, position);
+          expect(sum(back)).toBe(sum(bytes.subarray(0, length)));
+        }
+        expect((await fs.counters()).checksumErrors).toBe(0);
+      }),
   );
 });
 

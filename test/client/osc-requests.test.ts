@@ -185,3 +185,14 @@ it('the connect asks for Adler beside the checksum that is wanted: servers refus
   );
   expect(chooseChecksum(granted, 'crc32')).toBe('adler32');
 });
+
+it('T10 checksums are offered as kernels offer them, and used where they are wanted', () => {
+  // ocd_cksum_types of 01-mount-df-umount.
+  expect(checksumTypesAsked(undefined)).toBe(0xf7);
+  expect(checksumTypesAsked('t10crc4K')).toBe(0x82);
+  const granted = ObdConnectData.decode(
+    ObdConnectData.encode({ ocd_connect_flags: ConnectFlag.OBD_CONNECT_CKSUM, ocd_cksum_types: 0xf7 }),
+  );
+  expect(chooseChecksum(granted, undefined)).toBe('crc32c');
+  expect(chooseChecksum(granted, 't10crc4K')).toBe('t10crc4K');
+});

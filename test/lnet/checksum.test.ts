@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checksumTs } from '../../lib/lnet/checksum.ts';
 import { combineAll } from '../../lib/lnet/checksum-combine.ts';
-import type { ChecksumName } from '../../lib/lnet/network.ts';
+import type { BulkChecksumName, ChecksumName, T10ChecksumName } from '../../lib/lnet/network.ts';
+import { bulkChecksumTs, guardBytes } from '../../lib/lnet/t10.ts';
 import { capture } from '../cli/captures.ts';
 import { capturedTransfers } from './capture-bulk.ts';
 
@@ -49,10 +50,54 @@ describe('checksumTs', () => {
   });
 });
 
-const nameOfFlags = new Map<number, ChecksumName>([
+const t10: readonly T10ChecksumName[] = ['t10ip512', 't10ip4K', 't10crc512', 't10crc4K'];
+
+// Guide 12 §6.3: input, offset, the four types.
+const t10Vectors: readonly [string, Uint8Array, number, ...number[]][] = [
+  ['one zero', bytes(1, () => 0), 0, 0x02ff01ff, 0x02ff01ff, 0x00020001, 0x00020001],
+  ['123456789', Buffer.from('123456789'), 0, 0x02180121, 0x02180121, 0x027d01ac, 0x027d01ac],
+  ['4096 zeros', bytes(4096, () => 0), 0, 0x87880ff1, 0x02ff01ff, 0x00100001, 0x00020001],
+  ['4096 x FF', bytes(4096, () => 0xff), 0, 0x00100001, 0x00020001, 0x69000c39, 0x017500e9],
+  ['8192 bytes 7i+3', bytes(8192, (i) => 7 * i + 3), 0, 0x072f0ff1, 0x040601ff, 0x60bf1511, 0x04f0023b],
+  ['1000 counting from 100', bytes(1000, (i) => i), 100, 0x0cad02e9, 0x015a00eb, 0x0978027a, 0x023d014b],
+  ['5000 counting from 3000', bytes(5000, (i) => i), 3000, 0x7cfc0af6, 0x04d001ff, 0x7b8e0ac2, 0x080b02df],
+  ['1 MiB x AD', bytes(1 << 20, () => 0xad), 0, 0x074b204c, 0xa51c2410, 0xd4878088, 0x77c9a701],
+];
+
+describe('bulkChecksumTs', () => {
+  it.each(t10Vectors)('has the T10 values of the guide for %s', (_name, input, pageOffset, ...expected) => {
+    expect(t10.map((name) => bulkChecksumTs(name, [input], pageOffset))).toEqual(expected);
+  });
+
+  it('of a run follows from those of its pages', () => {
+    const inputs = [
+      fc.nat(4095),
+      fc.uint8Array({ maxLength: 20_000 }),
+      fc.nat(5),
+      fc.constantFrom(...t10),
+    ] as const;
+    fc.assert(
+      fc.property(...inputs, (from, run, pages, name) => {
+        const cut = Math.min(run.length, (pages + 1) * 4096 - from);
+        const [head, tail] = [run.subarray(0, cut), run.subarray(cut)];
+        const parts = [
+          { bytes: guardBytes(name, from, head.length), checksum: bulkChecksumTs(name, [head], from) },
+          { bytes: guardBytes(name, 0, tail.length), checksum: bulkChecksumTs(name, [tail], 0) },
+        ];
+        expect(combineAll('adler32', parts)).toBe(bulkChecksumTs(name, [head, tail], from));
+      }),
+    );
+  });
+});
+
+const nameOfFlags = new Map<number, BulkChecksumName>([
   [0x1000, 'crc32'],
   [0x2000, 'adler32'],
   [0x4000, 'crc32c'],
+  [0x5000, 't10ip512'],
+  [0x6000, 't10ip4K'],
+  [0x7000, 't10crc512'],
+  [0x8000, 't10crc4K'],
 ]);
 
 describe('what kernels sent', () => {
@@ -61,16 +106,16 @@ describe('what kernels sent', () => {
     for (const { what, type, checksum, payload } of capturedTransfers(capture('03b'))) {
       const name = nameOfFlags.get(type);
       if (name === undefined) continue;
-      expect(checksumTs(name, payload), `${what} ${name}`).toBe(checksum);
+      expect(bulkChecksumTs(name, payload), `${what} ${name}`).toBe(checksum);
       seen.set(`${what} ${name}`, (seen.get(`${what} ${name}`) ?? 0) + 1);
     }
     const kinds = ['bulk write', 'bulk read', 'short write', 'short read'];
     expect([...seen.keys()].sort()).toEqual(
-      kinds.flatMap((kind) => names.map((name) => `${kind} ${name}`)).sort(),
+      kinds.flatMap((kind) => [...names, ...t10].map((name) => `${kind} ${name}`)).sort(),
     );
   });
 
-  // Another run of the kernel's; the rest of its sums, and the other captures', are of T10 types.
+  // Another run of the kernel's; the rest of its sums are of T10 types.
   it('has the same Adler-32 sums in 03-stripe-io', () => {
     const adler = capturedTransfers(capture('03-')).filter(({ type }) => type === 0x2000);
     expect(adler).toHaveLength(5);

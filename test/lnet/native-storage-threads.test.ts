@@ -51,7 +51,7 @@ describe('work under way', () => {
       const { parentPort, workerData } = require('node:worker_threads');
       const { storage, lending } = require(${JSON.stringify(addon)});
       const bytes = new Uint8Array(lending.borrow(workerData));
-      for (let i = 0; i < 32; i++) storage.checksumAsync(4, [bytes]);
+      for (let i = 0; i < 32; i++) storage.checksumAsync(4, [bytes], 0);
       parentPort.postMessage('started');`;
     const script = `
       const { Worker } = require('node:worker_threads');

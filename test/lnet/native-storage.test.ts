@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checksumTs } from '../../lib/lnet/checksum.ts';
 import { type NativeStorage, type OpenFile, openNativeStorage } from '../../lib/lnet/native-storage.ts';
-import type { ChecksumName } from '../../lib/lnet/network.ts';
+import type { BulkChecksumName, ChecksumName } from '../../lib/lnet/network.ts';
+import { bulkChecksumTs } from '../../lib/lnet/t10.ts';
 import { capture } from '../cli/captures.ts';
 import { capturedTransfers } from './capture-bulk.ts';
 
@@ -46,6 +47,16 @@ describe('checksums', () => {
     await fc.assert(same, { numRuns: 300 });
   });
 
+  it('of T10 types are those of the TypeScript twin, from every place in a page', async () => {
+    const types = fc.constantFrom('t10ip512', 't10ip4K', 't10crc512', 't10crc4K' as const);
+    const same = fc.asyncProperty(chunks, types, fc.nat(4095), async (segments, type, pageOffset) => {
+      const expected = bulkChecksumTs(type, segments, pageOffset);
+      expect(storage.checksumSync(type, segments, pageOffset)).toBe(expected);
+      expect(await storage.checksum(type, segments, pageOffset)).toBe(expected);
+    });
+    await fc.assert(same, { numRuns: 300 });
+  });
+
   it('cover a view of a larger buffer, not the buffer', () => {
     const whole = Uint8Array.from({ length: 5000 }, (_, i) => i * 7);
     for (const name of names) {
@@ -55,13 +66,17 @@ describe('checksums', () => {
   });
 
   it('are those that kernels sent', () => {
-    const types = new Map<number, ChecksumName>([
+    const types = new Map<number, BulkChecksumName>([
       [0x1000, 'crc32'],
       [0x2000, 'adler32'],
       [0x4000, 'crc32c'],
+      [0x5000, 't10ip512'],
+      [0x6000, 't10ip4K'],
+      [0x7000, 't10crc512'],
+      [0x8000, 't10crc4K'],
     ]);
     const known = capturedTransfers(capture('03b')).filter(({ type }) => types.has(type));
-    expect(known).toHaveLength(15);
+    expect(known).toHaveLength(35);
     for (const { type, payload, checksum } of known) {
       expect(storage.checksumSync(types.get(type)!, payload)).toBe(checksum);
     }

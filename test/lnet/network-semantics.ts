@@ -6,6 +6,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { checksumTs } from '../../lib/lnet/checksum.ts';
 import { type MatchEntry, MdOption } from '../../lib/lnet/network.ts';
+import { bulkChecksumTs } from '../../lib/lnet/t10.ts';
 import { matchingSemantics } from './matching-semantics.ts';
 import { MTU, NetworkBench, type NetworkUnderTest, PORTAL, pattern, type Watched } from './network-bench.ts';
 
@@ -258,6 +259,8 @@ export function networkSemantics(name: string, makeNetwork: () => Promise<Networ
       ];
       for (const type of ['crc32', 'adler32', 'crc32c'] as const)
         expect(f.a.checksum(type, pieces)).toBe(checksumTs(type, [bytes]));
+      for (const type of ['t10ip512', 't10ip4K', 't10crc512', 't10crc4K'] as const)
+        expect(f.a.checksum(type, pieces, 3333)).toBe(bulkChecksumTs(type, [bytes], 3333));
     });
   });
 }

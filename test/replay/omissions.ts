@@ -93,7 +93,7 @@ export const NOT_ASKED: readonly NotAsked[] = [
   },
   {
     purpose: /MDS_BATCH$/,
-    times: { '02': 9, '03': 8, '07': 5, '08': 1 },
+    times: { '02': 9, '03': 8, '03b': 2, '07': 5, '08': 1 },
     why: 'a kernel reads ahead the attributes of a directory’s entries',
   },
   {

@@ -6,7 +6,7 @@ import { connectSession } from '../../lib/client/mount/connect.ts';
 import type { Session } from '../../lib/client/session.ts';
 import { parseFid } from '../../lib/fid/fid.ts';
 import { fidResource } from '../../lib/fid/resource.ts';
-import type { ChecksumName } from '../../lib/lnet/network.ts';
+import type { BulkChecksumName } from '../../lib/lnet/network.ts';
 import { createSimulation } from '../../lib/sim/simulation.ts';
 import type { Damage } from './callback-player.ts';
 import { type Recording, readRecording, type Step } from './recording.ts';
@@ -39,7 +39,7 @@ export interface ReplayOptions {
   readonly replyFirst?: (kind: string) => boolean;
   readonly down?: string;
   /** The type of checksums; none unless given. */
-  readonly checksums?: ChecksumName;
+  readonly checksums?: BulkChecksumName;
   /** Mount options. */
   readonly options?: string;
   /** How often the notes mount: the second time ours is another node, for a node of ours has one mount. */

@@ -23,7 +23,7 @@ export const buffersBut =
 export const sameSequence = (ours: string, theirs: string): boolean => {
   const [a, b] = [ours, theirs].map((fid) => /^\[0x([\da-f]+):0x([\da-f]+):0x0\]$/.exec(fid));
   if (a == null || b == null || a[1] !== b[1]) return false;
-  return Math.abs(Number.parseInt(a[2]!, 16) - Number.parseInt(b[2]!, 16)) < 9;
+  return Math.abs(Number.parseInt(a[2]!, 16) - Number.parseInt(b[2]!, 16)) < 20;
 };
 
 /** Access mode, MDS_OPEN_EXCL and TRUNC; BY_FID, DELAY_CREATE, OWNEROVERRIDE, LOCK and HAS_EA (lustre_user.h). */

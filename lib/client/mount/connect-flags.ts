@@ -4,7 +4,7 @@
  */
 
 import type { ConnectGrant } from '../../connection/target.ts';
-import type { ChecksumName } from '../../lnet/network.ts';
+import type { BulkChecksumName } from '../../lnet/network.ts';
 import { ConnectFlag, ConnectFlag2 } from '../../wire/connection-constants.ts';
 import { InodeBit } from '../../wire/ldlm-constants.ts';
 import { checksumTypesAsked } from '../osc/checksum.ts';
@@ -30,7 +30,7 @@ const OST_BRW_ASKED = 64 * MIB;
  * SELINUX_POLICY; READDIR_OPEN, ATOMIC_OPEN_LOCK;
  * LARGE_ACL; GETATTR_PFID; LFSCK; PINGLESS, MDS_CAPA, OSS_CAPA, which servers do not grant.
  */
-export function mdtAsk(checksum: ChecksumName | undefined, readOnly = false): ConnectGrant {
+export function mdtAsk(checksum: BulkChecksumName | undefined, readOnly = false): ConnectGrant {
   const flags = (MDT_ASK.ocd_connect_flags ?? 0n) | (readOnly ? ConnectFlag.OBD_CONNECT_RDONLY : 0n);
   return { ...MDT_ASK, ocd_connect_flags: flags, ocd_cksum_types: checksumTypesAsked(checksum) };
 }
@@ -94,7 +94,7 @@ const MDT_ASK: ConnectGrant = {
 };
 
 /** Not asked of an OST: GRANT_SHRINK (no cache that would have to shrink), ENCRYPT, LFSCK, PINGLESS. */
-export function ostAsk(checksum: ChecksumName | undefined): ConnectGrant {
+export function ostAsk(checksum: BulkChecksumName | undefined): ConnectGrant {
   return {
     ocd_connect_flags: flags([
       'OBD_CONNECT_GRANT',

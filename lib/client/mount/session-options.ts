@@ -1,5 +1,5 @@
 /** What a mount takes beside its specification. */
-import type { ChecksumName, Network } from '../../lnet/network.ts';
+import type { BulkChecksumName, Network } from '../../lnet/network.ts';
 import type { Nid } from '../../lnet/nid.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import type { Credentials } from '../mdc/credentials.ts';
@@ -21,7 +21,7 @@ export interface SessionOptions {
   /** Of this process, for those who ask who holds a file lock; default 0. */
   readonly processId?: number;
   /** Bulk checksums; default crc32c where the server has it, false for none. */
-  readonly checksums?: ChecksumName | false;
+  readonly checksums?: BulkChecksumName | false;
   /** Most bytes of file data kept in memory for this mount; default 64 MiB. */
   readonly cacheBytes?: number;
   /**

@@ -2,7 +2,7 @@
  * What of one target an administrator may set for all clients (osc.*, mdc.*): whether it is used, how much goes to it at a
  * time, checksums. Values are as kernels write them.
  */
-import type { ChecksumName } from '../../lnet/network.ts';
+import type { BulkChecksumName } from '../../lnet/network.ts';
 import type { ObdConnectData } from '../../wire/connection-structs.ts';
 import { type ChecksumWish, chooseChecksum } from '../osc/checksum.ts';
 import type { GrantLedger } from '../osc/grant.ts';
@@ -14,10 +14,14 @@ const MIB = 1 << 20;
 const PAGES_MAX = (16 * MIB) / PAGE;
 const RPCS_MAX = 256;
 /** cksum_name of kernels. */
-const CHECKSUMS: Readonly<Record<string, ChecksumName>> = {
+const CHECKSUMS: Readonly<Record<string, BulkChecksumName>> = {
   adler: 'adler32',
   crc32: 'crc32',
   crc32c: 'crc32c',
+  t10ip512: 't10ip512',
+  t10ip4K: 't10ip4K',
+  t10crc512: 't10crc512',
+  t10crc4K: 't10crc4K',
 };
 
 /** Locks that are kept unused. */
@@ -78,7 +82,7 @@ export class TargetSettings {
     return this.#limits.granted;
   }
 
-  get checksum(): ChecksumName | undefined {
+  get checksum(): BulkChecksumName | undefined {
     const { used, type } = this.#checksum;
     return used ? chooseChecksum(this.#import.granted, type) : undefined;
   }

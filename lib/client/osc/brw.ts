@@ -4,7 +4,7 @@
  */
 
 import { fidToOstId } from '../../fid/ost-id.ts';
-import type { ChecksumName, Segment } from '../../lnet/network.ts';
+import type { BulkChecksumName, Segment } from '../../lnet/network.ts';
 import { LustreError } from '../../runtime/errors.ts';
 import { ConnectFlag } from '../../wire/connection-constants.ts';
 import type { RequestInputs } from '../../wire/format.ts';
@@ -26,6 +26,10 @@ const SHORT_IO_MAX = 16384;
 /** ioo_max_brw of short I/O: (0 - 1) << 16 (guide 12 §5.1). */
 const SHORT_IO_MAX_BRW = 0xffff_0000;
 const TRIES = 10;
+/** Below it a checksum costs less than to hand it over, bytes. */
+const ASIDE_MIN = 256 << 10;
+/** Above it nothing else should wait for one, bytes. */
+const LONE_MAX = 1 << 20;
 
 /** One RPC's part of a run. */
 export interface Part {
@@ -42,7 +46,7 @@ export interface BrwArguments {
   /** obdo bits of the operation itself, times for one. */
   readonly valid: bigint;
   readonly niobufFlags: number;
-  readonly checksum: ChecksumName | undefined;
+  readonly checksum: BulkChecksumName | undefined;
   readonly shortIo: boolean;
   readonly resend: boolean;
 }
@@ -110,6 +114,22 @@ class SegmentCursor {
 /** Shortens a list of segments to its first `length` bytes. */
 export function headOf(segments: readonly Segment[], length: number): Segment[] {
   return new SegmentCursor(segments).take(length);
+}
+
+/** The checksum of a part's first `length` bytes, which are in memory: on another thread where other RPCs are under way
+ * meanwhile. A lone one would only wait longer. */
+export function sumOf(
+  ost: ObjectTarget,
+  type: BulkChecksumName,
+  { part, lockHandle }: Pick<BrwArguments, 'part' | 'lockHandle'>,
+  length: number = part.length,
+): number | Promise<number> {
+  const segments = length === part.length ? part.segments : headOf(part.segments, length);
+  const pageOffset = part.offset % PAGE;
+  const aside = length >= ASIDE_MIN && (slotsOf(ost, { lockHandle }).inUse > 1 || length > LONE_MAX);
+  return aside
+    ? ost.endpoint.checksumLater(type, segments, pageOffset)
+    : ost.endpoint.checksum(type, segments, pageOffset);
 }
 
 type BrwRequest = Pick<RequestInputs<typeof RQF_OST_BRW_READ>, 'ost_body' | 'obd_ioobj' | 'niobuf_remote'>;

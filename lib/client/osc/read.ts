@@ -1,13 +1,13 @@
 /** OST_READ (guide 12 §5): one RPC's worth of bytes under a lock, by bulk or inside the message. */
 
+import { ofParts } from '../../lnet/t10.ts';
 import { ProtocolError } from '../../runtime/errors.ts';
 import { type RequestInputs, required } from '../../wire/format.ts';
 import { RQF_OST_BRW_READ } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import { BrwFlag } from '../../wire/ost-constants.ts';
-import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
-import { brwRequest, ChecksumMismatch, headOf, isShortIo, type Part, slotsOf, tryBrw } from './brw.ts';
+import { brwRequest, ChecksumMismatch, isShortIo, type Part, slotsOf, sumOf, tryBrw } from './brw.ts';
 import { checksumOfFlags } from './checksum.ts';
 import { ownerFields } from './obdo.ts';
 import type { Owner, StripeObject } from './stripe-object.ts';
@@ -68,11 +68,13 @@ async function attempt(
 ): Promise<number> {
   const { segments, length } = r.part;
   const shortIo = isShortIo(ost.granted, length);
+  const type = ost.checksum;
+  const summed = ofParts(type);
   const request = readRequest({
     ...r,
     granted: ost.granted,
     announced: ost.grant.announce(),
-    checksum: ost.checksum,
+    checksum: type,
     shortIo,
     resend,
   });
@@ -86,7 +88,7 @@ async function attempt(
             portal: OST_BULK_PORTAL,
             segments,
             pageOffset: r.part.offset % 4096,
-            checksum: ost.checksum,
+            checksum: summed,
           } as const,
         }),
     ...requestOptions(options),
@@ -103,28 +105,17 @@ async function attempt(
     });
   }
   if (shortIo) scatter(short, r.part);
-  verify(ost, r.part, moved, shortIo ? undefined : reply.bulkChecksum, oa);
-  return moved;
-}
-
-/** `taken`: that of bulk, of the type that we asked for, as it came. */
-function verify(
-  ost: ObjectTarget,
-  part: Part,
-  moved: number,
-  taken: number | undefined,
-  { o_valid, o_flags, o_nlink: sum }: Pick<Obdo, 'o_valid' | 'o_flags' | 'o_nlink'>,
-): void {
-  if (ost.checksum === undefined || (o_valid & MdValid.OBD_MD_FLCKSUM) === 0n) return;
-  const type = checksumOfFlags(o_flags);
-  const now = (): number | undefined =>
-    type === undefined ? undefined : ost.endpoint.checksum(type, headOf(part.segments, moved));
-  const have = type === ost.checksum ? (taken ?? now()) : now();
-  if (have !== sum) {
+  const wanted = type === undefined || (oa.o_valid & MdValid.OBD_MD_FLCKSUM) === 0n ? undefined : oa.o_nlink;
+  if (wanted === undefined) return moved;
+  const used = checksumOfFlags(oa.o_flags);
+  const asItCame = !shortIo && summed !== undefined && used === summed ? reply.bulkChecksum : undefined;
+  const have = asItCame ?? (used === undefined ? undefined : await sumOf(ost, used, r, moved));
+  if (have !== wanted) {
     throw new ChecksumMismatch(
-      `${type ?? 'an unknown checksum'} of the read at ${part.offset} is 0x${(have ?? 0).toString(16)} here, 0x${sum.toString(16)} there`,
+      `${used ?? 'an unknown checksum'} of the read at ${r.part.offset} is 0x${(have ?? 0).toString(16)} here, 0x${wanted.toString(16)} there`,
     );
   }
+  return moved;
 }
 
 function scatter(bytes: Uint8Array, part: Part): void {

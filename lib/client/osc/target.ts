@@ -1,6 +1,6 @@
 /** What the requests to one OST share. Each request is a file of its own in this folder. */
 import type { ClientNamespace } from '../../ldlm/client-namespace.ts';
-import type { ChecksumName, Endpoint } from '../../lnet/network.ts';
+import type { BulkChecksumName, Endpoint } from '../../lnet/network.ts';
 import type { Caller } from '../../rpc/rpc.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import type { ObdConnectData } from '../../wire/connection-structs.ts';
@@ -29,7 +29,7 @@ export interface ObjectTarget {
   /** Those that go without a lock of ours. */
   readonly locklessSlots: Slots;
   /** Undefined: none. */
-  readonly checksum: ChecksumName | undefined;
+  readonly checksum: BulkChecksumName | undefined;
   /** Where data requests go. */
   readonly ioPortal: number;
   readonly counters: { checksumErrors: number; resends: number };

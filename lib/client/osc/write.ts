@@ -7,15 +7,10 @@ import { MdValid } from '../../wire/mds-constants.ts';
 import { BrwFlag } from '../../wire/ost-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
-import { brwRequest, ChecksumMismatch, isShortIo, type Part, slotsOf, tryBrw } from './brw.ts';
+import { brwRequest, ChecksumMismatch, isShortIo, type Part, slotsOf, sumOf, tryBrw } from './brw.ts';
 import { layoutVersion, ownerFields } from './obdo.ts';
 import type { Owner, StripeObject } from './stripe-object.ts';
 import { type ObjectTarget, OST_BULK_PORTAL } from './target.ts';
-
-/** Below it a checksum costs less than to hand it over, bytes. */
-const ASIDE_MIN = 256 << 10;
-/** Above it nothing else should wait for one, bytes. */
-const LONE_MAX = 1 << 20;
 
 export interface Write {
   readonly object: StripeObject;
@@ -93,6 +88,7 @@ async function attempt(
   const { segments, offset, length } = w.part;
   const shortIo = isShortIo(ost.granted, length);
   const type = ost.checksum;
+  // It goes in the request, so it is taken before.
   const value = type === undefined ? 0 : await sumOf(ost, type, w);
   if (w.reserved !== undefined) {
     ost.grant.unreserve(w.reserved.bytes);
@@ -140,18 +136,6 @@ async function attempt(
     if (done) ost.grant.settle(grantUsed, more);
     else ost.grant.giveBack(grantUsed);
   }
-}
-
-/** It goes in the request, so it is taken before: on another thread where other writes are under way meanwhile. A lone one
- * would only wait longer. */
-function sumOf(
-  ost: ObjectTarget,
-  type: NonNullable<ObjectTarget['checksum']>,
-  w: Write,
-): number | Promise<number> {
-  const { segments, length } = w.part;
-  const aside = length >= ASIDE_MIN && (slotsOf(ost, w).inUse > 1 || length > LONE_MAX);
-  return aside ? ost.endpoint.checksumLater(type, segments) : ost.endpoint.checksum(type, segments);
 }
 
 /** One result per niobuf: 0, or a negative errno. */

@@ -38,6 +38,11 @@ const FLAGS =
 const FLAGS2 =
   F2.OBD_CONNECT2_LOCKAHEAD | F2.OBD_CONNECT2_REP_MBITS | F2.OBD_CONNECT2_INC_XID | F2.OBD_CONNECT2_LSEEK;
 const CHECKSUMS = ChecksumType.OBD_CKSUM_CRC32 | ChecksumType.OBD_CKSUM_CRC32C | ChecksumType.OBD_CKSUM_ADLER;
+const T10 =
+  ChecksumType.OBD_CKSUM_T10IP512 |
+  ChecksumType.OBD_CKSUM_T10IP4K |
+  ChecksumType.OBD_CKSUM_T10CRC512 |
+  ChecksumType.OBD_CKSUM_T10CRC4K;
 
 /** The largest bulk of one RPC. */
 export const BRW_SIZE_MAX: number = 16 << 20;
@@ -60,7 +65,7 @@ export function ostConnect(
       hint: `Its index is ${ost.index}`,
     });
   const brwSize = has(F.OBD_CONNECT_BRW_SIZE) ? grantedBrwSize(asked.ocd_brw_size) : BRW_SIZE_MIN;
-  const checksums = asked.ocd_cksum_types & CHECKSUMS;
+  const checksums = grantedChecksums(asked.ocd_cksum_types);
   if (has(F.OBD_CONNECT_CKSUM) && checksums === 0)
     throw errnoError(Errno.EPROTO, { syscall: 'connect', hint: 'No common checksum type' });
   if (has(F.OBD_CONNECT_RDONLY)) flags &= ~F.OBD_CONNECT_GRANT;
@@ -76,6 +81,12 @@ export function ostConnect(
     ocd_instance: ost.commits.boots,
     ...grantFields(ost, asked, client, flags, brwSize),
   };
+}
+
+/** T10 types for who asks for them by name only. Kernels offer all that there are and would then use the one that is the
+ * fastest in memory, which we cannot take of bytes as they come and go. */
+function grantedChecksums(asked: number): number {
+  return asked & ((asked & ChecksumType.OBD_CKSUM_CRC32C) === 0 ? CHECKSUMS | T10 : CHECKSUMS);
 }
 
 /** A power of two from 1 to 16 MiB: ocd_brw_size >> 20 is the number of descriptors, which must be one. */

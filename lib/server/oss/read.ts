@@ -1,6 +1,7 @@
 /** OST_READ (guide 12 §5): pb_status is the number of bytes, short at the end of the object. */
 import type { Call, Operation } from '../../connection/target.ts';
-import type { Segment } from '../../lnet/network.ts';
+import type { BulkChecksumName, Segment } from '../../lnet/network.ts';
+import { ofParts } from '../../lnet/t10.ts';
 import { Errno, errnoError } from '../../runtime/errors.ts';
 import { RQF_OST_BRW_READ } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
@@ -8,15 +9,10 @@ import { Portal } from '../../wire/opcodes.ts';
 import { ObdoFlag } from '../../wire/ost-constants.ts';
 import { operation } from '../operation.ts';
 import { type BrwRequest, checkBrw, underLock } from './brw-request.ts';
+import { checksumOfNiobufs } from './bulk-checksum.ts';
 import { sliceSegments } from './bulk-memory.ts';
 import { asFileRead } from './file-reads.ts';
-import {
-  type BulkChecksum,
-  checksumOf,
-  flagsWithChecksum,
-  hasFlag,
-  type OstBodyInput,
-} from './object-request.ts';
+import { checksumOf, flagsWithChecksum, hasFlag, type OstBodyInput } from './object-request.ts';
 import type { OstContext } from './ost-context.ts';
 
 type ReadCall = Call<typeof RQF_OST_BRW_READ>;
@@ -55,11 +51,12 @@ async function shortRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Prom
 
 async function bulkRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Promise<void> {
   const [only] = brw.niobufs;
-  if (brw.niobufs.length === 1 && only !== undefined && call.request.sendsFiles && ost.store.withFile)
+  const type = checksumOf(brw.oa);
+  const sendable = call.request.sendsFiles && ost.store.withFile !== undefined && ofParts(type) === type;
+  if (brw.niobufs.length === 1 && only !== undefined && sendable)
     return asFileRead(call.export, () => fileRead(ost, call, brw, only.rnb_offset));
   const buffer = await ost.memory.take(brw.bytes);
   try {
-    const type = checksumOf(brw.oa);
     const result = await readNiobufs(ost, brw, buffer.segments, type);
     const pageOffset = Number((brw.niobufs[0]?.rnb_offset ?? 0n) % 4096n);
     await call.request.bulkPut(Portal.OST_BULK_PORTAL, result.segments, brw.brwSize, pageOffset);
@@ -72,7 +69,7 @@ async function bulkRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Promi
 /** The same straight out of the object's file, without memory of ours. */
 async function fileRead(ost: OstContext, call: ReadCall, brw: BrwRequest, position: bigint): Promise<void> {
   const { id } = brw.object;
-  const type = checksumOf(brw.oa);
+  const type = ofParts(checksumOf(brw.oa));
   if (!ost.store.exists(id)) throw errnoError(Errno.ENOENT, { syscall: 'read' });
   await ost.store.withFile!(id, position, brw.bytes, async (file) => {
     const range = { ...file, ...(type !== undefined && { checksum: type }) };
@@ -88,13 +85,14 @@ async function readNiobufs(
   ost: OstContext,
   brw: BrwRequest,
   room: readonly Segment[],
-  type: BulkChecksum | undefined,
+  type: BulkChecksumName | undefined,
 ): Promise<ReadResult> {
   const { id } = brw.object;
   if (!ost.store.exists(id)) throw errnoError(Errno.ENOENT, { syscall: 'read' });
   const [only] = brw.niobufs;
-  if (brw.niobufs.length === 1 && only !== undefined) {
-    const { bytes, checksum } = await ost.store.read(id, only.rnb_offset, room, type);
+  const asItGoes = ofParts(type);
+  if (brw.niobufs.length === 1 && only !== undefined && asItGoes === type) {
+    const { bytes, checksum } = await ost.store.read(id, only.rnb_offset, room, asItGoes);
     return { segments: sliceSegments(room, 0, bytes), bytes, checksum };
   }
   let total = 0;
@@ -108,7 +106,7 @@ async function readNiobufs(
   return {
     segments,
     bytes: total,
-    checksum: type === undefined ? 0 : await ost.store.checksum(type, segments),
+    checksum: type === undefined ? 0 : await checksumOfNiobufs(ost.store, type, brw.niobufs, segments),
   };
 }
 
@@ -118,7 +116,7 @@ function replyBody(
   call: ReadCall,
   brw: BrwRequest,
   result: Done,
-  type: BulkChecksum | undefined,
+  type: BulkChecksumName | undefined,
 ): OstBodyInput {
   const { oa } = brw;
   const grant = ost.grants.read(call.export.clientUuid, oa, ost.space.availableBytes);

@@ -3,7 +3,8 @@
  * to find: the data is written, the reply carries what we computed, and the client sends it again.
  */
 import type { Call, Operation } from '../../connection/target.ts';
-import type { Segment } from '../../lnet/network.ts';
+import type { BulkChecksumName, Segment } from '../../lnet/network.ts';
+import { ofParts } from '../../lnet/t10.ts';
 import { Errno, errnoOf } from '../../runtime/errors.ts';
 import { RQF_OST_BRW_WRITE } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
@@ -14,13 +15,13 @@ import { MsgFlag } from '../../wire/ptlrpc-constants.ts';
 import { operation } from '../operation.ts';
 import type { ObjectAttributes, StoredAttributes } from '../store/object-store.ts';
 import { type BrwRequest, checkBrw, underLock } from './brw-request.ts';
+import { checksumOfNiobufs } from './bulk-checksum.ts';
 import { sliceSegments } from './bulk-memory.ts';
 import type { WriteCharge } from './grants.ts';
 import { withLayoutVersion } from './layout-version.ts';
 import {
   ATTRIBUTES_VALID,
   attributeFields,
-  type BulkChecksum,
   checksumOf,
   flagsWithChecksum,
   hasValid,
@@ -97,14 +98,16 @@ async function withData(
   const buffer = await ost.memory.take(brw.bytes);
   try {
     const pageOffset = Number((brw.niobufs[0]?.rnb_offset ?? 0n) % 4096n);
+    const wanted = checksumOf(brw.oa);
+    const asItComes = ofParts(wanted);
     const { checksum } = await call.request.bulkGet(
       Portal.OST_BULK_PORTAL,
       buffer.segments,
       brw.brwSize,
       pageOffset,
-      checksumOf(brw.oa),
+      asItComes,
     );
-    await work(buffer.segments, checksum);
+    await work(buffer.segments, asItComes === wanted ? checksum : undefined);
   } finally {
     buffer.release();
   }
@@ -126,13 +129,15 @@ async function writeNiobufs(
   summed?: number,
 ): Promise<Pick<Written, 'checksum' | 'rcs'>> {
   const type = summed === undefined ? checksumOf(brw.oa) : undefined;
+  const asItGoes = ofParts(type);
   const { id } = brw.object;
   const [only] = brw.niobufs;
-  if (brw.niobufs.length === 1 && only !== undefined && charge.allowed[0] === true) {
-    const { checksum } = await ost.store.write(id, only.rnb_offset, segments, type);
+  if (brw.niobufs.length === 1 && only !== undefined && charge.allowed[0] === true && asItGoes === type) {
+    const { checksum } = await ost.store.write(id, only.rnb_offset, segments, asItGoes);
     return { checksum: summed ?? checksum, rcs: [0] };
   }
-  const checksum = summed ?? (type === undefined ? 0 : await ost.store.checksum(type, segments));
+  const checksum =
+    summed ?? (type === undefined ? 0 : await checksumOfNiobufs(ost.store, type, brw.niobufs, segments));
   const rcs: number[] = [];
   let at = 0;
   for (const [i, niobuf] of brw.niobufs.entries()) {
@@ -189,7 +194,7 @@ function replyBody(
   grant: number,
 ): OstBodyInput {
   const { oa } = brw;
-  const type: BulkChecksum | undefined = checksumOf(oa);
+  const type: BulkChecksumName | undefined = checksumOf(oa);
   const { OBD_MD_FLATIME, OBD_MD_FLMTIME, OBD_MD_FLALLQUOTA, OBD_MD_FLFLAGS, OBD_MD_FLGRANT } = MdValid;
   const valid = oa.o_valid | ATTRIBUTES_VALID | OBD_MD_FLALLQUOTA | OBD_MD_FLFLAGS;
   return {

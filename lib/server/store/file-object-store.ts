@@ -20,7 +20,7 @@ import { statfs, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { NativeStorage, OpenFile } from '../../lnet/native-storage.ts';
-import type { ChecksumName, FileRange, Segment } from '../../lnet/network.ts';
+import type { BulkChecksumName, ChecksumName, FileRange, Segment } from '../../lnet/network.ts';
 import { errnoError, errnoOf } from '../../runtime/errors.ts';
 import type { Runtime, Timer } from '../../runtime/runtime.ts';
 import type { KeyValueStore } from './key-value-store.ts';
@@ -233,8 +233,8 @@ class FileObjectStore implements ObjectStore {
     );
   }
 
-  checksum(type: ChecksumName, segments: readonly Segment[]): Promise<number> {
-    return this.#storage.checksum(type, views(segments));
+  checksum(type: BulkChecksumName, segments: readonly Segment[], pageOffset = 0): Promise<number> {
+    return this.#storage.checksum(type, views(segments), pageOffset);
   }
 
   truncate(id: ObjectId, size: bigint): Promise<void> {

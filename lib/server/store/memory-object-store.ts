@@ -3,7 +3,8 @@
  * Data is kept in pages that are shared between the live and the durable state until one of them is written.
  */
 import { checksumTs } from '../../lnet/checksum.ts';
-import type { ChecksumName, Segment } from '../../lnet/network.ts';
+import type { BulkChecksumName, ChecksumName, Segment } from '../../lnet/network.ts';
+import { bulkChecksumTs } from '../../lnet/t10.ts';
 import { errnoError } from '../../runtime/errors.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import { newObjectRecord, objectName } from './object-record.ts';
@@ -158,8 +159,8 @@ export class MemoryObjectStore implements ObjectStore {
     return { bytes: length, checksum: checksum === undefined ? 0 : checksumTs(checksum, parts) };
   }
 
-  async checksum(type: ChecksumName, segments: readonly Segment[]): Promise<number> {
-    return checksumTs(type, views(segments));
+  async checksum(type: BulkChecksumName, segments: readonly Segment[], pageOffset = 0): Promise<number> {
+    return bulkChecksumTs(type, views(segments), pageOffset);
   }
 
   async truncate(id: ObjectId, size: bigint): Promise<void> {

@@ -2,7 +2,7 @@
  * What an object storage target keeps: one plain file per object (design: Stores), attributes beside it. Data moves between
  * files and bulk memory in native code.
  */
-import type { ChecksumName, FileRange, Segment } from '../../lnet/network.ts';
+import type { BulkChecksumName, ChecksumName, FileRange, Segment } from '../../lnet/network.ts';
 
 export interface ObjectId {
   readonly seq: bigint;
@@ -83,8 +83,8 @@ export interface ObjectStore {
     segments: readonly Segment[],
     checksum?: ChecksumName,
   ): Promise<ObjectTransfer>;
-  /** Over segments as one run of bytes. */
-  checksum(type: ChecksumName, segments: readonly Segment[]): Promise<number>;
+  /** Over segments as one run of bytes, the first at `pageOffset` of a page. */
+  checksum(type: BulkChecksumName, segments: readonly Segment[], pageOffset?: number): Promise<number>;
   /** Cuts or extends to `size`. */
   truncate(id: ObjectId, size: bigint): Promise<void>;
   /** Frees [start, end): it reads as zeros; the size stays. */

@@ -1,7 +1,7 @@
 /** Capture 03b: bytes written and read back with each type of checksum that ours has; the kernel's servers checked theirs. */
 import { constants } from 'node:fs';
 import { expect } from 'vitest';
-import type { ChecksumName } from '../../../lib/lnet/network.ts';
+import type { BulkChecksumName } from '../../../lib/lnet/network.ts';
 import type { Replay } from '../replay.ts';
 import { KIB, lines as linesOf, md5, md5sum, setstripe } from './shell.ts';
 
@@ -11,7 +11,7 @@ const lines = linesOf(256 * KIB);
 /** One mount has one type: its step, of those of the capture. The short file is written, not read back: the size that a kernel
  * asked for while it wrote would be told again. */
 export const checksummed =
-  (checksum: ChecksumName) =>
+  (checksum: BulkChecksumName) =>
   async (replay: Replay): Promise<void> => {
     const { filesystem: fs, step, dropLocks } = replay;
     const type = checksum === 'adler32' ? 'adler' : checksum;

@@ -1,6 +1,7 @@
 /** An OST over the simulated network, spoken to as an MDT and as a kernel client do (guides 07 §7, 12). */
 import { describe, expect, it } from 'vitest';
 import { checksumTs } from '../../../lib/lnet/checksum.ts';
+import { bulkChecksumTs } from '../../../lib/lnet/t10.ts';
 import { FilterFid } from '../../../lib/wire/fid-structs.ts';
 import {
   RQF_OST_BRW_READ,
@@ -89,7 +90,7 @@ async function read(
   seq: bigint,
   oid: number,
   ranges: readonly { at: bigint; length: number }[],
-  o: { short?: boolean } = {},
+  o: { short?: boolean; t10?: boolean } = {},
 ): Promise<{ data: Uint8Array; oa: Obdo; status: number }> {
   const niobuf_remote: Partial<NiobufRemote>[] = ranges.map((r) => ({
     rnb_offset: r.at,
@@ -99,10 +100,11 @@ async function read(
   const total = ranges.reduce((sum, r) => sum + r.length, 0);
   const into = new Uint8Array(total).fill(0xee);
   const short = o.short === true ? ObdoFlag.OBD_FL_SHORT_IO : 0;
+  const kind = o.t10 === true ? ObdoFlag.OBD_FL_CKSUM_T10CRC512 : ObdoFlag.OBD_FL_CKSUM_ADLER;
   const oa: Oa = {
     o_oi: fid(seq, oid),
     o_valid: ID | V.OBD_MD_FLCKSUM | V.OBD_MD_FLFLAGS,
-    o_flags: ObdoFlag.OBD_FL_CKSUM_ADLER | short,
+    o_flags: kind | short,
   };
   const bulk = { direction: 'sink', portal: 8, segments: client.memory(into) } as const;
   const reply = await client.imp.call(
@@ -113,8 +115,9 @@ async function read(
   const data =
     o.short === true ? (reply.values.short_io ?? new Uint8Array(0)) : into.subarray(0, reply.status);
   const answered = reply.values.ost_body!.oa;
-  expect(answered.o_nlink).toBe(checksumTs('adler32', [data]));
-  expect(answered.o_flags & 0xf000).toBe(ObdoFlag.OBD_FL_CKSUM_ADLER);
+  const sum = bulkChecksumTs(o.t10 === true ? 't10crc512' : 'adler32', [data], Number(ranges[0]!.at % 4096n));
+  expect(answered.o_nlink).toBe(sum);
+  expect(answered.o_flags & 0xf000).toBe(kind);
   return { data, oa: answered, status: reply.status };
 }
 
@@ -257,6 +260,43 @@ describe('reading and writing', () => {
     const data = noise(4096);
     const reply = await write(client, seq, 1, [{ at: 0n, data }], { oa: { o_nlink: 12345 } });
     expect(reply.values.ost_body!.oa.o_nlink).toBe(checksumTs('crc32c', [data]));
+  });
+
+  scenario('sums by T10 guard tags from where in its page each niobuf begins', async (cluster) => {
+    const { client, seq } = await prepared(cluster);
+    const oa = { o_flags: ObdoFlag.OBD_FL_CKSUM_T10CRC512 };
+    const data = noise(412 + 5000);
+    // The first ends with a sector and the second begins with one: the tags are those of one run.
+    const pieces = [
+      { at: 100n, data: data.subarray(0, 412) },
+      { at: 8192n, data: data.subarray(412) },
+    ];
+    const expected = bulkChecksumTs('t10crc512', [data], 100);
+    const written = await write(client, seq, 1, pieces, { oa });
+    expect(written.values.ost_body!.oa).toMatchObject({ ...oa, o_nlink: expected });
+    await read(
+      client,
+      seq,
+      1,
+      pieces.map(({ at, data: { length } }) => ({ at, length })),
+      { t10: true },
+    );
+    const short = [{ at: 777n, data: noise(999) }];
+    const inMessage = await write(client, seq, 1, short, {
+      oa: { o_flags: oa.o_flags | ObdoFlag.OBD_FL_SHORT_IO },
+      short: true,
+    });
+    expect(inMessage.values.ost_body!.oa.o_nlink).toBe(bulkChecksumTs('t10crc512', [short[0]!.data], 777));
+    await read(client, seq, 1, [{ at: 777n, length: 999 }], { t10: true, short: true });
+    // Short at the end of the object.
+    await read(client, seq, 1, [{ at: 8193n, length: 65_536 }], { t10: true });
+  });
+
+  scenario('grants T10 checksums to who asks for them, not to who offers all', async (cluster) => {
+    const { client } = await prepared(cluster);
+    expect(client.imp.granted.ocd_cksum_types & 0xf0).toBe(0);
+    const other = await cluster.connect({ ...client.imp.granted, ocd_cksum_types: 0x12 });
+    expect(other.imp.granted.ocd_cksum_types).toBe(0x12);
   });
 
   scenario('refuses what breaks the rules, and goes on', async (cluster) => {
