@@ -24,7 +24,6 @@ const NOT_ASKED: ReadonlyMap<string, string> = new Map([
   ['MDS_GETXATTR', '05: ENODATA, whatever is in it; ours asks with a lock'],
   ['MDS_HSM_STATE_SET', '04: the kernel swaps and migrates'],
   ['MDS_SWAP_LAYOUTS', '04: the kernel swaps and migrates'],
-  ['MDS_REINT resync', '04: the kernel brings mirrors up to date'],
   ['MDS_REINT migrate', '07: the kernel migrates the directory'],
   ['MDS_RMFID', '05: ours removes by name'],
   ['OST_SETATTR|replay', '08: nothing of its answer is used'],

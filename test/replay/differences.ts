@@ -82,13 +82,14 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^(MDS|OST)_CONNECT$/,
     field: /^(ptlrpc_body\.pb_op_flags|connect_data\.ocd_transno)$/,
-    values: /^(0 \| (256|0x200000021)|0x20000007b \| 0x400000006)$/,
+    values: /^(0 \| (256|0x200000021)|0x2000000(7b|82) \| 0x400000006)$/,
     why: 'what would be replayed first: a kernel’s chmod went to an OST, too; a restart before an eviction is another test’s',
   },
   {
     operation: /^(MDS|OST)_CONNECT$/,
     field: /^connect_data\.ocd_grant$/,
-    values: /^134217728 \(0x8000000\) \| (2097152 \(0x200000\)|258048 \(0x3f000\)|118784 \(0x1d000\))$/,
+    values:
+      /^134217728 \(0x8000000\) \| (2097152 \(0x200000\)|258048 \(0x3f000\)|90112 \(0x16000\)|118784 \(0x1d000\))$/,
     why: 'again a kernel asks for what it would need at least, ours for as much as at first',
   },
   {
@@ -132,6 +133,12 @@ export const MEANT: readonly Meant[] = [
     field: /^rec_reint\.cr_fid2$/,
     values: sameSequence,
     why: 'FIDs are each client’s own: ours has used some more or fewer of its sequence, where an open made nothing or steps are not replayed',
+  },
+  {
+    operation: /^LDLM_ENQUEUE open\|creat$/,
+    field: /^rec_reint\.cr_fid2$/,
+    values: /^\[0x200001b71:0x\d:0x0\] \| \[0x200000bd2:0x3:0x0\]$/,
+    why: 'with O_CREAT a kernel names the FID of a file that it knows, ours one that it would take',
   },
   {
     operation: /^(MDS_REINT|LDLM_ENQUEUE( open\|creat| layout|$))/,
@@ -328,7 +335,7 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^OST_(READ|WRITE)$/,
     field: /^ost_body\.oa\.o_(grant|blocks|data_version)$/,
-    values: /^(0x[\da-f]+|\d+) \| (0x[\da-f]+|57344)$/,
+    values: /^((0x[\da-f]+|\d+) \| (0x[\da-f]+|57344)|(0x16000|0x1d000|61440|28672) \| 0)$/,
     why: 'dirty, granted and used (o_data_version) bytes are a cache’s own',
   },
   {
@@ -360,6 +367,12 @@ export const MEANT: readonly Meant[] = [
     field: /^niobuf_remote\.\d+\.rnb_flags$/,
     values: /^262153 \(0x40009\) \| (9|262793 \(0x40289\)|262157 \(0x4000d\))$/,
     why: 'kernels read and write whole pages of their cache, ours the bytes that were asked for; of a mirrored file they mark for themselves that it may be read elsewhere (NDELAY)',
+  },
+  {
+    operation: /^OST_WRITE$/,
+    field: /^niobuf_remote\.\d+\.rnb_flags$/,
+    values: /^(263168 \(0x40400\) \| 263200 \(0x40420\)|263200 \(0x40420\) \| 262154 \(0x4000a\))$/,
+    why: 'ours writes whole stripes at once, past its cache, without a grant; behind an eviction a kernel has none yet and writes synchronously',
   },
   {
     operation: /^OST_WRITE$/,
@@ -420,14 +433,8 @@ export const MEANT: readonly Meant[] = [
   },
   {
     operation: /^OST_SYNC$/,
-    field: /^ost_body\.oa\.o_blocks$/,
-    values: /^0xf{16} \| 0x(3f{15}|40{15}|7f{15})$/,
-    why: 'ours names the whole object; a kernel counts how far a file of the greatest length would reach into each',
-  },
-  {
-    operation: /^OST_SYNC$/,
-    field: /^ost_body\.oa\.o_stripe_idx$/,
-    values: /^1 \| 0$/,
+    field: /^ost_body\.oa\.o_(blocks|stripe_idx)$/,
+    values: /^(0xf{16} \| 0x(3f{15}|40{15}|7f{15})|1 \| 0)$/,
     why: 'ours names the whole object; a kernel counts how far a file of the greatest length would reach into each',
   },
   {
@@ -469,7 +476,7 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^MDS_CLOSE$/,
     field: /^rec_reint\.sa_blocks$/,
-    values: /^(\d+ \| [018]|0 \| (16|48|5128)|10240 \| 8192|24 \| 16|32 \| 24|40 \| 32|48 \| 40)$/,
+    values: /^(\d+ \| [018]|0 \| (16|48|360|5128)|10240 \| 8192|24 \| 16|32 \| 24|40 \| 32|48 \| 40)$/,
     why: 'sizes at close are a hint (LSOM): each tells what it knows; a directory has none to tell',
   },
   {
@@ -477,6 +484,12 @@ export const MEANT: readonly Meant[] = [
     field: /^rec_reint\.sa_atime$/,
     values: /^0x6b02[\da-f]{4} \| 0x6b02[\da-f]{4}$/,
     why: 'what was read between is another moment’s',
+  },
+  {
+    operation: /^MDS_CLOSE$/,
+    field: /^rec_reint\.sa_[mc]time$/,
+    values: /^0x6b02b7ae \| 0x6b02b8c5$/,
+    why: 'a kernel closed before it knew that what it had written was lost, ours behind that',
   },
   {
     operation: /^MDS_CLOSE$/,

@@ -1,12 +1,10 @@
-/**
- * Capture 08: an MDT that has evicted the client. What the servers' crash and the replay of requests made of the mount is not
- * replayed: ours has no replay of requests yet.
- */
+/** Capture 08: servers that crash and come again, an MDT and OSTs that have evicted the client. */
+import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { expect } from 'vitest';
 import { RQF_OBD_PING } from '../../../lib/wire/formats.ts';
 import type { Replay } from '../replay.ts';
-import { KIB, setstripe } from './shell.ts';
+import { cat, KIB, MIB, md5, refused, setstripe } from './shell.ts';
 
 export async function evicted({ filesystem: fs, session, step, dropLocks }: Replay): Promise<void> {
   const mdt = session.mdts.get(0)!;
@@ -22,9 +20,9 @@ export async function evicted({ filesystem: fs, session, step, dropLocks }: Repl
   });
 }
 
-/** The servers crash while files are open and nothing of the last seconds is on disk; then all is as it was. */
+/** The servers crash while files are open and nothing of the last seconds is on disk; then all is as it was. At last all evict it. */
 export async function recovered(replay: Replay): Promise<void> {
-  const { filesystem: fs, session, step, restart, dropLocks } = replay;
+  const { filesystem: fs, session, step, between, restart, dropLocks } = replay;
   await fs.mkdir('/base');
   await fs.writeFile('/base/c', 'committed\n');
   await setstripe(replay, '/base/held', { stripeCount: 2, stripeSize: 64 * KIB });
@@ -64,6 +62,31 @@ export async function recovered(replay: Replay): Promise<void> {
     expect(buffer.toString('utf8', 0, bytesRead)).toBe('open and unlinked\n');
     await held.close();
     await unlinked.close();
+  });
+  // The MDT evicts this client, too; it has nothing to lose there.
+  await step('sleep 1; ls', async () => {
+    expect((await fs.stat('/base')).isDirectory()).toBe(true);
+    expect(session.mdts.get(0)!.generation).toBe(2);
+  });
+  const written = Buffer.concat([dirty, Buffer.from('written after recovery\n')]);
+  const lost = await step('dd if=/dev/urandom', () =>
+    fs.open('/base/held', constants.O_WRONLY | constants.O_CREAT, 0o666),
+  );
+  await step('sync; cat', async () => {
+    // Both OSTs have evicted this client: what was not at their disks is lost, and who wrote it is told.
+    await between(1191, 1196, async () => {
+      const writing = lost.write(randomBytes(128 * KIB), { position: 0 }).then(() => lost.datasync());
+      expect([await refused(writing), await refused(lost.close())]).toEqual(['EIO', 'EIO']);
+    });
+    await between(1199, 1297, async () => {
+      await using file = await fs.open('/base/held', 'r');
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(MIB), { position: 0 });
+      expect(md5(buffer.subarray(0, bytesRead))).toBe(md5(written));
+    });
+    await between(1301, 1341, async () => {
+      await fs.writeFile('/base/held', 'again\n');
+      expect(await cat(fs, '/base/held')).toBe('again\n');
+    });
   });
   await dropLocks();
 }
