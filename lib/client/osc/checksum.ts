@@ -16,10 +16,10 @@ const KNOWN: readonly (readonly [BulkChecksumName, number, number])[] = [
   ['crc32c', ChecksumType.OBD_CKSUM_CRC32C, ObdoFlag.OBD_FL_CKSUM_CRC32C],
   ['adler32', ChecksumType.OBD_CKSUM_ADLER, ObdoFlag.OBD_FL_CKSUM_ADLER],
   ['crc32', ChecksumType.OBD_CKSUM_CRC32, ObdoFlag.OBD_FL_CKSUM_CRC32],
-  ['t10ip4K', ChecksumType.OBD_CKSUM_T10IP4K, ObdoFlag.OBD_FL_CKSUM_T10IP4K],
-  ['t10ip512', ChecksumType.OBD_CKSUM_T10IP512, ObdoFlag.OBD_FL_CKSUM_T10IP512],
   ['t10crc4K', ChecksumType.OBD_CKSUM_T10CRC4K, ObdoFlag.OBD_FL_CKSUM_T10CRC4K],
   ['t10crc512', ChecksumType.OBD_CKSUM_T10CRC512, ObdoFlag.OBD_FL_CKSUM_T10CRC512],
+  ['t10ip4K', ChecksumType.OBD_CKSUM_T10IP4K, ObdoFlag.OBD_FL_CKSUM_T10IP4K],
+  ['t10ip512', ChecksumType.OBD_CKSUM_T10IP512, ObdoFlag.OBD_FL_CKSUM_T10IP512],
 ];
 
 /** Bits for ocd_cksum_types: all of ours, or the one that the user wants and Adler, which every server has: one that could
