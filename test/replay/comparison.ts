@@ -97,9 +97,11 @@ export function explain(peer: ReplayPeer): Explained {
     else rows.add(row);
   }
   const times = new Map<unknown, number>();
-  for (const { frame, purpose } of peer.unused()) {
-    const text = purposeText(purpose);
-    const row = NOT_ASKED.find((notAsked) => isNotAsked(notAsked, peer.recording, frame, text));
+  for (const exchange of peer.unused()) {
+    const { frame } = exchange;
+    const text = purposeText(exchange.purpose);
+    const what = { frame, step: peer.stepOf(exchange)?.command ?? '', text };
+    const row = NOT_ASKED.find((notAsked) => isNotAsked(notAsked, peer.recording, what));
     const before = times.get(row) ?? 0;
     if (row === undefined || before === timesOf(row, peer.recording))
       omissions.push(`${text} (frame ${frame})`);

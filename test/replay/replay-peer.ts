@@ -157,6 +157,10 @@ export class ReplayPeer {
     );
   }
 
+  stepOf(exchange: Exchange): Step | undefined {
+    return this.#recording.steps.find((step) => within(exchange, step));
+  }
+
   get recording(): string {
     return this.#recording.name;
   }
