@@ -1,12 +1,11 @@
-/** A simulation whose network tells what is sent over it. */
+/** A simulation, or a process of one, whose network tells what is sent over it. */
 import type { Endpoint, Network, PutOptions } from '../../lib/lnet/network.ts';
-import type { Simulation } from '../../lib/sim/simulation.ts';
 
 /** The first segment of a message, who sends it, and where to. */
 export type Listener = (bytes: Uint8Array, from: string, options: PutOptions) => void;
 
-export function overhear(sim: Simulation, listener: Listener): Simulation {
-  return replacing(sim, { network: listening(sim.network, listener) });
+export function overhear<T extends { readonly network: Network }>(world: T, listener: Listener): T {
+  return replacing<T>(world, { network: listening(world.network, listener) } as Partial<T>);
 }
 
 function listening(network: Network, listener: Listener): Network {

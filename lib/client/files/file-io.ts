@@ -331,8 +331,15 @@ export class FileIo {
       await this.#cache.flushFile(fileKey);
       await settle(
         stripes.map(async ({ object, ost, key }) => {
-          await setattr(ost, object, times, options);
-          ost.known.timed(key, times);
+          const takeBack = ost.known.timing(key, times);
+          try {
+            await setattr(ost, object, times, options);
+          } catch (error) {
+            takeBack();
+            throw error;
+          }
+          // What was asked before may have been answered, with what was there then.
+          ost.known.timing(key, times);
         }),
       );
     } finally {

@@ -139,16 +139,22 @@ export class KnownObjects {
     known.attributes = { size: Math.max(before, size), mtime: time, ctime: time, atime, blocks };
   }
 
-  /** After times of our own choice. */
-  timed(key: string, times: ObjectTimes): void {
+  /**
+   * Times of our own choice, before the server is told: it keeps what a glimpse is answered meanwhile, also beyond the change
+   * of its own. The result takes them back.
+   */
+  timing(key: string, times: ObjectTimes): () => void {
     const known = this.#objects.get(key);
-    if (known === undefined) return;
-    const { mtime, atime } = known.attributes;
+    if (known === undefined) return () => undefined;
+    const { mtime, atime, ctime } = known.attributes;
     known.attributes = {
       ...known.attributes,
       mtime: Number(times.mtime ?? mtime),
       atime: Number(times.atime ?? atime),
       ctime: Number(times.ctime),
+    };
+    return () => {
+      known.attributes = { ...known.attributes, mtime, atime, ctime };
     };
   }
 }
