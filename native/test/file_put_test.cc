@@ -165,10 +165,11 @@ TEST_CASE("to our own NID") {
 
 TEST_CASE("the peer resets in the middle, and the endpoint closes in the middle: every PUT ends") {
   for (const bool closeSelf : {false, true}) {
+    // Longer than the node that writes to it.
+    std::vector<std::uint8_t> sink(kMiB);
     auto b = std::make_unique<Node>(kNidB);
     Node a(kNidA, {{kNidB, b->address(kNidB)}});
     File file(kMiB);
-    std::vector<std::uint8_t> sink(kMiB);
     const SegmentRef into{b->endpoint->addMemory(sink.data(), sink.size()), 0, kMiB};
     Operation entry = b->operation(kNidAny, 1, &into, 1);
     entry.options = option::kPut | option::kManageRemote;
