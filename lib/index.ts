@@ -8,7 +8,7 @@
  * await using filesystem = await cluster.mount();
  * await filesystem.writeFile('/hello', 'world');
  */
-export type { ChangelogOptions } from './client/administration.ts';
+export type { ChangelogOptions, QuotaPoolOption } from './client/administration.ts';
 export type { CopyOptions } from './client/copy.ts';
 export { Dir } from './client/dir.ts';
 export type {
