@@ -5,6 +5,7 @@
 import { errnoError } from '../../runtime/errors.ts';
 import type { KeyValueStore } from './key-value-store.ts';
 import { GroupCommit, keyBytes, type Medium, type Writes } from './pending-writes.ts';
+import { firstNotBelow } from './written-entries.ts';
 
 /** One table's committed entries, sorted when somebody asks for a range. */
 class SortedEntries {
@@ -30,17 +31,6 @@ class SortedEntries {
     const from = firstNotBelow(order, start);
     return order.slice(from, Math.max(from, firstNotBelow(order, end))).map((k) => [k, this.#values.get(k)!]);
   }
-}
-
-function firstNotBelow(order: readonly string[], key: string): number {
-  let low = 0;
-  let high = order.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (order[middle]! < key) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** What stays when a memory store crashes. */

@@ -6,7 +6,7 @@
  */
 import { LustreError } from '../../runtime/errors.ts';
 import type { Table, Transaction, WritableTable } from './key-value-store.ts';
-import type { Written } from './written-entries.ts';
+import { byKey, type Written } from './written-entries.ts';
 
 /** `undefined` is a removal. Keys are latin1 strings of their bytes, whose order is the order of the bytes. */
 export type Writes = Map<string, Map<string, Uint8Array | undefined>>;
@@ -237,7 +237,7 @@ function writtenBetween(layers: Layers, start: string, end: string): Written[] {
   const found = new Map<string, Uint8Array | undefined>();
   for (const layer of layers)
     for (const [key, value] of layer ?? []) if (key >= start && key < end) found.set(key, value);
-  return [...found].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return [...found].sort(byKey);
 }
 
 /** Two sorted runs as one; what was written hides what lies below. */

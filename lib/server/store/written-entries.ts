@@ -5,7 +5,7 @@ const UNSORTED_MAX = 64;
 
 export type Written = readonly [key: string, value: Uint8Array | undefined];
 
-const byKey = ([a]: Written, [b]: Written): number => (a < b ? -1 : a > b ? 1 : 0);
+export const byKey = ([a]: Written, [b]: Written): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** Keys are latin1 strings of their bytes, whose order is the order of the bytes; `undefined` is a removal. */
 export class WrittenEntries {
@@ -46,7 +46,8 @@ export class WrittenEntries {
   }
 }
 
-function firstNotBelow(sorted: readonly string[], key: string): number {
+/** Where a key stands among sorted ones, or would. */
+export function firstNotBelow(sorted: readonly string[], key: string): number {
   let low = 0;
   let high = sorted.length;
   while (low < high) {
