@@ -7,7 +7,7 @@ import { QuotaCommand, QuotaType } from '../../wire/quota-constants.ts';
 import type { Quota, QuotaKind, QuotaLimits, QuotaShare } from '../engine.ts';
 import type { RequestOptions } from '../request-options.ts';
 import type { Session } from '../session.ts';
-import { type DiskQuota, type QuotaTarget, quotactl } from './quotactl.ts';
+import { type DiskQuota, type QuotaRequest, type QuotaTarget, quotactl } from './quotactl.ts';
 
 const TYPES = {
   user: QuotaType.USRQUOTA,
@@ -20,7 +20,7 @@ const KIB = 1024;
 
 export interface QuotaOptions extends RequestOptions {
   /** Of what the user, group or project has on the OSTs of this pool. */
-  readonly pool?: string;
+  readonly pool?: string | undefined;
 }
 
 /** Rejects with EPERM for somebody else's unless root asks, EOPNOTSUPP where servers keep no quotas, or none of pools, ENOENT
@@ -89,25 +89,16 @@ interface Whose {
 }
 
 function getLimits(session: Session, what: Whose, options: QuotaOptions): Promise<DiskQuota> {
-  const { pool } = options;
   const { LUSTRE_Q_GETQUOTA, LUSTRE_Q_GETQUOTAPOOL } = QuotaCommand;
-  const command = pool === undefined ? LUSTRE_Q_GETQUOTA : LUSTRE_Q_GETQUOTAPOOL;
-  return ofPool(
-    quotactl(
-      master(session, options),
-      { command, ...what, ...(pool !== undefined && { pool }) },
-      requestOf(options),
-    ),
-    options,
-  );
+  const command = options.pool === undefined ? LUSTRE_Q_GETQUOTA : LUSTRE_Q_GETQUOTAPOOL;
+  return askMaster(session, { command, ...what }, options);
 }
 
-const requestOf = ({ pool: _, ...options }: QuotaOptions): RequestOptions => options;
-
 /** Servers before 2.14 know quotas, but no pools of them. */
-async function ofPool<T>(work: Promise<T>, { pool, context }: QuotaOptions): Promise<T> {
+async function askMaster(session: Session, request: QuotaRequest, options: QuotaOptions): Promise<DiskQuota> {
+  const { pool, context } = options;
   try {
-    return await work;
+    return await quotactl(master(session, options), { ...request, pool }, options);
   } catch (error) {
     const errno = errnoOf(error);
     const unknown = errno === Errno.EFAULT || errno === Errno.EOPNOTSUPP;
@@ -125,7 +116,7 @@ async function share(
 ): Promise<QuotaShare> {
   const { name, index } = target;
   try {
-    const dq = await quotactl(target, { command: QuotaCommand.Q_GETOQUOTA, ...what }, requestOf(options));
+    const dq = await quotactl(target, { command: QuotaCommand.Q_GETOQUOTA, ...what }, options);
     const used = { bytes: Number(dq.dqb_curspace), inodes: Number(dq.dqb_curinodes) };
     return {
       name,
@@ -164,12 +155,11 @@ export async function setQuota(
     throw errnoError(Errno.EINVAL, { ...options.context, hint: 'A pool of OSTs has no limit of files' });
   const before = partial ? await getLimits(session, what, options) : undefined;
   const { LUSTRE_Q_SETQUOTA, LUSTRE_Q_SETQUOTAPOOL } = QuotaCommand;
-  const setting = quotactl(
-    master(session, options),
+  await askMaster(
+    session,
     {
       command: pool === undefined ? LUSTRE_Q_SETQUOTA : LUSTRE_Q_SETQUOTAPOOL,
       ...what,
-      ...(pool !== undefined && { pool }),
       limits: {
         dqb_bsoftlimit: blockSoft === undefined ? (before?.dqb_bsoftlimit ?? 0n) : kib(blockSoft, options),
         dqb_bhardlimit: blockHard === undefined ? (before?.dqb_bhardlimit ?? 0n) : kib(blockHard, options),
@@ -178,9 +168,8 @@ export async function setQuota(
         dqb_valid: (blocks ? QIF_BLIMITS : 0) | (inodes ? QIF_ILIMITS : 0),
       },
     },
-    requestOf(options),
+    options,
   );
-  await ofPool(setting, options);
 }
 
 function count(n: number, options: RequestOptions): bigint {

@@ -19,7 +19,7 @@ export interface QuotaRequest {
   readonly type: number;
   readonly id: number;
   /** Of a command about a pool of OSTs. */
-  readonly pool?: string;
+  readonly pool?: string | undefined;
   /** Of a command that sets them: KiB and files. */
   readonly limits?: StructInput<typeof ObdDqblk>;
 }

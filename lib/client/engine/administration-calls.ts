@@ -136,7 +136,7 @@ export class AdministrationCalls extends RangeCalls {
 
   getQuota(kind: QuotaKind, id: number, pool: string | undefined, operation?: number): Promise<Quota> {
     return this.run('quotactl', '/', operation, (context) =>
-      getQuota(this.session, kind, id, { ...options(context), ...(pool !== undefined && { pool }) }),
+      getQuota(this.session, kind, id, { ...options(context), pool }),
     );
   }
 
@@ -148,7 +148,7 @@ export class AdministrationCalls extends RangeCalls {
     operation?: number,
   ): Promise<void> {
     return this.run('setquota', '/', operation, (context) =>
-      setQuota(this.session, kind, id, limits, { ...options(context), ...(pool !== undefined && { pool }) }),
+      setQuota(this.session, kind, id, limits, { ...options(context), pool }),
     );
   }
 }
