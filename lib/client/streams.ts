@@ -26,8 +26,6 @@ const MERGE_MAX = 64;
 /** A read that was begun; they are handed on in order. */
 interface Begun {
   readonly want: number;
-  /** Beyond the first one under way. */
-  readonly isAhead: boolean;
   outcome?: { readonly bytes: Buffer } | { readonly error: Error };
 }
 
@@ -84,11 +82,12 @@ export class LustreReadStream extends Readable {
     }
   }
 
+  /** `isAhead`: beyond the first one under way. */
   #begin(isAhead: boolean): void {
     const isFirst = this.bytesRead + this.#begun.length === 0;
     const most = isFirst ? Math.min(this.#size, FIRST_READ) : this.#size;
     const want = Math.min(Math.max(most, 65536), this.#end - this.#next + 1);
-    const begun: Begun = { want, isAhead };
+    const begun: Begun = { want };
     const position = this.#next;
     this.#next += want;
     this.#begun.push(begun);
