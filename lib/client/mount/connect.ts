@@ -26,6 +26,7 @@ import type { Credentials } from '../mdc/credentials.ts';
 import { getRoot } from '../mdc/get-root.ts';
 import { GetattrBatch } from '../mdc/getattr-batch.ts';
 import type { MetadataTarget } from '../mdc/target.ts';
+import type { ChecksumWish } from '../osc/checksum.ts';
 import { GrantLedger } from '../osc/grant.ts';
 import { encodeLvb, KnownObjects, resourceKey } from '../osc/known-objects.ts';
 import { QuotaMarks } from '../osc/quota-marks.ts';
@@ -112,6 +113,7 @@ class Connector {
   readonly #callbacks: LockCallbacks;
   readonly #mgc: ManagementClient;
   readonly #clientUuid: string;
+  readonly #checksum: ChecksumWish;
   readonly #inFlight: number;
   readonly #connections: Connection[] = [];
   readonly #mdts = new Map<number, MetadataTarget>();
@@ -140,6 +142,8 @@ class Connector {
     this.#runtime = runtime;
     this.#options = options;
     this.#wishes = wishes;
+    const { checksums } = options;
+    this.#checksum = { used: checksums !== false, type: checksums === false ? undefined : checksums };
     this.#inFlight = options.maxRpcsInFlight ?? 8;
     this.#ptlrpc = new PtlRpc(endpoint, runtime);
     this.#settings = {
@@ -262,12 +266,7 @@ class Connector {
 
   async #connectMdt(target: TargetConfig): Promise<void> {
     const { index } = target;
-    const { checksums } = this.#options;
-    const imp = this.#import(
-      target,
-      'mdt',
-      mdtAsk(checksums === false ? undefined : checksums, this.#wishes.readOnly),
-    );
+    const imp = this.#import(target, 'mdt', mdtAsk(this.#checksum.type, this.#wishes.readOnly));
     const known = new KnownObjects();
     const lru: LruSettings = { maxCount: this.#options.lruSize };
     const locks = new ClientNamespace({
@@ -335,9 +334,7 @@ class Connector {
   }
 
   async #connectOst(target: TargetConfig): Promise<void> {
-    const { checksums } = this.#options;
-    const wanted = checksums === false ? undefined : checksums;
-    const imp = this.#import(target, 'ost', ostAsk(wanted));
+    const imp = this.#import(target, 'ost', ostAsk(this.#checksum.type));
     const known = new KnownObjects();
     const lru: LruSettings = { maxCount: this.#options.lruSize };
     const locks = new ClientNamespace({
@@ -369,8 +366,6 @@ class Connector {
     }: { readonly kind: 'mdt' | 'ost'; readonly lru: LruSettings; readonly ioPortal: number },
   ): ObjectTarget {
     const { index, name } = target;
-    const { checksums } = this.#options;
-    const wanted = checksums === false ? undefined : checksums;
     const grant = new GrantLedger(grantWish(this.#inFlight));
     imp.onReconnected(() => grant.connected(imp.granted));
     const slots = [new Slots(this.#inFlight), new Slots(this.#inFlight)] as const;
@@ -378,7 +373,7 @@ class Connector {
       { name, kind, index },
       { import: imp, grant, slots, locks: lru },
       {
-        checksum: { used: checksums !== false, type: wanted },
+        checksum: this.#checksum,
         maxPagesPerRpc: this.#options.maxPagesPerRpc,
         excluded: this.#wishes.exclude.has(name),
       },
