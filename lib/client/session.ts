@@ -62,6 +62,11 @@ export function ostOf(session: Session, index: number): ObjectTarget {
   return ost;
 }
 
+/** The MDTs that an administrator has not taken out of use. */
+export function activeMdts({ mdts }: Pick<Session, 'mdts'>): MetadataTarget[] {
+  return [...mdts.values()].filter(({ data }) => data.active);
+}
+
 /** The MDT that holds a FID. */
 export async function mdtOf(session: Session, fid: Fid): Promise<MetadataTarget> {
   return session.mdts.get(await session.location.locate(fid))!;

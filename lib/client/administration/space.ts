@@ -6,7 +6,7 @@ import type { SpaceUsage, TargetSpace } from '../engine.ts';
 import { statfs as mdtStatfs } from '../mdc/statfs.ts';
 import { statfs as ostStatfs } from '../osc/statfs.ts';
 import type { RequestOptions } from '../request-options.ts';
-import type { Session } from '../session.ts';
+import { activeMdts, type Session } from '../session.ts';
 
 /** LL_SUPER_MAGIC, what statfs says of a Lustre client. */
 const LUSTRE_MAGIC = 0x0bd00bd0;
@@ -34,9 +34,7 @@ export async function targetSpaces(session: Session, options: RequestOptions): P
     return { name: target.name, kind, index: target.index, usage };
   };
   return Promise.all([
-    ...[...session.mdts.values()]
-      .filter(({ data }) => data.active)
-      .map((mdt) => one('mdt', mdt, () => mdtStatfs(mdt, false, options))),
+    ...activeMdts(session).map((mdt) => one('mdt', mdt, () => mdtStatfs(mdt, false, options))),
     ...[...session.osts.values()]
       .filter(({ active }) => active)
       .map((ost) => one('ost', ost, () => ostStatfs(ost, options))),

@@ -3,7 +3,7 @@ import { ZERO_FID } from '../../fid/fid.ts';
 import { sync as syncMetadata } from '../mdc/sync.ts';
 import { isRegular } from '../namespace/attributes.ts';
 import { options, type WalkContext } from '../namespace/path-walk.ts';
-import type { Session } from '../session.ts';
+import { activeMdts, type Session } from '../session.ts';
 import type { LayoutInUse } from './file-layouts.ts';
 import type { Files } from './files.ts';
 import type { OpenFile } from './open-file.ts';
@@ -35,11 +35,11 @@ export async function syncFile(
 }
 
 /** All that this client has written, and all metadata. */
-export async function syncAll({ mdts, who }: Session, files: Files, context: WalkContext): Promise<void> {
+export async function syncAll(session: Session, files: Files, context: WalkContext): Promise<void> {
+  const { who } = session;
   await files.cache.flushAll();
-  const active = [...mdts.values()].filter(({ data }) => data.active);
   await Promise.all([
     files.dirty.sync(options(context)),
-    ...active.map((mdt) => syncMetadata(mdt, ZERO_FID, who, options(context))),
+    ...activeMdts(session).map((mdt) => syncMetadata(mdt, ZERO_FID, who, options(context))),
   ]);
 }

@@ -10,7 +10,7 @@ import { link } from '../mdc/reint-link.ts';
 import { rename } from '../mdc/reint-rename.ts';
 import { unlink } from '../mdc/reint-unlink.ts';
 import type { MetadataTarget } from '../mdc/target.ts';
-import type { Session } from '../session.ts';
+import { activeMdts, type Session } from '../session.ts';
 import { isDirectory, isRegular } from './attributes.ts';
 import { earlyCancels } from './early-cancels.ts';
 import type { Inode } from './inodes.ts';
@@ -85,7 +85,7 @@ export class NamespaceOperations {
     }
     if (wish === undefined) return parent.mdt;
     if (wish === -1) {
-      const all = [...mdts.values()].filter(({ data }) => data.active).sort((a, b) => a.index - b.index);
+      const all = activeMdts(this.#session).sort((a, b) => a.index - b.index);
       return all[(all.indexOf(parent.mdt) + this.#spread++) % all.length] ?? parent.mdt;
     }
     const mdt = mdts.get(wish);
