@@ -9,12 +9,6 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const PAGE = 4 * KIB;
 
-/** Lets virtual time pass. */
-const pass = (
-  sim: { runtime: { after(ms: number, fire: () => void): unknown } },
-  ms: number,
-): Promise<void> => new Promise((resolve) => sim.runtime.after(ms, resolve));
-
 describe('small writes', () => {
   it('wait for each other, go in full RPCs, and are at the servers when close resolves', () =>
     withCluster(async ({ mount }) => {
@@ -84,7 +78,7 @@ describe('small writes', () => {
       const fs = await mount();
       await using file = await fs.open('/f', 'w');
       await file.write(Buffer.from('soon'));
-      expect(await rpcsOf(fs, () => pass(sim, 3000))).toMatchObject({ OST_WRITE: 1 });
+      expect(await rpcsOf(fs, () => sim.sleep(3000))).toMatchObject({ OST_WRITE: 1 });
     }));
 
   it('are not sent when another client cuts them off', () =>
@@ -108,10 +102,10 @@ describe('small writes', () => {
       const bytes = pattern(16 * MIB - 100);
       for (let at = 0; at < bytes.length; at += 64 * KIB) await file.write(bytes.subarray(at, at + 64 * KIB));
       const written = file.datasync();
-      await pass(sim, 0.01);
+      await sim.sleep(0.01);
       const cut = file.truncate(bytes.length + 10);
       const sent = async (): Promise<Record<string, number>> => (await fs.counters()).rpcs;
-      while (((await sent()).OST_PUNCH ?? 0) === 0) await pass(sim, 0.01);
+      while (((await sent()).OST_PUNCH ?? 0) === 0) await sim.sleep(0.01);
       // What follows the write has been sent too.
       expect(await sent()).toMatchObject({ OST_WRITE: 1, OST_SYNC: 1 });
       await Promise.all([written, cut]);
@@ -126,7 +120,7 @@ describe('small writes', () => {
         // Large enough that the server fetches it; the later one is small and goes with its request.
         for (let at = 0; at < 4 * MIB; at += 64 * KIB) await file.write(Buffer.alloc(64 * KIB, 'a'));
         const first = file.datasync();
-        await pass(sim, 0.5);
+        await sim.sleep(0.5);
         await file.write(Buffer.alloc(PAGE, 'b'), 0, PAGE, MIB);
         await file.datasync();
         await first;
@@ -142,7 +136,7 @@ describe('small writes', () => {
       const file = await fs.open('/f', 'w', 0o666, { stripeCount: 1 });
       await file.write(Buffer.alloc(PAGE, 'a'));
       const first = file.datasync();
-      await pass(sim, 0.01);
+      await sim.sleep(0.01);
       sim.faults.partition(SERVER_NID, '127.0.1.1@tcp');
       await file.write(Buffer.alloc(PAGE, 'b'), 0, PAGE, 0);
       const second = file.datasync();
@@ -180,7 +174,7 @@ describe('small writes', () => {
       // The lock is not given back in time: the server goes on without A.
       expect(await b.readFile('/f', 'utf8')).toBe('old');
       sim.faults.heal('127.0.1.1@tcp', SERVER_NID);
-      await pass(sim, 60_000);
+      await sim.sleep(60_000);
       // The MDT has evicted it too.
       await expect(files[0].sync()).rejects.toMatchObject({ code: 'ESTALE' });
       await expect(files[1].write(Buffer.from('x'))).rejects.toMatchObject({ code: 'ESTALE' });

@@ -31,7 +31,7 @@ it('tells who asks the times that are on their way to the server', () =>
     await other.stat('/f');
     let done = false;
     const asking = Array.from({ length: 40 }, async (_, i) => {
-      await new Promise((resolve) => sim.runtime.after(i / 20, () => resolve(undefined)));
+      await sim.sleep(i / 20);
       while (!done) await other.stat('/f');
     });
     await setter.utimes('/f', PAST, PAST);
