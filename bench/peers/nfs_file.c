@@ -9,28 +9,16 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <nfsc/libnfs.h>
+
+#include "clock.h"
 
 enum { WINDOW_MAX = 64, CALL = 1 << 20, MOUNT_TRIES = 60 };
 
 static struct nfs_context *nfs;
 static int busy;
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static double cpu(void) {
-  struct rusage u;
-  getrusage(RUSAGE_SELF, &u);
-  return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
-}
 
 static void fail(const char *what) {
   fprintf(stderr, "%s: %s\n", what, nfs == NULL ? "no context" : nfs_get_error(nfs));

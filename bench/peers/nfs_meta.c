@@ -6,10 +6,11 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <nfsc/libnfs.h>
+
+#include "clock.h"
 
 enum { WINDOW_MAX = 64 };
 
@@ -17,12 +18,6 @@ typedef int (*Issue)(struct nfs_context *nfs, const char *path, nfs_cb done, voi
 
 static struct nfs_context *context[WINDOW_MAX];
 static int busy[WINDOW_MAX];
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void fail(struct nfs_context *nfs, const char *what) {
   fprintf(stderr, "%s: %s\n", what, nfs_get_error(nfs));

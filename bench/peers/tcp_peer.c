@@ -13,8 +13,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 // WARM_UP messages go out before the clock starts, as on our own side.
 enum { HEADER = 96, PAYLOAD = 1 << 20, WARM_UP = 500 };
@@ -22,12 +23,6 @@ enum { HEADER = 96, PAYLOAD = 1 << 20, WARM_UP = 500 };
 static void die(const char *what) {
   perror(what);
   exit(1);
-}
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static void tune(int fd) {
