@@ -27,6 +27,7 @@ import {
   type Floor,
   filePeer,
   floor,
+  freePort,
   ganesha,
   has,
   iperf3,
@@ -133,29 +134,30 @@ export async function benchFile(rounds: number, wantedMib: number): Promise<Row[
     await rm(paths.to);
   };
   for (let i = 0; i < rounds; i++) {
-    const port = 21200 + 10 * i;
     await ours('on');
-    if (await has('iperf3')) results.streams.push(await iperf3(port, mib * MIB));
+    if (await has('iperf3')) results.streams.push(await iperf3(await freePort(), mib * MIB));
     if (peer !== undefined) {
       await warm();
-      results.floors.write.push(await floor(peer, port + 1, mib, paths.to, '-'));
-      results.floors.read.push(await floor(peer, port + 2, mib, '-', paths.to));
+      results.floors.write.push(await floor(peer, await freePort(), mib, paths.to, '-'));
+      results.floors.read.push(await floor(peer, await freePort(), mib, '-', paths.to));
       await rm(paths.to);
     }
     await ours('off');
     if (await has('nginx')) {
       await warm();
-      const server = await nginx(paths.store, port + 3);
-      await waitForPort(port + 3);
-      const args = ['http', String(port + 3), String(mib * MIB)];
+      const port = await freePort();
+      const server = await nginx(paths.store, port);
+      await waitForPort(port);
+      const args = ['http', String(port), String(mib * MIB)];
       const running = run('nginx + undici', () => startBench('file-client', args), server.child.pid!, mib);
       await running.finally(() => server.stop('SIGKILL'));
     }
     if (libnfs !== undefined) {
       await warm();
-      const server = await ganesha(paths.store, port + 4);
+      const port = await freePort();
+      const server = await ganesha(paths.store, port);
       await makeFile(join(paths.store, 'files/big'), mib);
-      const url = `nfs://127.0.0.1/bench?version=4&nfsport=${port + 4}`;
+      const url = `nfs://127.0.0.1/bench?version=4&nfsport=${port}`;
       const reader = (): Running => start(libnfs, [url, '8', String(mib)]);
       const running = run('nfs-ganesha + libnfs', reader, server.child.pid!, mib, ['read']);
       await running.finally(() => server.stop('SIGKILL'));

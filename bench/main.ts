@@ -1,7 +1,7 @@
 /**
  * `npm run bench [NAME ...]`: one table, each line with its peer measured in the same run on the same cores, and the
  * same as JSON in build/bench.json, what is wanted and where the run stands in build/bench.md, and curves in docs/curves where `scaling` ran. BENCH_QUICK=1 makes a short run that only shows that all of it works,
- * BENCH_FILES=N a smaller `metadata`.
+ * BENCH_FILES=N a smaller `metadata`, BENCH_FILE_MIB=N a smaller `file`.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, release } from 'node:os';

@@ -10,7 +10,7 @@ import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cluster, startCluster } from '../lib/index.ts';
 import { HeapMeter } from './heap-meter.ts';
-import { median, type Row, row, scratch } from './measure.ts';
+import { contextSwitches, median, type Row, row, scratch } from './measure.ts';
 import { type Floor, filePeer, floor, has } from './peers.ts';
 
 const MIB = 1 << 20;
@@ -25,14 +25,10 @@ interface Counts {
 /** Of all threads of a process until now: CPU in microseconds. */
 function counts(pid: number): Counts {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-  let switches = 0;
   let cpu = 0;
-  for (const task of readdirSync(`/proc/${pid}/task`)) {
-    const status = readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8');
-    for (const match of status.matchAll(/ctxt_switches:\s+(\d+)/g)) switches += Number(match[1]);
+  for (const task of readdirSync(`/proc/${pid}/task`))
     cpu += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1000;
-  }
-  return { cpu, switches, faults: Number(fields[7]) };
+  return { cpu, switches: contextSwitches(pid), faults: Number(fields[7]) };
 }
 
 /** System calls that a process makes meanwhile, or undefined where perf cannot count them. */
