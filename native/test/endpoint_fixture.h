@@ -203,4 +203,16 @@ inline MessageHeader putHeader(Nid from, std::uint32_t length) {
   return put;
 }
 
+// Takes what is put to a node, as events of handler 1. Gives the descriptor.
+inline std::uint64_t attachSink(Node& node, std::vector<std::uint8_t>& sink,
+                                std::uint32_t options = option::kPut) {
+  const SegmentRef into{node.endpoint->addMemory(sink.data(), sink.size()), 0,
+                        static_cast<std::uint32_t>(sink.size())};
+  Operation entry = node.operation(kNidAny, 1, &into, 1);
+  entry.options = options;
+  std::uint64_t object = 0;
+  REQUIRE(node.endpoint->attach(entry, object) == 0);
+  return object;
+}
+
 }  // namespace lustre::lnet

@@ -73,11 +73,7 @@ TEST_CASE("a quiet PUT that is in the socket has no event; one that waits or fai
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
   std::vector<std::uint8_t> sink(4096);
-  const SegmentRef into{b.endpoint->addMemory(sink.data(), sink.size()), 0, 4096};
-  Operation entry = b.operation(kNidAny, 1, &into, 1);
-  entry.options = option::kPut;
-  std::uint64_t object = 0;
-  REQUIRE(b.endpoint->attach(entry, object) == 0);
+  attachSink(b, sink);
   std::vector<std::uint8_t> source(100, 9);
   const SegmentRef from{a.endpoint->addMemory(source.data(), source.size()), 0, 100};
   const auto quiet = [&](Nid peer, std::uint32_t handler) {
@@ -107,11 +103,7 @@ TEST_CASE("messages for later wait for sendLater, and go by one call") {
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
   std::vector<std::uint8_t> sink(4096);
-  const SegmentRef into{b.endpoint->addMemory(sink.data(), sink.size()), 0, 4096};
-  Operation entry = b.operation(kNidAny, 1, &into, 1);
-  entry.options = option::kPut;
-  std::uint64_t object = 0;
-  REQUIRE(b.endpoint->attach(entry, object) == 0);
+  std::uint64_t object = attachSink(b, sink);
   std::vector<std::uint8_t> bytes(64, 7);
   const SegmentRef from{a.endpoint->addMemory(bytes.data(), bytes.size()), 0, 64};
   Operation first = a.operation(kNidB, 2, &from, 1);

@@ -38,17 +38,6 @@ struct File {
   }
 };
 
-// `b` takes PUTs into `sink` one after the other.
-std::uint64_t attachSink(Node& b, std::vector<std::uint8_t>& sink) {
-  const SegmentRef into{b.endpoint->addMemory(sink.data(), sink.size()), 0,
-                        static_cast<std::uint32_t>(sink.size())};
-  Operation entry = b.operation(kNidAny, 1, &into, 1);
-  entry.options = option::kPut;
-  std::uint64_t object = 0;
-  REQUIRE(b.endpoint->attach(entry, object) == 0);
-  return object;
-}
-
 int putFile(Node& a, std::uint32_t handler, const FileRange& range) {
   Operation op = a.operation(kNidB, handler, nullptr, 0);
   op.ack = true;

@@ -13,16 +13,6 @@ namespace {
 constexpr std::uint32_t kSmall = 64;
 constexpr std::uint32_t kLarge = 1 << 20;
 
-// A buffer of B that takes every PUT, as events of handler 1.
-void attachSink(Node& b, std::vector<std::uint8_t>& sink) {
-  const SegmentRef into{b.endpoint->addMemory(sink.data(), sink.size()), 0,
-                        static_cast<std::uint32_t>(sink.size())};
-  Operation entry = b.operation(kNidAny, 1, &into, 1);
-  entry.options = option::kPut | option::kManageRemote;
-  std::uint64_t object = 0;
-  REQUIRE(b.endpoint->attach(entry, object) == 0);
-}
-
 // A sends `count` messages, as events of handler 2, and waits for their ACKs.
 void put(Node& a, const std::vector<std::uint8_t>& bytes, std::uint32_t count) {
   const SegmentRef from{a.endpoint->addMemory(const_cast<std::uint8_t*>(bytes.data()), bytes.size()), 0,
@@ -50,7 +40,7 @@ TEST_CASE("an owner that reads for itself is not woken") {
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
   std::vector<std::uint8_t> sink(kLarge);
-  attachSink(b, sink);
+  attachSink(b, sink, option::kPut | option::kManageRemote);
   put(a, std::vector<std::uint8_t>(kSmall, 1), 1);
   // On a busy machine the owner is late now and then: one quiet round is enough.
   bool quiet = false;
@@ -77,7 +67,7 @@ TEST_CASE("the I/O thread reads for an owner that is late") {
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
   std::vector<std::uint8_t> sink(kLarge);
-  attachSink(b, sink);
+  attachSink(b, sink, option::kPut | option::kManageRemote);
   put(a, std::vector<std::uint8_t>(kSmall, 1), 1);
   REQUIRE(b.until([&] { return b.count(1) == 1; }));
   REQUIRE(b.endpoint->ownerMayRead());
@@ -91,7 +81,7 @@ TEST_CASE("large payloads go back to the I/O thread") {
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
   std::vector<std::uint8_t> sink(kLarge);
-  attachSink(b, sink);
+  attachSink(b, sink, option::kPut | option::kManageRemote);
   put(a, std::vector<std::uint8_t>(kSmall, 1), 1);
   std::atomic<bool> sent = false;
   std::thread sender([&] {
@@ -114,7 +104,7 @@ TEST_CASE("an owner that comes and goes, sizes mixed: every event once") {
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
   std::vector<std::uint8_t> sink(kLarge);
-  attachSink(b, sink);
+  attachSink(b, sink, option::kPut | option::kManageRemote);
   constexpr std::uint32_t kRounds = 60;
   std::atomic<bool> sent = false;
   std::thread sender([&] {
@@ -143,7 +133,7 @@ TEST_CASE("one who always has something to say does not keep the others from the
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
   Node c(kNidB + 1, {{kNidB, b.address(kNidB)}});
   std::vector<std::uint8_t> sink(kLarge);
-  attachSink(b, sink);
+  attachSink(b, sink, option::kPut | option::kManageRemote);
   put(a, std::vector<std::uint8_t>(kSmall, 1), 1);
   put(c, std::vector<std::uint8_t>(kSmall, 1), 1);
   std::atomic<bool> done = false;
