@@ -2,6 +2,7 @@
  * What of one target an administrator may set for all clients (osc.*, mdc.*): whether it is used, how much goes to it at a
  * time, checksums. Values are as kernels write them.
  */
+import type { LruOptions } from '../../ldlm/lock-lru.ts';
 import type { BulkChecksumName } from '../../lnet/network.ts';
 import type { ObdConnectData } from '../../wire/connection-structs.ts';
 import { type ChecksumWish, chooseChecksum } from '../osc/checksum.ts';
@@ -24,11 +25,8 @@ const CHECKSUMS: Readonly<Record<string, BulkChecksumName>> = {
   t10crc4K: 't10crc4K',
 };
 
-/** Locks that are kept unused. */
-export interface LruSettings {
-  maxCount?: number | undefined;
-  maxAgeMs?: number;
-}
+/** What the namespace of its locks reads, to be changed. */
+export type LruSettings = { -readonly [key in keyof LruOptions]: LruOptions[key] };
 
 /** What an import offers for it. */
 export interface SettableImport {
