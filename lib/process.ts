@@ -13,7 +13,7 @@ import { createNativeNetwork } from './lnet/native-network.ts';
 import type { Network, PingResult } from './lnet/network.ts';
 import { type Nid, parseNid } from './lnet/nid.ts';
 import { type Logger, nodeRuntime, type Runtime } from './runtime/runtime.ts';
-import { type ServerNode, type ServerNodeOptions, startServerNode } from './server/node.ts';
+import type { ServerNode, ServerNodeOptions } from './server/node.ts';
 
 export interface MountOptions {
   /** Our own NID; default another loopback address for servers on loopback, else one of this machine's addresses. */
@@ -140,6 +140,8 @@ export async function serve(options: ServeOptions): Promise<ServerNode> {
   const alive = keepAlive();
   alive(true);
   try {
+    // The servers are loaded by who serves: a client has no use for them and their database.
+    const { startServerNode } = await import('./server/node.ts');
     const nodeOptions: ServerNodeOptions = { ...rest, runtime, network: createNativeNetwork(runtime) };
     return await withControl(await startServerNode(nodeOptions), options.dir, runtime);
   } finally {

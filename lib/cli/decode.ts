@@ -1,9 +1,6 @@
 /** `lustre decode`: a packet capture as a conversation between Lustre nodes. */
 import { Command, InvalidArgumentError } from 'commander';
 import type { Unit } from './decode/conversation.ts';
-import { decodeCapture } from './decode/decode-capture.ts';
-import { readCapture } from './decode/pcap.ts';
-import { fieldLines, isDetail, unitLine, unitObject } from './decode/print.ts';
 
 interface Options {
   verbose?: boolean;
@@ -66,6 +63,12 @@ function parsePort(text: string, before: number[]): number[] {
 }
 
 async function decodeFile(file: string, options: Options): Promise<void> {
+  // Loaded here: no other command needs the decoder.
+  const [{ decodeCapture }, { readCapture }, { fieldLines, isDetail, unitLine, unitObject }] = await Promise.all([
+    import('./decode/decode-capture.ts'),
+    import('./decode/pcap.ts'),
+    import('./decode/print.ts'),
+  ]);
   const writer = new LineWriter();
   const verbose = options.verbose === true;
   const show = (unit: Unit): void => {
