@@ -76,6 +76,8 @@ export function logger(level: string | undefined): Logger {
 export function mountOptions(options: ConnectionOptions): MountOptions {
   return {
     log: logger(options.log),
+    // No command blocks its event loop for long, and half of a short one's time was the second thread's start.
+    engine: 'inline',
     ...(options.port !== undefined && { port: options.port }),
     ...(options.nid !== undefined && { nid: options.nid }),
     ...(options.nidMap !== undefined && { nidMap: options.nidMap }),
