@@ -64,11 +64,12 @@ function parsePort(text: string, before: number[]): number[] {
 
 async function decodeFile(file: string, options: Options): Promise<void> {
   // Loaded here: no other command needs the decoder.
-  const [{ decodeCapture }, { readCapture }, { fieldLines, isDetail, unitLine, unitObject }] = await Promise.all([
-    import('./decode/decode-capture.ts'),
-    import('./decode/pcap.ts'),
-    import('./decode/print.ts'),
-  ]);
+  const [{ decodeCapture }, { readCapture }, { fieldLines, isDetail, unitLine, unitObject }] =
+    await Promise.all([
+      import('./decode/decode-capture.ts'),
+      import('./decode/pcap.ts'),
+      import('./decode/print.ts'),
+    ]);
   const writer = new LineWriter();
   const verbose = options.verbose === true;
   const show = (unit: Unit): void => {
