@@ -458,8 +458,8 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^MDS_CLOSE$/,
     field: /^rec_reint\.sa_valid$/,
-    values: /^8689 \| 0x621f1$/,
-    why: 'sizes at close are a hint (LSOM): each tells what it knows; a directory has none to tell',
+    values: fewer(),
+    why: 'sizes and times at close are hints: ours tells what a lock protects and when it read; older MDTs take any',
   },
   {
     operation: /^MDS_CLOSE$/,
@@ -482,14 +482,14 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^MDS_CLOSE$/,
     field: /^rec_reint\.sa_atime$/,
-    values: /^0x6b02[\da-f]{4} \| 0x6b02[\da-f]{4}$/,
-    why: 'what was read between is another moment’s',
+    values: /^(0 \| 0x[\da-f]{8}|0x6b02[\da-f]{4} \| 0x6b02[\da-f]{4})$/,
+    why: 'what was read between is another moment’s; ours tells none where it did not read',
   },
   {
     operation: /^MDS_CLOSE$/,
     field: /^rec_reint\.sa_[mc]time$/,
-    values: /^0x6b02b7ae \| 0x6b02b8c5$/,
-    why: 'a kernel closed before it knew that what it had written was lost, ours behind that',
+    values: /^(0 \| 0x6b02[\da-f]{4}|0x6b02b7ae \| 0x6b02b8c5)$/,
+    why: 'ours tells none that no lock protects any more, and closed behind the loss of what was written',
   },
   {
     operation: /^MDS_CLOSE$/,

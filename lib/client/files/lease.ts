@@ -79,9 +79,8 @@ async function closeOwn(
   state: OpenState,
   context: WalkContext,
 ): Promise<void> {
-  const times = { atime: body.mbo_atime, mtime: body.mbo_mtime, ctime: body.mbo_ctime };
   const group = supplementaryGroup(session.who, body.mbo_gid);
-  const closing = { fid, state, mode: body.mbo_mode, group, ...times, modified: false };
+  const closing = { fid, state, mode: body.mbo_mode, group, modified: false };
   await close(mdt, closing, session.who, options(context));
 }
 

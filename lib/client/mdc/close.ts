@@ -27,10 +27,10 @@ export interface Close {
   readonly state: OpenState;
   /** Type and permission bits. */
   readonly mode: number;
-  /** Seconds. */
-  readonly atime: bigint;
-  readonly mtime: bigint;
-  readonly ctime: bigint;
+  /** Seconds; undefined where there is nothing to tell. */
+  readonly atime?: bigint;
+  readonly mtime?: bigint;
+  readonly ctime?: bigint;
   /** Of the file, when the caller is in it. */
   readonly group: number;
   /** Size and blocks of a regular file, kept by the MDT as its lazy size. */
@@ -41,12 +41,9 @@ export interface Close {
 
 export function closeRequest(close: Close, who: Credentials): RequestInputs<typeof RQF_MDS_CLOSE> {
   const times =
-    MDS_ATTR_ATIME |
-    MDS_ATTR_MTIME |
-    MDS_ATTR_CTIME |
-    MDS_ATTR_ATIME_SET |
-    MDS_ATTR_MTIME_SET |
-    MDS_ATTR_CTIME_SET;
+    (close.atime === undefined ? 0n : MDS_ATTR_ATIME | MDS_ATTR_ATIME_SET) |
+    (close.mtime === undefined ? 0n : MDS_ATTR_MTIME | MDS_ATTR_MTIME_SET) |
+    (close.ctime === undefined ? 0n : MDS_ATTR_CTIME | MDS_ATTR_CTIME_SET);
   const lazy = close.size === undefined ? 0n : MDS_ATTR_LSIZE | MDS_ATTR_LBLOCKS;
   return {
     mdt_epoch: { mio_open_handle: close.state.handle },
@@ -60,9 +57,9 @@ export function closeRequest(close: Close, who: Credentials): RequestInputs<type
       sa_valid: MDS_ATTR_MODE | times | lazy,
       sa_size: close.size?.bytes ?? 0n,
       sa_blocks: close.size?.blocks ?? 0n,
-      sa_atime: close.atime,
-      sa_mtime: close.mtime,
-      sa_ctime: close.ctime,
+      sa_atime: close.atime ?? 0n,
+      sa_mtime: close.mtime ?? 0n,
+      sa_ctime: close.ctime ?? 0n,
       sa_mode: close.mode,
       sa_bias: close.modified ? OpBias.MDS_DATA_MODIFIED : 0,
     },
