@@ -1,6 +1,6 @@
 /**
  * One large file, stripe count 2, written then read, checksums on and off: MB/s and CPU seconds per GiB of each side, against iperf3,
- * nginx + undici (PUT and GET), nfs-ganesha + libnfs (reads), and the bare C pair that moves a file with CRC32C (peers/file_peer.c). The
+ * nginx + undici (PUT and GET), nfs-ganesha + libnfs (NFSv3), and the bare C pair that moves a file with CRC32C (peers/file_peer.c). The
  * client's end is memory, so that its disk is not measured; `copies` are those of `lustre cp`, with a local file there. Stores and local
  * files are on tmpfs.
  */
@@ -20,15 +20,14 @@ import {
   type Running,
   row,
   scratch,
-  start,
   startBench,
 } from './measure.ts';
 import {
+  enclosedGanesha,
   type Floor,
   filePeer,
   floor,
   freePort,
-  ganesha,
   has,
   iperf3,
   nginx,
@@ -44,7 +43,7 @@ const COPY_MIB = 1024;
 
 interface Moved {
   readonly mib: number;
-  readonly phases: Partial<Record<Way, Phase & { readonly serverCpu: number }>>;
+  readonly phases: Record<Way, Phase & { readonly serverCpu: number }>;
   readonly peakRssMiB: number;
 }
 
@@ -56,7 +55,7 @@ interface Results {
 }
 
 /** Drives a client through its phases. */
-async function drive(client: Running, serverPid: number, mib: number, its: readonly Way[]): Promise<Moved> {
+async function drive(client: Running, serverPid: number, mib: number): Promise<Moved> {
   const phase = async (): Promise<Phase & { serverCpu: number }> => {
     const before = cpuSeconds(serverPid);
     client.child.stdin!.write('\n');
@@ -64,8 +63,7 @@ async function drive(client: Running, serverPid: number, mib: number, its: reado
     return { ...took, serverCpu: cpuSeconds(serverPid) - before };
   };
   await client.line();
-  const phases: Moved['phases'] = {};
-  for (const way of its) phases[way] = await phase();
+  const phases = { write: await phase(), read: await phase() };
   const peak = peakRssMiB(client.child.pid!);
   client.child.stdin!.write('\n');
   await client.stop('SIGCONT');
@@ -103,15 +101,9 @@ export async function benchFile(rounds: number, wantedMib: number): Promise<Row[
   const results: Results = { moved: {}, streams: [], floors: { write: [], read: [] } };
   const peer = await filePeer();
   const libnfs = await nfsPeer();
-  const run = async (
-    key: string,
-    client: () => Running,
-    serverPid: number,
-    size: number,
-    its: readonly Way[] = ways,
-  ): Promise<void> => {
+  const run = async (key: string, client: () => Running, serverPid: number, size: number): Promise<void> => {
     const before = results.moved[key] ?? [];
-    results.moved[key] = [...before, await drive(client(), serverPid, size, its)];
+    results.moved[key] = [...before, await drive(client(), serverPid, size)];
   };
   // Pages that a virtual machine has given back to its host cost seconds a GiB at their first touch: let there be some in use.
   const warm = async (): Promise<void> => {
@@ -154,12 +146,9 @@ export async function benchFile(rounds: number, wantedMib: number): Promise<Row[
     }
     if (libnfs !== undefined) {
       await warm();
-      const port = await freePort();
-      const server = await ganesha(paths.store, port);
-      await makeFile(join(paths.store, 'files/big'), mib);
-      const url = `nfs://127.0.0.1/bench?version=4&nfsport=${port}`;
-      const reader = (): Running => start(libnfs, [url, '8', String(mib)]);
-      const running = run('nfs-ganesha + libnfs', reader, server.child.pid!, mib, ['read']);
+      const { server, inside, url } = await enclosedGanesha(paths.store);
+      const client = (): Running => inside(libnfs, [url, '8', String(mib)]);
+      const running = run('nfs-ganesha + libnfs', client, server.child.pid!, mib);
       await running.finally(() => server.stop('SIGKILL'));
     }
   }
@@ -169,13 +158,16 @@ export async function benchFile(rounds: number, wantedMib: number): Promise<Row[
 }
 
 async function nfsPeer(): Promise<string | undefined> {
-  if (!(await has('ganesha.nfsd'))) return undefined;
+  // A network of its own wants root.
+  if (process.getuid?.() !== 0) return undefined;
+  for (const program of ['ganesha.nfsd', 'rpcbind', 'unshare', 'ip'])
+    if (!(await has(program))) return undefined;
   const binary = join(tmpdir(), `lustre-nfs-file-${process.pid}`);
   await output('cc', ['-O2', '-o', binary, await sourceFile('peers/nfs_file.c'), '-lnfs']);
   return binary;
 }
 
-const speedOf = ({ mib, phases }: Moved, way: Way): number => (mib * 1.048576) / phases[way]!.seconds;
+const speedOf = ({ mib, phases }: Moved, way: Way): number => (mib * 1.048576) / phases[way].seconds;
 
 function report({ moved, streams, floors }: Results, mib: number): Row[] {
   const speed = (key: string, way: Way): number => median(moved[key]!.map((m) => speedOf(m, way)));
@@ -188,11 +180,7 @@ function report({ moved, streams, floors }: Results, mib: number): Row[] {
       const value = speed(key, way);
       const peers = [
         ...(streams.length > 0 ? [{ name: 'iperf3', value: median(streams.map((s) => s.mbPerSecond)) }] : []),
-        ...(key.startsWith('copies')
-          ? []
-          : others
-              .filter((name) => moved[name]![0]!.phases[way] !== undefined)
-              .map((name) => ({ name, value: speed(name, way) }))),
+        ...(key.startsWith('copies') ? [] : others.map((name) => ({ name, value: speed(name, way) }))),
         ...(floors[way].length > 0
           ? [
               {
@@ -211,10 +199,10 @@ function report({ moved, streams, floors }: Results, mib: number): Row[] {
     );
   }
   for (const key of others) {
-    for (const way of ways.filter((one) => moved[key]![0]!.phases[one] !== undefined)) {
+    for (const way of ways) {
       const gib = mib / 1024;
       const of = (side: 'cpu' | 'serverCpu'): number =>
-        median(moved[key]!.map((m) => m.phases[way]![side] / gib));
+        median(moved[key]!.map((m) => m.phases[way][side] / gib));
       rows.push(row('file', `${mib} MiB ${way}, ${key}: client CPU`, of('cpu'), 's/GiB'));
       rows.push(row('file', `${mib} MiB ${way}, ${key}: server CPU`, of('serverCpu'), 's/GiB'));
     }
@@ -234,7 +222,7 @@ function cpuRows(
   const rows: Row[] = [];
   for (const side of ['client', 'server'] as const) {
     const value = median(
-      runs.map((m) => m.phases[way]![side === 'client' ? 'cpu' : 'serverCpu'] / (m.mib / 1024)),
+      runs.map((m) => m.phases[way][side === 'client' ? 'cpu' : 'serverCpu'] / (m.mib / 1024)),
     );
     const sends = (side === 'client') === (way === 'write');
     const label = `${what}: ${side} CPU`;

@@ -184,26 +184,51 @@ http {
   return start('nginx', ['-c', config, '-e', `${dir}/error.log`]);
 }
 
-/** nfs-ganesha exporting `dir` over NFSv3/4 on `port`, for libnfs. */
+/** nfs-ganesha exporting `dir` as /bench over NFSv4 on `port`, for libnfs. */
 export async function ganesha(dir: string, port: number): Promise<Running> {
+  const core = `NFS_Port = ${port}; MNT_Port = ${await freePort()}; Protocols = 4; Bind_addr = 127.0.0.1;`;
+  const [program, ...args] = await ganeshaCommand(dir, core, 4);
+  return start(program!, args);
+}
+
+/** Where what is in a network of its own is reached from. */
+export interface Enclosed {
+  readonly server: Running;
+  /** Runs a program there. */
+  readonly inside: (program: string, args: readonly string[]) => Running;
+  readonly url: string;
+}
+
+/**
+ * The same over NFSv3, in a network of its own: ganesha must tell a portmapper, which listens on all addresses. (libnfs 4.0 cannot encode
+ * an NFSv4 WRITE of more than a few KiB.) Ends with its process.
+ */
+export async function enclosedGanesha(dir: string): Promise<Enclosed> {
+  const command = await ganeshaCommand(dir, 'NFS_Port = 2049; MNT_Port = 2050; Protocols = 3;', 3);
+  const script = [
+    'mount -t tmpfs run /run && mkdir /run/rpcbind && ip link set lo up || exit',
+    'setpriv --pdeathsig KILL rpcbind -f &',
+    'until rpcinfo -p >/dev/null 2>&1; do sleep 0.1; done',
+    'exec "$@"',
+  ].join('\n');
+  const server = start('unshare', ['--net', '--mount', 'sh', '-c', script, 'sh', ...command]);
+  const inside: Enclosed['inside'] = (program, args) =>
+    start('nsenter', ['--target', String(server.child.pid), '--net', program, ...args]);
+  const url = `nfs://127.0.0.1${join(dir, 'files')}?version=3&nfsport=2049&mountport=2050`;
+  return { server, inside, url };
+}
+
+async function ganeshaCommand(dir: string, core: string, protocol: 3 | 4): Promise<string[]> {
   const files = join(dir, 'files');
   await mkdir(files, { recursive: true, mode: 0o777 });
   const config = join(dir, 'ganesha.conf');
   await writeFile(
     config,
-    `NFS_CORE_PARAM { NFS_Port = ${port}; MNT_Port = ${await freePort()}; Protocols = 4; Bind_addr = 127.0.0.1; Enable_NLM = false; Enable_RQUOTA = false; }
+    `NFS_CORE_PARAM { ${core} Enable_NLM = false; Enable_RQUOTA = false; }
 NFSv4 { Graceless = true; RecoveryRoot = "${dir}/recovery"; }
-EXPORT { Export_Id = 1; Path = "${files}"; Pseudo = "/bench"; Access_Type = RW; Squash = None; SecType = sys, none; Protocols = 4; FSAL { Name = VFS; } }
+EXPORT { Export_Id = 1; Path = "${files}"; Pseudo = "/bench"; Access_Type = RW; Squash = None; SecType = sys, none; Protocols = ${protocol}; FSAL { Name = VFS; } }
 LOG { Default_Log_Level = CRIT; }
 `,
   );
-  return start('ganesha.nfsd', [
-    '-F',
-    '-L',
-    join(dir, 'ganesha.log'),
-    '-f',
-    config,
-    '-p',
-    join(dir, 'ganesha.pid'),
-  ]);
+  return ['ganesha.nfsd', '-F', '-L', join(dir, 'ganesha.log'), '-f', config, '-p', join(dir, 'ganesha.pid')];
 }

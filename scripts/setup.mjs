@@ -31,6 +31,7 @@ const packages = {
     ['iperf3', () => which('iperf3')],
     ['nginx-light', () => which('nginx')],
     ['nfs-ganesha', () => which('ganesha.nfsd')],
+    ['rpcbind', () => which('rpcbind')],
     ['nfs-ganesha-vfs', () => library('ganesha/libfsalvfs.so')],
     ['libnfs-dev', () => header('nfsc/libnfs.h')],
   ],

@@ -1,9 +1,8 @@
-// The file peer: reads a file of MIB MiB over NFS with libnfs, calls of 1 MiB, WINDOW of them in flight, into memory. (libnfs 4.0
-// cannot encode an NFSv4 WRITE of more than a few KiB, and NFSv3 needs a portmapper.)
+// The file peer: writes, then reads a file of MIB MiB over NFSv3 with libnfs, calls of 1 MiB, WINDOW of them in flight, from and into memory.
 //
-//   nfs_file URL WINDOW MIB   URL is nfs://127.0.0.1/bench?nfsport=N&version=4, the file /big in it
+//   nfs_file URL WINDOW MIB   URL is nfs://127.0.0.1/dir?version=3&nfsport=N&mountport=M, the file /big in it
 //
-// Says `ready`, reads when it is given a line and prints {"seconds":wall,"cpu":of its own}; ends after the next line.
+// Says `ready`, then for each way waits for a line and prints {"seconds":wall,"cpu":of its own}; ends after the next line.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -19,6 +18,7 @@ enum { WINDOW_MAX = 64, CALL = 1 << 20, MOUNT_TRIES = 60 };
 
 static struct nfs_context *nfs;
 static int busy;
+static char bytes[CALL];
 
 static void fail(const char *what) {
   fprintf(stderr, "%s: %s\n", what, nfs == NULL ? "no context" : nfs_get_error(nfs));
@@ -48,16 +48,27 @@ static void service(void) {
   if (poll(&p, 1, 10000) < 0 || nfs_service(nfs, p.revents) < 0) fail("service");
 }
 
-static void phase(struct nfsfh *file, int window, long mib) {
+typedef int (*start_call)(struct nfsfh *file, unsigned long long offset);
+
+static int start_write(struct nfsfh *file, unsigned long long offset) {
+  return nfs_pwrite_async(nfs, file, offset, CALL, bytes, done, NULL);
+}
+
+static int start_read(struct nfsfh *file, unsigned long long offset) {
+  return nfs_pread_async(nfs, file, offset, CALL, done, NULL);
+}
+
+static void phase(struct nfsfh *file, start_call call, int window, long mib) {
   while (getchar() != '\n') continue;
   double at = now(), used = cpu();
   for (long next = 0; next < mib || busy > 0;) {
     for (; busy < window && next < mib; next++) {
-      if (nfs_pread_async(nfs, file, (unsigned long long)next * CALL, CALL, done, NULL) != 0) fail("read");
+      if (call(file, (unsigned long long)next * CALL) != 0) fail("call");
       busy++;
     }
     service();
   }
+  if (call == start_write && nfs_fsync(nfs, file) != 0) fail("commit");
   printf("{\"seconds\":%.6f,\"cpu\":%.6f}\n", now() - at, cpu() - used);
   fflush(stdout);
 }
@@ -68,10 +79,11 @@ int main(int argc, char **argv) {
   if (window < 1 || window > WINDOW_MAX) return fprintf(stderr, "usage: nfs_file URL WINDOW MIB\n"), 2;
   mount_retrying(argv[1]);
   struct nfsfh *file;
-  if (nfs_open(nfs, "/big", O_RDONLY, &file) != 0) fail("open");
+  if (nfs_creat(nfs, "/big", 0644, &file) != 0) fail("create");
   puts("ready");
   fflush(stdout);
-  phase(file, window, mib);
+  phase(file, start_write, window, mib);
+  phase(file, start_read, window, mib);
   while (getchar() != '\n') continue;
   nfs_close(nfs, file);
   return 0;
