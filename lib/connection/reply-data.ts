@@ -4,38 +4,66 @@
  */
 
 interface Kept {
-  readonly xid: bigint;
-  readonly bytes: Uint8Array;
+  /** 0 when there is none, only memory for the next. */
+  xid: bigint;
+  memory: Uint8Array;
+  length: number;
 }
 
 /** Slots are few (ocd_maxmodrpcs, default 8); a tag beyond this is not a slot's. */
 export const TAG_MAX = 512;
+/** A larger reply's memory does not wait for the next one. */
+const MEMORY_KEPT = 4096;
 
 export class ReplyData {
-  readonly #byTag = new Map<number, Kept>();
+  /** By tag. */
+  readonly #slots: (Kept | undefined)[] = [];
+  #size = 0;
 
   /** Remembers the reply to `xid`; it takes the place of the slot's last one. */
   keep(tag: number, xid: bigint, bytes: Uint8Array): void {
-    this.#byTag.set(tag, { xid, bytes: new Uint8Array(bytes) });
+    let slot = this.#slots[tag];
+    if (slot === undefined) {
+      slot = { xid: 0n, memory: NOTHING, length: 0 };
+      while (this.#slots.length < tag) this.#slots.push(undefined);
+      this.#slots[tag] = slot;
+    }
+    if (slot.xid === 0n) this.#size++;
+    if (slot.memory.length < bytes.length) slot.memory = new Uint8Array(roomFor(bytes.length));
+    slot.memory.set(bytes);
+    slot.length = bytes.length;
+    slot.xid = xid;
   }
 
   /** pb_last_xid: the client has all replies up to it. */
   release(lastXid: bigint): void {
-    if (this.#byTag.size === 0) return;
-    for (const [tag, kept] of this.#byTag) if (kept.xid <= lastXid) this.#byTag.delete(tag);
+    if (this.#size === 0) return;
+    for (const slot of this.#slots) {
+      if (slot === undefined || slot.xid === 0n || slot.xid > lastXid) continue;
+      slot.xid = 0n;
+      this.#size--;
+      if (slot.memory.length > MEMORY_KEPT) slot.memory = NOTHING;
+    }
   }
 
+  /** Valid until the slot's next reply. */
   find(xid: bigint): Uint8Array | undefined {
-    for (const kept of this.#byTag.values()) if (kept.xid === xid) return kept.bytes;
+    if (this.#size === 0 || xid === 0n) return undefined;
+    for (const slot of this.#slots) if (slot?.xid === xid) return slot.memory.subarray(0, slot.length);
     return undefined;
   }
 
   /** XID of the slot's kept reply; 0 when there is none. */
   xidOf(tag: number): bigint {
-    return this.#byTag.get(tag)?.xid ?? 0n;
+    return this.#slots[tag]?.xid ?? 0n;
   }
 
   get size(): number {
-    return this.#byTag.size;
+    return this.#size;
   }
 }
+
+const NOTHING = new Uint8Array(0);
+
+/** The replies of one slot are of nearly the same size. */
+const roomFor = (length: number): number => Math.max(512, 2 ** Math.ceil(Math.log2(length)));

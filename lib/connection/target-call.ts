@@ -32,27 +32,30 @@ export class TargetCall<F extends Format> implements Call<F> {
 
   reply(values: ReplyInputs<F>, options: ReplyOptions = NO_OPTIONS): void {
     const { target } = this.#served;
-    const transno = options.transno ?? 0n;
-    const volume = this.export.resizesLru ? target.lockVolume?.() : undefined;
-    const lastCommitted = target.lastCommitted();
+    const { export: client, request } = this;
+    const volume = client.resizesLru ? target.lockVolume?.() : undefined;
     const { onSent } = options;
-    if (options === NO_OPTIONS && volume === undefined && !this.#isKept)
-      this.request.reply(this.#format, values, { lastCommitted });
-    else
-      this.request.reply(this.#format, values, {
-        lastCommitted,
-        ...volume,
-        ...options,
-        ...(this.#isKept && {
-          onSent: (bytes: Uint8Array) => {
-            this.export.replies.keep(this.request.body.pb_tag, this.request.xid, bytes);
+    request.reply(this.#format, values, {
+      status: options.status,
+      transno: options.transno,
+      lastCommitted: options.lastCommitted ?? target.lastCommitted(),
+      handle: options.handle,
+      opFlags: options.opFlags,
+      flags: options.flags,
+      versions: options.versions,
+      slv: options.slv ?? volume?.slv,
+      limit: options.limit ?? volume?.limit,
+      onSent: this.#isKept
+        ? (bytes) => {
+            client.replies.keep(request.body.pb_tag, request.xid, bytes);
             onSent?.(bytes);
-          },
-        }),
-      });
-    if (transno > this.export.lastTransno) {
-      this.export.lastTransno = transno;
-      this.#served.record(this.export, this.request.xid, options.status ?? 0);
+          }
+        : onSent,
+    });
+    const transno = options.transno ?? 0n;
+    if (transno > client.lastTransno) {
+      client.lastTransno = transno;
+      this.#served.record(client, request.xid, options.status ?? 0);
     }
   }
 

@@ -170,10 +170,12 @@ export class TargetNode {
       client.evict('replay outside of a recovery');
       return refuse(Errno.ENODEV, 'replay outside of a recovery');
     }
-    if (body.pb_last_xid > client.lastXid) client.lastXid = body.pb_last_xid;
+    if (body.pb_last_xid > client.lastXid) {
+      client.lastXid = body.pb_last_xid;
+      client.replies.release(client.lastXid);
+    }
     if (xid === 0n || xid <= client.lastXid) return refuse(Errno.EPROTO, 'XID already replied to');
     if (body.pb_tag > TAG_MAX) return refuse(Errno.EPROTO, 'no such modify slot');
-    client.replies.release(client.lastXid);
     request.useMbits(client.replyMbits, client.bulkMbits);
     return this.#reconstruct(request, client, refuse);
   }

@@ -50,11 +50,11 @@ export function isGroup(claim: Claim): boolean {
 }
 
 /**
- * The optional bits that can be had: those which no lock of an incompatible mode, granted or waiting, has or wants
+ * Of the optional bits `tryBits` those that can be had: which no lock of an incompatible mode, granted or waiting, has or wants
  * (guide 08 §3.3). They never cause a blocking AST.
  */
-export function grantableTryBits(wanted: Claim, others: Iterable<Claim>): bigint {
-  let left = wanted.policy.tryBits ?? 0n;
+export function grantableTryBits(wanted: Claim, tryBits: bigint, others: Iterable<Claim>): bigint {
+  let left = tryBits;
   for (const other of others) {
     if (left === 0n) break;
     if (modesCompatible(other.mode, wanted.mode)) continue;

@@ -27,6 +27,7 @@ export class LockPool {
   #volume: number;
   #plan: number;
   #steppedAt: number;
+  #told: LockVolume | undefined;
 
   /** `locks`: how many there are now. */
   constructor(runtime: Runtime, limit: number, locks: () => number) {
@@ -40,11 +41,12 @@ export class LockPool {
 
   get volume(): LockVolume {
     const steps = Math.floor((this.#runtime.now() - this.#steppedAt) / STEP_MS);
-    if (steps > 0) {
+    if (steps > 0 || this.#told === undefined) {
       this.#steppedAt += steps * STEP_MS;
       for (let i = 0; i < Math.min(steps, STEPS_MAX); i++) this.#step();
+      this.#told = { slv: BigInt(Math.round(this.#volume)), limit: this.limit };
     }
-    return { slv: BigInt(Math.round(this.#volume)), limit: this.limit };
+    return this.#told;
   }
 
   #nextPlan(): number {

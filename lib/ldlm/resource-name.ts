@@ -3,7 +3,10 @@ import type { ResourceId } from './lock.ts';
 
 /** A resource name as text, `0x200000407:0x1:0x0:0x0`. */
 export function resourceKey(resource: ResourceId): string {
-  return resource.map((word) => `0x${word.toString(16)}`).join(':');
+  const [a, b, c, d] = resource;
+  const head = `0x${a.toString(16)}:0x${b.toString(16)}`;
+  // Most names have two words.
+  return c === 0n && d === 0n ? `${head}:0x0:0x0` : `${head}:0x${c.toString(16)}:0x${d.toString(16)}`;
 }
 
 export function sameResource(a: ResourceId, b: ResourceId): boolean {

@@ -33,8 +33,6 @@ export function serverLockActions(owner: ServerLockActions): Actions<ServerLockA
 }
 
 export interface ServerLockOptions {
-  /** S: this server's handle. */
-  readonly handle: bigint;
   /** C: the client's handle; 0 for the server's own locks. */
   readonly clientHandle: bigint;
   /** The holder; undefined for the server's own locks. */
@@ -114,13 +112,15 @@ export class ServerLock {
   /** Resolves the wait of the server's own code. */
   onGranted: (() => void) | undefined;
 
+  /** `handle`, S, is this server's. */
   constructor(
     resource: ServerResource,
+    handle: bigint,
     o: ServerLockOptions,
     actions: Actions<ServerLockAction, ServerLock>,
   ) {
     this.resourceEntry = resource;
-    this.handle = o.handle;
+    this.handle = handle;
     this.clientHandle = o.clientHandle;
     this.client = o.client;
     this.type = o.type;

@@ -251,7 +251,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
   // For server-operations.ts.
 
   /** Makes a lock that is in no queue yet; the client has no other of this handle. Throws EPROTO when the resource is locked with another type. */
-  create(id: ResourceId, options: Omit<ServerLockOptions, 'handle'>): ServerLock {
+  create(id: ResourceId, options: ServerLockOptions): ServerLock {
     const key = resourceKey(id);
     let resource = this.#resources.get(key);
     if (resource !== undefined && resource.type !== options.type)
@@ -266,11 +266,7 @@ export class ServerNamespace implements AstOwner, ServerLockActions, LockOperati
       // File locks keep their queues in ServerFlocks.
       if (options.type !== LockType.LDLM_FLOCK) this.#resources.set(key, resource);
     }
-    const lock = new ServerLock(
-      resource,
-      { ...options, handle: this.locks.issueHandle() },
-      this.#lockActions,
-    );
+    const lock = new ServerLock(resource, this.locks.issueHandle(), options, this.#lockActions);
     this.locks.add(lock);
     if (options.client !== undefined && this.locks.countOf(options.client) > this.#locksPerClient)
       this.#reclaim(options.client);

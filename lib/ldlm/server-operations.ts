@@ -4,15 +4,10 @@ import type { Call, Export, Operation } from '../connection/target.ts';
 import type { IncomingRequest } from '../rpc/rpc.ts';
 import { Errno, errnoError, errnoOf } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import type { Format, LdlmRequestValue } from '../wire/format.ts';
-import {
-  RQF_LDLM_CANCEL,
-  RQF_LDLM_CONVERT,
-  RQF_LDLM_ENQUEUE,
-  RQF_LDLM_INTENT_BASIC,
-} from '../wire/formats.ts';
+import type { Format, LdlmRequestValue, RequestValues } from '../wire/format.ts';
+import { RQF_LDLM_CANCEL, RQF_LDLM_CONVERT, RQF_LDLM_ENQUEUE } from '../wire/formats.ts';
 import { IntentOpcode, LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
-import type { LdlmReply } from '../wire/ldlm-structs.ts';
+import { LdlmIntent, type LdlmReply } from '../wire/ldlm-structs.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { MsgFlag } from '../wire/ptlrpc-constants.ts';
 import type { StructInput } from '../wire/struct.ts';
@@ -84,7 +79,7 @@ export interface LockOperations {
   readonly flocks: ServerFlocks;
   readonly hasLvbs: boolean;
   isFull(client: Export): boolean;
-  create(resource: ResourceId, options: Omit<ServerLockOptions, 'handle'>): ServerLock;
+  create(resource: ResourceId, options: ServerLockOptions): ServerLock;
   enqueue(lock: ServerLock, overtake?: boolean): EnqueueOutcome;
   restore(lock: ServerLock, isGranted: boolean): void;
   cancel(lock: ServerLock): void;
@@ -146,9 +141,10 @@ export function serveLocks(namespace: LockOperations, options: OperationsOptions
 
 /** ldlm_intent.opc of an enqueue, if it has that buffer. */
 export function intentOpcode(request: IncomingRequest): number | undefined {
-  if (request.message.buffers.length < 3 || request.message.buffers[2]!.length < 8) return undefined;
-  const { ldlm_intent } = request.decode(RQF_LDLM_INTENT_BASIC);
-  return ldlm_intent === undefined ? undefined : Number(ldlm_intent.opc & 0xffff_ffffn);
+  const { buffers, littleEndian } = request.message;
+  const intent = buffers[2];
+  if (intent === undefined || intent.length < LdlmIntent.size) return undefined;
+  return Number(LdlmIntent.decode(intent, 0, littleEndian).opc & 0xffff_ffffn);
 }
 
 async function handleIntent(
@@ -157,7 +153,8 @@ async function handleIntent(
   intent: Intent,
   opcode: number,
 ): Promise<void> {
-  const { dlm_req } = call.request.decode(RQF_LDLM_ENQUEUE);
+  // Every intent's format has it.
+  const { dlm_req } = call.values as RequestValues<typeof RQF_LDLM_ENQUEUE>;
   const context = beginIntent(namespace, call, dlm_req, opcode);
   if ('errno' in context) {
     refuse(namespace, call, context);

@@ -16,11 +16,13 @@ export interface InTheWay {
   readonly ahead: readonly ServerLock[];
 }
 
+const NONE: readonly ServerLock[] = [];
+
 /** The locks that `lock` has to wait for. */
 export function inTheWay(resource: ServerResource, lock: ServerLock, overtake = false): InTheWay {
   return {
     granted: resource.granted.conflicting(lock),
-    ahead: [...waitingAhead(resource, lock, overtake)],
+    ahead: resource.waiting.size === 0 ? NONE : [...waitingAhead(resource, lock, overtake)],
   };
 }
 
@@ -50,13 +52,13 @@ export function grantedPolicy(resource: ServerResource, lock: ServerLock): Polic
       return { extent: grownExtent(lock, limits, others(waiting, lock), lock.expands) };
     }
     case LockType.LDLM_IBITS: {
-      const rivals = function* (): Iterable<ServerLock> {
-        yield* resource.granted;
-        yield* others(resource.waiting, lock);
-      };
-      const inodeBits = (lock.requestedPolicy.inodeBits ?? 0n) | grantableTryBits(lock, rivals());
+      const { granted, waiting } = resource;
+      let free = grantableTryBits(lock, lock.requestedPolicy.tryBits ?? 0n, granted);
+      if (waiting.size > 0) free = grantableTryBits(lock, free, others(waiting, lock));
+      const inodeBits = (lock.requestedPolicy.inodeBits ?? 0n) | free;
+      if (inodeBits === 0n) return undefined;
       const { gid } = lock.requestedPolicy;
-      return inodeBits === 0n ? undefined : { inodeBits, ...(gid !== undefined && { gid }) };
+      return gid === undefined ? { inodeBits } : { inodeBits, gid };
     }
     default:
       return lock.requestedPolicy;

@@ -149,16 +149,16 @@ export interface IncomingRequest {
 
 export interface ReplyOptions {
   /** Called with the reply's bytes as sent, valid only during the call: for keeping them to answer a resend. */
-  readonly onSent?: (bytes: Uint8Array) => void;
+  readonly onSent?: ((bytes: Uint8Array) => void) | undefined;
   /** pb_status; default 0. Negative errno or a positive LDLM code. */
-  readonly status?: number;
-  readonly transno?: bigint;
-  readonly lastCommitted?: bigint;
+  readonly status?: number | undefined;
+  readonly transno?: bigint | undefined;
+  readonly lastCommitted?: bigint | undefined;
   /** Export cookie in a connect reply. */
-  readonly handle?: bigint;
-  readonly opFlags?: number;
-  readonly flags?: number;
-  readonly versions?: readonly bigint[];
-  readonly slv?: bigint;
-  readonly limit?: number;
+  readonly handle?: bigint | undefined;
+  readonly opFlags?: number | undefined;
+  readonly flags?: number | undefined;
+  readonly versions?: readonly bigint[] | undefined;
+  readonly slv?: bigint | undefined;
+  readonly limit?: number | undefined;
 }

@@ -14,7 +14,14 @@ import {
   roundUp8,
 } from './message.ts';
 import { PtlrpcBodyV2, PtlrpcBodyV3 } from './ptlrpc-structs.ts';
-import { type Struct, type StructInput, type StructValue, WireError, type WireType } from './struct.ts';
+import {
+  facesOf,
+  type Struct,
+  type StructInput,
+  type StructValue,
+  WireError,
+  type WireType,
+} from './struct.ts';
 import { decodeText, encodeText, textByteLength } from './text.ts';
 
 /** One buffer of a message. `T` is what it decodes to, `In` what it is encoded from. */
@@ -264,6 +271,8 @@ export interface LdlmRequestValue extends StructValue<typeof LdlmRequest> {
 }
 export type LdlmRequestInput = StructInput<typeof LdlmRequest> & { readonly lock_handle?: readonly bigint[] };
 
+const NO_HANDLES: readonly bigint[] = [];
+
 /** Declared with room for two handles (104 bytes); shorter and longer ones are legal. */
 export function ldlmRequestField<K extends string>(key: K): Field<K, LdlmRequestValue, LdlmRequestInput> {
   return {
@@ -274,21 +283,22 @@ export function ldlmRequestField<K extends string>(key: K): Field<K, LdlmRequest
     sizeOf: (value) => LdlmRequest.size + 8 * Math.max(2, value.lock_handle?.length ?? 0),
     encodeInto(bytes, offset, value) {
       LdlmRequest.encodeInto(bytes, offset, value);
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      value.lock_handle?.forEach((cookie, i) => {
+      const { view } = facesOf(bytes.buffer);
+      let at = bytes.byteOffset + offset + LdlmRequest.size;
+      for (const cookie of value.lock_handle ?? NO_HANDLES) {
         if (BigInt.asUintN(64, cookie) !== cookie)
           throw new WireError(key, `${cookie} is no whole number of 8 bytes`);
-        view.setBigUint64(offset + LdlmRequest.size + 8 * i, cookie, true);
-      });
+        view.setBigUint64(at, cookie, true);
+        at += 8;
+      }
     },
     decode(bytes, littleEndian) {
-      const fixed = LdlmRequest.decode(bytes, 0, littleEndian);
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      const count = Math.floor((bytes.length - LdlmRequest.size) / 8);
-      const lock_handle = Array.from({ length: count }, (_, i) =>
-        view.getBigUint64(LdlmRequest.size + 8 * i, littleEndian),
-      );
-      return Object.assign(fixed, { lock_handle });
+      const { lock_flags, lock_count, lock_desc } = LdlmRequest.decode(bytes, 0, littleEndian);
+      const { view } = facesOf(bytes.buffer);
+      const lock_handle: bigint[] = [];
+      for (let at = LdlmRequest.size; at + 8 <= bytes.length; at += 8)
+        lock_handle.push(view.getBigUint64(bytes.byteOffset + at, littleEndian));
+      return { lock_flags, lock_count, lock_desc, lock_handle };
     },
   };
 }

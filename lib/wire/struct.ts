@@ -66,16 +66,17 @@ const number = (
   writeSource: (at, x, constants) =>
     `if(!(${fits(x)}))c[${constants.push(outOfRange) - 1}](${x},${size * 8});v.set${method}(${at},${x}${size === 1 ? '' : `,${order}`});`,
 });
+/** Compared with both ends: taking it modulo 2^64 would make another bigint each time. */
 const big = (method: string, order: string): WireType<bigint> => {
-  const wrap = constantName(method);
+  const [least, most] =
+    method === 'BigInt64' ? ['-0x8000000000000000n', '0x7fffffffffffffffn'] : ['0n', '0xffffffffffffffffn'];
   return {
     size: 8,
     readSource: (at) => `v.get${method}(${at},${order})`,
     writeSource: (at, x, constants) =>
-      `if(BigInt.${wrap}(64,${x})!==${x})c[${constants.push(outOfRange) - 1}](${x},64);v.set${method}(${at},${x},${order});`,
+      `if(${x}<${least}||${x}>${most})c[${constants.push(outOfRange) - 1}](${x},64);v.set${method}(${at},${x},${order});`,
   };
 };
-const constantName = (method: string): string => (method === 'BigInt64' ? 'asIntN' : 'asUintN');
 const word = (x: string): string => `(${x}|0)===${x}||${x}>>>0===${x}`;
 const half = (x: string): string => `(${x}&0xffff)===${x}`;
 

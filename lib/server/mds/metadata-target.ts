@@ -3,7 +3,7 @@
  * is made: one transaction, a transno, and the client's line of last_rcvd in it (guides 06 §7, 16 §9).
  */
 
-import type { Call, ClientRecord, Export, LastRcvd } from '../../connection/target.ts';
+import type { Call, Export, LastRcvd } from '../../connection/target.ts';
 import type { Fid } from '../../fid/fid.ts';
 import type { ServerNamespace } from '../../ldlm/server-namespace.ts';
 import type { PtlRpc } from '../../rpc/ptlrpc.ts';
@@ -13,12 +13,12 @@ import { ConnectFlag } from '../../wire/connection-constants.ts';
 import type { Format, LdlmRequestValue } from '../../wire/format.ts';
 import { XattrName } from '../../wire/names.ts';
 import type { KeyValueStore } from '../store/key-value-store.ts';
+import { ClientRecords } from './client-records.ts';
 import type { DefaultLayout } from './file-layout.ts';
 import { NamespaceEdit, NamespaceView } from './namespace.ts';
 import { destroy, type RemovalContext } from './namespace-remove.ts';
 import type { ObjectAllocator } from './object-allocator.ts';
 import { OpenFiles } from './open-files.ts';
-import { ClientState, MdtTable } from './records.ts';
 import type { Sequences } from './sequences.ts';
 import { lockAll, type WantedLock } from './server-locks.ts';
 
@@ -75,6 +75,7 @@ export class MetadataTarget {
   readonly view: NamespaceView;
   readonly removal: RemovalContext;
   readonly lastRcvd: LastRcvd;
+  readonly #clients: ClientRecords;
   /** Layout size that clients should keep room for. */
   maxLayoutSize = MAX_LAYOUT_SIZE_MIN;
   #transno: bigint;
@@ -99,7 +100,8 @@ export class MetadataTarget {
       isOpen: (fid) => this.files.isOpen(fid),
       destroyObjects: (ns, layout) => this.objects.destroy({ table: (name) => ns.raw(name) }, layout),
     };
-    this.lastRcvd = clientRecords(parts.store);
+    this.#clients = new ClientRecords(parts.store);
+    this.lastRcvd = this.#clients;
   }
 
   get lastCommitted(): bigint {
@@ -134,8 +136,7 @@ export class MetadataTarget {
     const transno = ++this.#transno;
     const done = this.store.transact((tx) => {
       const result = work(new NamespaceEdit(tx, transno));
-      const record = { lastTransno: transno, lastXid: call.request.xid, lastResult: 0 };
-      tx.table(MdtTable.client).put(Buffer.from(clientUuid), ClientState.encode(record));
+      this.#clients.write(tx, clientUuid, { lastTransno: transno, lastXid: call.request.xid, lastResult: 0 });
       return result;
     });
     return { transno, done: this.#settle(transno, done) };
@@ -256,25 +257,4 @@ export class MetadataTarget {
 
 function same(a: Fid | undefined, b: Fid | undefined): boolean {
   return a?.f_oid === b?.f_oid && a?.f_seq === b?.f_seq && a?.f_ver === b?.f_ver;
-}
-
-/** last_rcvd: one record a client, written with each of its changes. */
-function clientRecords(store: KeyValueStore): LastRcvd {
-  const key = (uuid: string): Buffer => Buffer.from(uuid);
-  return {
-    load(): ClientRecord[] {
-      const all = store.table(MdtTable.client).range(new Uint8Array(0), Buffer.alloc(64, 0xff));
-      return [...all].map((e) => ({ uuid: Buffer.from(e.key).toString(), ...ClientState.decode(e.value) }));
-    },
-    async put(record) {
-      const bytes = ClientState.encode(record);
-      const present = store.table(MdtTable.client).get(key(record.uuid));
-      // A change has written its client's record in its own transaction.
-      if (present !== undefined && ClientState.decode(present).lastTransno >= record.lastTransno) return;
-      await store.transact((tx) => tx.table(MdtTable.client).put(key(record.uuid), bytes));
-    },
-    async remove(uuid) {
-      await store.transact((tx) => tx.table(MdtTable.client).remove(key(uuid)));
-    },
-  };
 }

@@ -16,7 +16,7 @@ import {
   Mode,
 } from './credential.ts';
 import { isOperative } from './fid-key.ts';
-import { decodeLinks, encodeLinks } from './link-ea.ts';
+import { decodeLinks, encodeLinks, type NamedBy } from './link-ea.ts';
 import { checkName, isDot, isDotDot } from './name-hash.ts';
 import { type NamespaceEdit, newInode } from './namespace.ts';
 import { aclIsMode, decodeAcl, encodeAcl, inheritAcl } from './posix-acl.ts';
@@ -80,7 +80,7 @@ export function create(ns: NamespaceEdit, who: Credential, o: NewObject): Inode 
     ns.setXattr(o.fid, XattrName.XATTR_NAME_LOV, o.layout);
   }
   ns.putInode(o.fid, inode);
-  addName(ns, parent, o.parent, o.name, o.fid, type, o.time);
+  addName(ns, parent, o.parent, o.name, o.fid, type, o.time, []);
   return inode;
 }
 
@@ -185,7 +185,7 @@ function inheritDefaultLayout(ns: NamespaceEdit, o: NewObject): void {
   if (layout !== undefined) ns.setXattr(o.fid, XattrName.XATTR_NAME_LOV, layout);
 }
 
-/** Enters a name, with its times and link EA. `directory` is written. */
+/** Enters a name, with its times and link EA, in which `others` are those that the object has. `directory` is written. */
 export function addName(
   ns: NamespaceEdit,
   directory: Inode,
@@ -194,12 +194,11 @@ export function addName(
   fid: Fid,
   type: number,
   time: bigint,
+  others: readonly NamedBy[] = decodeLinks(ns.xattr(fid, XattrName.XATTR_NAME_LINK)),
 ): void {
   ns.putEntry(parent, name, fid, type);
   directory.mtime = time;
   directory.ctime = time;
   ns.putInode(parent, directory);
-  const links = decodeLinks(ns.xattr(fid, XattrName.XATTR_NAME_LINK));
-  links.push({ parent, name });
-  ns.setXattr(fid, XattrName.XATTR_NAME_LINK, encodeLinks(links, time));
+  ns.setXattr(fid, XattrName.XATTR_NAME_LINK, encodeLinks([...others, { parent, name }], time));
 }

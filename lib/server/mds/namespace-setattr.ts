@@ -155,7 +155,7 @@ function setTimes(inode: Inode, a: Attributes): void {
 export function closeAttributes(ns: NamespaceEdit, fid: Fid, a: Attributes): Inode | undefined {
   const inode = ns.find(fid);
   if (inode === undefined) return undefined;
-  const before = { ...inode };
+  const { atime, mtime, ctime, size, blocks, lazySize } = inode;
   if (has(a.valid, V.MDS_ATTR_CTIME_SET) && a.ctime > inode.ctime) {
     inode.ctime = a.ctime;
     if (has(a.valid, V.MDS_ATTR_MTIME_SET)) inode.mtime = a.mtime;
@@ -167,8 +167,9 @@ export function closeAttributes(ns: NamespaceEdit, fid: Fid, a: Attributes): Ino
     if (has(a.valid, V.MDS_ATTR_LBLOCKS) && a.blocks > inode.blocks) inode.blocks = a.blocks;
     inode.lazySize = 1;
   }
-  const changed = (Object.keys(before) as (keyof Inode)[]).some((k) => before[k] !== inode[k]);
-  if (!changed) return undefined;
+  const sameTimes = inode.atime === atime && inode.mtime === mtime && inode.ctime === ctime;
+  if (sameTimes && inode.size === size && inode.blocks === blocks && inode.lazySize === lazySize)
+    return undefined;
   ns.putInode(fid, inode);
   return inode;
 }

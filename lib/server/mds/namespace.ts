@@ -9,10 +9,10 @@ import { errnoError } from '../../runtime/errors.ts';
 import { XattrName } from '../../wire/names.ts';
 import type { Table, Transaction, WritableTable } from '../store/key-value-store.ts';
 import { isDirectory, Mode } from './credential.ts';
-import { fidKey, fidOfKey } from './fid-key.ts';
+import { FID_KEY_SIZE, fidKey, fidOfKey, writeFidKey } from './fid-key.ts';
 import { DOT, DOT_DOT, isDot, isDotDot, nameHash } from './name-hash.ts';
 import { decodeAcl, type PosixAcl } from './posix-acl.ts';
-import { DirectoryEntry, decodeInode, encodeInode, type Inode, MdtTable } from './records.ts';
+import { DirectoryEntry, decodeInode, Inode, MdtTable } from './records.ts';
 
 export interface NamedEntry {
   readonly hash: bigint;
@@ -24,14 +24,17 @@ export interface NamedEntry {
 
 function entryKey(directory: Fid, hash: bigint, name: Uint8Array): Buffer {
   const key = Buffer.allocUnsafe(24 + name.length);
-  key.set(fidKey(directory), 0);
-  key.writeBigUInt64BE(hash, 16);
+  writeFidKey(key, directory);
+  key.writeBigUInt64BE(hash, FID_KEY_SIZE);
   key.set(name, 24);
   return key;
 }
 
 function xattrKey(fid: Fid, name: string): Buffer {
-  return Buffer.concat([fidKey(fid), Buffer.from(name, 'utf8')]);
+  const key = Buffer.allocUnsafe(FID_KEY_SIZE + Buffer.byteLength(name));
+  writeFidKey(key, fid);
+  key.write(name, FID_KEY_SIZE);
+  return key;
 }
 
 /** First key behind all that begin with a FID. */
@@ -151,6 +154,9 @@ export class NamespaceView {
   }
 }
 
+/** A record before a table takes its copy. */
+const scratch = new Uint8Array(Inode.size);
+
 /** Writes, inside one transaction. Nothing is checked here: see namespace-*.ts. */
 export class NamespaceEdit extends NamespaceView {
   readonly #transaction: Transaction;
@@ -169,7 +175,8 @@ export class NamespaceEdit extends NamespaceView {
 
   putInode(fid: Fid, inode: Inode): void {
     inode.version = this.version;
-    this.#table(MdtTable.inode).put(fidKey(fid), encodeInode(inode));
+    Inode.encodeInto(scratch, 0, inode);
+    this.#table(MdtTable.inode).put(fidKey(fid), scratch);
   }
 
   /** Removes an object with all that hangs on it; `inode` as it was. */

@@ -9,7 +9,9 @@ import type { NamespaceView } from './namespace.ts';
 import type { Inode } from './records.ts';
 
 const V = MdValid;
-type BodyInput = StructInput<typeof MdtBody>;
+type BodyInput = {
+  -readonly [field in keyof StructInput<typeof MdtBody>]: StructInput<typeof MdtBody>[field];
+};
 
 /** Every object has these; the client's kernel goes down without FLID, FLTYPE or FLMODE (guide 16 §3.2). */
 const ALWAYS =
@@ -60,6 +62,11 @@ export function attributeBody(
     mbo_rdev: Number(inode.rdev & 0xffffffffn),
     mbo_nlink: inode.nlink,
     mbo_projid: inode.projid,
+    // For whoever says more: an object that gets fields later is another kind of object each time.
+    mbo_eadatasize: 0,
+    mbo_aclsize: 0,
+    mbo_max_mdsize: 0,
+    mbo_open_handle: 0n,
   };
 }
 
@@ -74,27 +81,20 @@ export function objectReply(
   maxLayoutSize: number,
 ): ObjectReply {
   const lov = ns.xattr(fid, XattrName.XATTR_NAME_LOV);
-  const body = { ...attributeBody(fid, inode, lov) };
-  let valid = body.mbo_valid;
+  const body = attributeBody(fid, inode, lov);
   const { md, bits } = metadataSlot(ns, fid, inode, lov, wanted);
-  valid |= bits;
+  let valid = body.mbo_valid | bits;
   let acl: Uint8Array | undefined;
   if ((wanted & V.OBD_MD_FLACL) !== 0n) {
     acl = ns.xattr(fid, XattrName.XATTR_NAME_ACL_ACCESS);
     valid |= V.OBD_MD_FLACL;
   }
   if ((wanted & V.OBD_MD_FLMODEASIZE) !== 0n) valid |= V.OBD_MD_FLMODEASIZE;
-  return {
-    mdt_body: {
-      ...body,
-      mbo_valid: valid,
-      mbo_eadatasize: md?.length ?? 0,
-      mbo_aclsize: acl?.length ?? 0,
-      mbo_max_mdsize: (wanted & V.OBD_MD_FLMODEASIZE) !== 0n ? maxLayoutSize : 0,
-    },
-    mdt_md: md,
-    acl,
-  };
+  body.mbo_valid = valid;
+  body.mbo_eadatasize = md?.length ?? 0;
+  body.mbo_aclsize = acl?.length ?? 0;
+  body.mbo_max_mdsize = (wanted & V.OBD_MD_FLMODEASIZE) !== 0n ? maxLayoutSize : 0;
+  return { mdt_body: body, mdt_md: md, acl };
 }
 
 function metadataSlot(

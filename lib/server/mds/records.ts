@@ -3,7 +3,7 @@
  * never go over the wire; LMDB orders entries by the bytes of their keys, so numbers in keys are big-endian.
  */
 import { LuFid } from '../../wire/fid-structs.ts';
-import { array, le32, le64, type StructInput, type StructValue, struct, u64 } from '../../wire/struct.ts';
+import { array, le32, le64, type StructValue, struct, u64 } from '../../wire/struct.ts';
 
 export const MdtTable = {
   /** FID -> Inode. */
@@ -99,8 +99,4 @@ export function decodeInode(bytes: Uint8Array): Inode {
   inode.mtime = signed(inode.mtime);
   inode.ctime = signed(inode.ctime);
   return inode;
-}
-
-export function encodeInode(inode: StructInput<typeof Inode>): Uint8Array {
-  return Inode.encode(inode);
 }

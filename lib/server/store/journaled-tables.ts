@@ -50,10 +50,11 @@ export class JournaledTables implements Medium {
   }
 
   get(table: string, key: Uint8Array, text: string): Uint8Array | undefined {
-    for (const layer of [this.#written, this.#leaving]) {
-      const entries = layer?.get(table);
-      if (entries?.has(text)) return entries.get(text);
-    }
+    const written = this.#written.get(table);
+    const value = written?.get(text);
+    if (value !== undefined || written?.has(text)) return value;
+    const leaving = this.#leaving?.get(table);
+    if (leaving?.has(text)) return leaving.get(text);
     return this.#committed.get(table, key);
   }
 

@@ -71,8 +71,10 @@ export function openMemoryStore(options: {
       await Promise.resolve();
       if (crashed) return;
       if (disk.full) throw errnoError(28, { syscall: 'commit' });
+      // A copy: what is written lies side by side with what is soon forgotten.
       for (const [name, entries] of writes)
-        for (const [key, value] of entries) disk.of(name).write(key, value);
+        for (const [key, value] of entries)
+          disk.of(name).write(key, value && Uint8Array.prototype.slice.call(value));
     },
   };
   const group = new GroupCommit(medium, options.tables, queueMicrotask);

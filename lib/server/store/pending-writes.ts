@@ -31,64 +31,79 @@ interface Waiter {
   reject(error: unknown): void;
 }
 
-interface Group {
-  readonly writes: Writes;
-  readonly waiters: Waiter[];
-}
-
+/** `toString('latin1')` without its detours. */
+type Latin1 = Buffer & { latin1Slice(): string };
 const keyText = (key: Uint8Array): string =>
-  Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
+  (
+    (Buffer.isBuffer(key) ? key : Buffer.from(key.buffer, key.byteOffset, key.length)) as Latin1
+  ).latin1Slice();
 export const keyBytes = (text: string): Buffer => Buffer.from(text, 'latin1');
+
+/** Values side by side: one backing store for each would cost the allocator and the collector more than all the rest of a put. */
+const CHUNK = 16 << 10;
+let chunk = new ArrayBuffer(CHUNK);
+let used = 0;
+
+/** A copy, for the caller may go on using its array. */
+function kept(value: Uint8Array): Uint8Array {
+  const { length } = value;
+  if (length > CHUNK / 4) return Uint8Array.prototype.slice.call(value);
+  if (used + length > CHUNK) {
+    chunk = new ArrayBuffer(CHUNK);
+    used = 0;
+  }
+  const copy = new Uint8Array(chunk, used, length);
+  copy.set(value);
+  used = (used + length + 7) & ~7;
+  return copy;
+}
 
 export class GroupCommit {
   readonly #medium: Medium;
-  readonly #known: ReadonlySet<string>;
+  readonly #tables: ReadonlyMap<string, GroupTable>;
   /** Hands over to the event loop, so that a turn's transactions come together. */
   readonly #defer: (fire: () => void) => void;
-  #filling: Group = { writes: new Map(), waiters: [] };
-  #committing: Group | undefined;
+  readonly #transaction: Transaction = { table: (name) => this.#table(name) };
+  readonly #undo: UndoList = { running: false, steps: [] };
+  /** Those who wait for what is written now, and for what is being committed. */
+  #filling: Waiter[] = [];
+  #committing: Waiter[] | undefined;
   #scheduled = false;
   #closed = false;
   #idle: (() => void)[] = [];
 
   constructor(medium: Medium, tables: readonly string[], defer: (fire: () => void) => void) {
     this.#medium = medium;
-    this.#known = new Set(tables);
+    this.#tables = new Map(tables.map((name) => [name, new GroupTable(medium, name, this.#undo)]));
     this.#defer = defer;
   }
 
   table(name: string): Table {
-    this.#check(name);
-    return new OverlaidTable(this.#medium, name, () => this.#shared(name));
+    return this.#table(name);
   }
 
   async transact<T>(work: (transaction: Transaction) => T): Promise<T> {
     if (this.#closed)
       throw new LustreError('ERR_LUSTRE_STORE_CLOSED', 'the store is closed', { syscall: 'transact' }, -108);
-    const own: Writes = new Map();
-    const tables = new Map<string, OwnTable>();
-    const open = (name: string): OwnTable => {
-      this.#check(name);
-      const writes = new Map<string, Uint8Array | undefined>();
-      const table = new OwnTable(this.#medium, name, () => this.#shared(name), writes);
-      own.set(name, writes);
-      tables.set(name, table);
-      return table;
-    };
-    const result = work({ table: (name) => tables.get(name) ?? open(name) });
-    const group = this.#filling;
-    for (const [name, writes] of own) {
-      if (writes.size === 0) continue;
-      const under = group.writes.get(name);
-      if (under === undefined) group.writes.set(name, writes);
-      else for (const [key, value] of writes) under.set(key, value);
+    const undo = this.#undo;
+    if (undo.running) throw new Error('a transaction inside a transaction');
+    undo.running = true;
+    let result: T;
+    try {
+      result = work(this.#transaction);
+    } catch (error) {
+      takeBack(undo);
+      throw error;
+    } finally {
+      undo.running = false;
+      undo.steps.length = 0;
     }
-    await this.#join(group);
+    await this.#join();
     return result;
   }
 
   sync(): Promise<void> {
-    return this.#join(this.#filling);
+    return this.#join();
   }
 
   /** Refuses new transactions and waits for those under way. */
@@ -108,15 +123,15 @@ export class GroupCommit {
       {},
       -5,
     );
-    for (const group of [this.#committing, this.#filling])
-      for (const waiter of group?.waiters ?? []) waiter.reject(error);
-    this.#filling = { writes: new Map(), waiters: [] };
+    for (const waiter of [...(this.#committing ?? []), ...this.#filling]) waiter.reject(error);
+    this.#filling = [];
     this.#committing = undefined;
+    for (const table of this.#tables.values()) table.forget();
   }
 
-  #join(group: Group): Promise<void> {
+  #join(): Promise<void> {
     return new Promise((resolve, reject) => {
-      group.waiters.push({ resolve, reject });
+      this.#filling.push({ resolve, reject });
       this.#schedule();
     });
   }
@@ -132,108 +147,143 @@ export class GroupCommit {
 
   async #flush(): Promise<void> {
     const group = this.#filling;
-    if (group.waiters.length === 0) return;
-    this.#filling = { writes: new Map(), waiters: [] };
+    if (group.length === 0) return;
+    this.#filling = [];
     this.#committing = group;
+    const writes: Writes = new Map();
+    for (const [name, table] of this.#tables) {
+      const written = table.beginCommit();
+      if (written !== undefined) writes.set(name, written);
+    }
     let failure: unknown;
     try {
-      await this.#medium.commit(group.writes);
+      await this.#medium.commit(writes);
     } catch (error) {
       failure = error;
     }
     // A crash meanwhile has already told everybody.
     if (this.#committing !== group) return;
     this.#committing = undefined;
-    if (failure === undefined) for (const waiter of group.waiters) waiter.resolve();
-    else this.#fail(group, failure);
+    if (failure === undefined) {
+      for (const table of this.#tables.values()) table.endCommit();
+      for (const waiter of group) waiter.resolve();
+    } else this.#fail(group, failure);
     for (const idle of this.#idle.splice(0)) idle();
-    if (this.#filling.waiters.length > 0) this.#schedule();
+    if (this.#filling.length > 0) this.#schedule();
   }
 
   /** What was written after a failed group may have read it, so it goes as well. */
-  #fail(group: Group, failure: unknown): void {
+  #fail(group: readonly Waiter[], failure: unknown): void {
     const later = this.#filling;
-    this.#filling = { writes: new Map(), waiters: [] };
-    for (const waiter of [...group.waiters, ...later.waiters]) waiter.reject(failure);
+    this.#filling = [];
+    for (const table of this.#tables.values()) table.forget();
+    for (const waiter of [...group, ...later]) waiter.reject(failure);
   }
 
-  #check(name: string): void {
-    if (!this.#known.has(name))
-      throw new LustreError(
-        'ERR_LUSTRE_STORE_TABLE',
-        `the store has no table '${name}'`,
-        { hint: 'Tables are named when the store is opened' },
-        -22,
-      );
-  }
-
-  /** The layers over the medium that every reader sees. */
-  #shared(name: string): Layers {
-    return [this.#committing?.writes.get(name), this.#filling.writes.get(name)];
+  #table(name: string): GroupTable {
+    const table = this.#tables.get(name);
+    if (table !== undefined) return table;
+    throw new LustreError(
+      'ERR_LUSTRE_STORE_TABLE',
+      `the store has no table '${name}'`,
+      { hint: 'Tables are named when the store is opened' },
+      -22,
+    );
   }
 }
 
-type Layers = readonly (Map<string, Uint8Array | undefined> | undefined)[];
+type Layer = Map<string, Uint8Array | undefined>;
 
-/** Reads a table through its layers, the last one on top. */
-class OverlaidTable implements Table {
+/** What a transaction has overwritten, in order: where, and what was there. */
+interface UndoList {
+  running: boolean;
+  readonly steps: {
+    readonly layer: Layer;
+    readonly key: string;
+    readonly had: boolean;
+    readonly before: Uint8Array | undefined;
+  }[];
+}
+
+function takeBack({ steps }: UndoList): void {
+  for (let step = steps.pop(); step !== undefined; step = steps.pop()) {
+    if (step.had) step.layer.set(step.key, step.before);
+    else step.layer.delete(step.key);
+  }
+}
+
+/** A table through its layers: what is written now over what is being committed over the medium. */
+class GroupTable implements WritableTable {
   readonly #medium: Medium;
   readonly #name: string;
-  readonly #layers: () => Layers;
+  readonly #undo: UndoList;
+  #filling: Layer = new Map();
+  #committing: Layer | undefined;
 
-  constructor(medium: Medium, name: string, layers: () => Layers) {
+  constructor(medium: Medium, name: string, undo: UndoList) {
     this.#medium = medium;
     this.#name = name;
-    this.#layers = layers;
+    this.#undo = undo;
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
     const text = keyText(key);
-    const stack = this.#layers();
-    for (let i = stack.length - 1; i >= 0; i--) {
-      const layer = stack[i];
-      if (layer?.has(text)) return layer.get(text);
+    for (let layer: Layer | undefined = this.#filling; ; layer = this.#committing) {
+      const value = layer?.get(text);
+      // What is there as undefined was removed.
+      if (value !== undefined || layer?.has(text)) return value;
+      if (layer === this.#committing) return this.#medium.get(this.#name, key, text);
     }
-    return this.#medium.get(this.#name, key, text);
   }
 
   *range(start: Uint8Array, end: Uint8Array, limit = Number.POSITIVE_INFINITY): Iterable<Entry> {
     const from = keyText(start);
     const to = keyText(end);
-    const written = writtenBetween(this.#layers(), from, to);
+    const written = writtenBetween([this.#committing, this.#filling], from, to);
     let given = 0;
     for (const entry of merge(this.#medium.range(this.#name, start, end, from, to), written)) {
       if (given++ >= limit) return;
       yield entry;
     }
   }
-}
-
-/** A table inside a transaction, whose writes are the topmost layer. */
-class OwnTable extends OverlaidTable implements WritableTable {
-  readonly #writes: Map<string, Uint8Array | undefined>;
-
-  constructor(
-    medium: Medium,
-    name: string,
-    shared: () => Layers,
-    writes: Map<string, Uint8Array | undefined>,
-  ) {
-    super(medium, name, () => [...shared(), writes]);
-    this.#writes = writes;
-  }
 
   put(key: Uint8Array, value: Uint8Array): void {
-    // The caller may go on using its array.
-    this.#writes.set(keyText(key), Uint8Array.prototype.slice.call(value));
+    this.#write(keyText(key), kept(value));
   }
 
   remove(key: Uint8Array): void {
-    this.#writes.set(keyText(key), undefined);
+    this.#write(keyText(key), undefined);
+  }
+
+  /** What the next commit has to write; undefined for nothing. */
+  beginCommit(): Layer | undefined {
+    if (this.#filling.size === 0) return undefined;
+    this.#committing = this.#filling;
+    this.#filling = new Map();
+    return this.#committing;
+  }
+
+  /** The medium has it. */
+  endCommit(): void {
+    this.#committing = undefined;
+  }
+
+  /** What is not committed never was. */
+  forget(): void {
+    this.#committing = undefined;
+    this.#filling = new Map();
+  }
+
+  #write(key: string, value: Uint8Array | undefined): void {
+    if (!this.#undo.running) throw new Error('a write after its transaction');
+    const layer = this.#filling;
+    const before = layer.get(key);
+    this.#undo.steps.push({ layer, key, had: before !== undefined || layer.has(key), before });
+    layer.set(key, value);
   }
 }
 
-function writtenBetween(layers: Layers, start: string, end: string): Written[] {
+function writtenBetween(layers: readonly (Layer | undefined)[], start: string, end: string): Written[] {
   const found = new Map<string, Uint8Array | undefined>();
   for (const layer of layers)
     for (const [key, value] of layer ?? []) if (key >= start && key < end) found.set(key, value);

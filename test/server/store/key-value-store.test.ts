@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { open } from 'lmdb';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { KeyValueStore } from '../../../lib/server/store/key-value-store.ts';
+import type { KeyValueStore, WritableTable } from '../../../lib/server/store/key-value-store.ts';
 import { openLmdbStore } from '../../../lib/server/store/lmdb-store.ts';
 import { MemoryDisk, openMemoryStore } from '../../../lib/server/store/memory-store.ts';
 
@@ -80,6 +80,46 @@ describe.each(places)('$name store', ({ make }) => {
     ]);
     expect(results.map((r) => r.status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
     expect(all(store)).toEqual(['3=y']);
+  });
+
+  it('gives back what a transaction that throws has overwritten and removed, layer for layer', async () => {
+    const { store } = await fresh();
+    await store.transact((tx) => {
+      for (const k of ['1', '2', '3']) tx.table('a').put(bytes(k), bytes('disk'));
+    });
+    const before = store.transact((tx) => {
+      tx.table('a').put(bytes('1'), bytes('written'));
+      tx.table('a').remove(bytes('2'));
+    });
+    const failed = store.transact((tx) => {
+      for (const k of ['1', '2', '3', '4']) tx.table('a').put(bytes(k), bytes('once'));
+      for (const k of ['1', '2', '3', '4']) tx.table('a').remove(bytes(k));
+      tx.table('a').put(bytes('2'), bytes('twice'));
+      throw new Error('no');
+    });
+    await expect(failed).rejects.toThrow('no');
+    expect(all(store)).toEqual(['1=written', '3=disk']);
+    await before;
+    expect(all(store)).toEqual(['1=written', '3=disk']);
+  });
+
+  it('takes its own copy of a value, and no write outside of a transaction or one inside another', async () => {
+    const { store } = await fresh();
+    const value = bytes('v');
+    let table: WritableTable | undefined;
+    await store.transact((tx) => {
+      table = tx.table('a');
+      table.put(bytes('k'), value);
+      value[0] = 0;
+    });
+    expect(all(store)).toEqual(['k=v']);
+    expect(() => table?.remove(bytes('k'))).toThrow('after its transaction');
+    const nested: Promise<unknown>[] = [];
+    await store.transact(() => {
+      nested.push(Promise.allSettled([store.transact((tx) => tx.table('a').remove(bytes('k')))]));
+    });
+    expect(await nested[0]).toMatchObject([{ status: 'rejected' }]);
+    expect(all(store)).toEqual(['k=v']);
   });
 
   it('shows running writes to readers, and ranges in byte order with a limit', async () => {

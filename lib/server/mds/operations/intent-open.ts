@@ -244,6 +244,7 @@ async function answer(
   // A layout that was changed under an exclusive lock comes without another, as with kernels.
   if (errno === 0 && p.fid !== undefined && !p.laidOut)
     lock = await lockOpened(mdt, call, context, open, p.fid);
+  // After the lock, for which it may have waited.
   const inode = p.fid === undefined ? undefined : mdt.view.find(p.fid);
   if (lock !== undefined && has(open.flags, F.MDS_OPEN_LOCK)) p.disposition |= D.DISP_OPEN_LOCK;
   const { dlm_rep, status } = intentReply({ disposition: p.disposition, errno, lock });
@@ -251,14 +252,10 @@ async function answer(
     call.reply({ dlm_rep, mdt_body: {}, niobuf_inline: NO_INLINE_DATA }, { status });
     return;
   }
-  const reply = objectReply(mdt.view, p.fid, inode, wantedOf(inode), mdt.maxLayoutSize);
+  const { mdt_body, mdt_md, acl } = objectReply(mdt.view, p.fid, inode, wantedOf(inode), mdt.maxLayoutSize);
+  mdt_body.mbo_open_handle = p.file?.handle ?? 0n;
   call.reply(
-    {
-      dlm_rep,
-      ...reply,
-      mdt_body: { ...reply.mdt_body, mbo_open_handle: p.file?.handle ?? 0n },
-      niobuf_inline: NO_INLINE_DATA,
-    },
+    { dlm_rep, mdt_body, mdt_md, acl, niobuf_inline: NO_INLINE_DATA },
     { status, transno: p.transno },
   );
 }
@@ -293,7 +290,7 @@ async function lockOpened(
   }
   if (lock === undefined || open.name.length === 0) return lock;
   // LOOKUP says that the name is this object's.
-  const named = mdt.view.find(open.rec.cr_fid1) && mdt.view.lookup(open.rec.cr_fid1, open.name);
+  const named = mdt.view.has(open.rec.cr_fid1) ? mdt.view.lookup(open.rec.cr_fid1, open.name) : undefined;
   if (named !== undefined && sameFid(named.fid, fid)) return lock;
   lock.cancel();
   return undefined;

@@ -15,16 +15,21 @@ export interface IntentOutcome {
   readonly lock: GrantedLock | undefined;
 }
 
+const NO_LOCK: DlmReplyInput = {};
+
 /** The lock's own fields are made last: from then on conflicts are told to the client. */
 export function intentReply({ disposition, errno, lock }: IntentOutcome): {
   dlm_rep: DlmReplyInput;
   status: number;
 } {
+  const { lock_flags, lock_desc, lock_handle } = lock?.reply() ?? NO_LOCK;
   return {
     dlm_rep: {
-      ...(lock?.reply() ?? {}),
+      lock_flags,
+      lock_desc,
+      lock_handle,
       lock_policy_res1: BigInt(disposition >>> 0),
-      lock_policy_res2: BigInt.asUintN(64, BigInt(-errno)),
+      lock_policy_res2: errno === 0 ? 0n : BigInt.asUintN(64, BigInt(-errno)),
     },
     status: lock === undefined ? ELDLM_LOCK_ABORTED : 0,
   };
