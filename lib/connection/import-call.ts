@@ -371,14 +371,16 @@ class ImportCall<F extends Format> {
   /** Keeps what the server may lose (guide 06 §2.2), and what was made for longer. */
   #retain(body: PtlrpcBody, reply: object | undefined): void {
     const { replays, replayable } = this.#view;
-    const { makes, ends, replayAs, current, noReplay, replyPortal } = this.#options;
+    const { makes, ends, replayAs, current, noReplay, replyPortal, keep, lost } = this.#options;
     const { pb_transno: transno, pb_status: status, pb_pre_versions: preVersions } = body;
     const committed = transno <= replays.lastCommitted;
     if (committed && ends !== undefined) replays.end(ends);
     if (noReplay === true || (committed && (makes === undefined || reply === undefined))) return;
-    // What is fetched from the caller's memory is there for one call only.
-    if (!replayable || this.#bulk?.direction === 'source') {
-      replays.addUnkept(transno);
+    const bulk = this.#bulk?.direction === 'source' ? this.#bulk : undefined;
+    // What is fetched from the caller's memory is there for one call only, unless it says otherwise.
+    const release = replayable && bulk !== undefined ? keep?.() : undefined;
+    if (!replayable || (bulk !== undefined && release === undefined)) {
+      replays.addUnkept(transno, lost);
       return;
     }
     const own = copyBytes(this.#request);
@@ -400,6 +402,9 @@ class ImportCall<F extends Format> {
       replySize: this.#replySize,
       makes: makes?.made === true ? makes : undefined,
       ends,
+      bulk,
+      release,
+      lost,
     });
   }
 

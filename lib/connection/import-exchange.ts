@@ -1,5 +1,6 @@
 /** One attempt of a request outside an import's slots and states: what connects, ends and recovers it (guide 05 §2, guide 06 §4). */
 import { replyPortalOf, requestPortalOf } from '../rpc/portals.ts';
+import type { Bulk } from '../rpc/rpc.ts';
 import type { Outcome, Transmission } from '../rpc/transmission.ts';
 import type { UnderWay } from '../rpc/under-way.ts';
 import { buffersSize, encodeBuffers, type Format, type RequestInputs, rpcVersion } from '../wire/format.ts';
@@ -19,6 +20,7 @@ export interface Exchange<F extends Format> {
   readonly xid?: bigint;
   readonly mbits?: bigint;
   readonly replySize?: number;
+  readonly bulk?: Bulk | undefined;
   readonly portals?: { readonly request: number; readonly reply: number };
 }
 
@@ -64,7 +66,8 @@ export async function exchange<F extends Format>(
       adaptive: x.adaptive,
       timeoutMs: x.timeout * 1000 + latencyMs,
       latencyMs,
-      bulkMatchBits: 0n,
+      bulk: x.bulk,
+      bulkMatchBits: mbits,
     },
     x.opcode,
     false,

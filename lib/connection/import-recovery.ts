@@ -19,6 +19,7 @@ import type { LdlmReply } from '../wire/ldlm-structs.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { MsgFlag, MsgType } from '../wire/ptlrpc-constants.ts';
 import type { ImportView } from './import-call.ts';
+import type { ConnectOutcome } from './import-connect.ts';
 import { type Exchange, exchange } from './import-exchange.ts';
 import { ReplayList, type Transaction } from './replay-list.ts';
 
@@ -37,12 +38,24 @@ export class ImportRecovery {
   /** Done at this start of the server, which may break off in between. */
   readonly #replayed = new Set<Transaction>();
   #unanswered: Transaction | undefined;
-  /** What the server has kept. */
-  #committedAtConnect = 0n;
+  /** Which start of the server this is; 0 where it does not say. */
+  #instance = 0;
+  /** Since the connection before this one. */
+  #restarted = false;
 
   constructor(view: ImportView, inFlight: UnderWay<Transmission>) {
     this.#view = view;
     this.#inFlight = inFlight;
+  }
+
+  /** pb_last_committed: the highest seen. */
+  get lastCommitted(): bigint {
+    return this.list.lastCommitted;
+  }
+
+  /** Who has left gets nothing back into a server that has lost it. */
+  get mayLeave(): boolean {
+    return !this.list.hasUncommitted;
   }
 
   onLockReplay(listener: (send: SendLock) => Promise<void>): void {
@@ -51,16 +64,23 @@ export class ImportRecovery {
 
   /** With another handle the server was started again, perhaps once more: all begins from the beginning. */
   connected(
-    { lastCommitted, replayable }: { readonly lastCommitted: bigint; readonly replayable: boolean },
+    { lastCommitted, replayable, recovering, granted }: ConnectOutcome & { kind: 'connected' },
     sameHandle: boolean,
   ): void {
+    const { ocd_instance: instance } = granted;
+    this.#restarted = recovering || (instance !== this.#instance && this.#instance !== 0);
+    this.#instance = instance;
     // Nobody has said so yet of what went to disk just before the restart.
     this.list.committed(lastCommitted);
-    this.#committedAtConnect = lastCommitted;
     this.replayable = replayable;
     if (sameHandle) return;
     this.#replayed.clear();
     this.#unanswered = undefined;
+  }
+
+  /** The server has forgotten us, and perhaps what it had answered. */
+  evicted(): void {
+    this.list.clear(this.#restarted);
   }
 
   /**
@@ -71,7 +91,7 @@ export class ImportRecovery {
   async replayRequests(): Promise<boolean> {
     const { list } = this;
     const { runtime } = this.#view;
-    if (!this.replayable || !list.reaches(this.#committedAtConnect)) return false;
+    if (!this.replayable || !list.giveUpUnkept()) return false;
     let whole = true;
     for (const transaction of list.inOrder()) {
       if (this.#replayed.has(transaction)) continue;
@@ -120,7 +140,7 @@ export class ImportRecovery {
 
   /** What the server says to one transaction, in however many attempts. */
   async #replay(transaction: Transaction): Promise<Answer> {
-    const { format, opcode, xid, mbits, request, current, requestPortal } = transaction;
+    const { format, opcode, xid, mbits, request, current, requestPortal, bulk } = transaction;
     const own = (request as { ptlrpc_body?: { pb_flags?: number } }).ptlrpc_body;
     const resent = this.#unanswered === transaction ? MsgFlag.MSG_RESENT : 0;
     this.#unanswered = transaction;
@@ -139,6 +159,7 @@ export class ImportRecovery {
         xid,
         mbits,
         replySize: transaction.replySize,
+        bulk,
         portals: { request: requestPortal, reply: transaction.replyPortal },
         values: { ...request, ...current?.(), ptlrpc_body: body } as object as RequestInputs<Format>,
       },

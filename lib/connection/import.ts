@@ -101,7 +101,7 @@ export class Import implements Caller {
       runtime,
       pingIntervalMs: (ptlrpc.timeouts.obdTimeout * 1000) / 4,
       idleTimeoutMs: options.idleTimeoutMs,
-      mayIdle: options.mayIdle,
+      mayIdle: () => this.#recovery.mayLeave && options.mayIdle?.() !== false,
       calls: () => this.#calls,
       ping: () => this.#ping(),
       idle: () => this.#dispatch('idle'),
@@ -132,9 +132,9 @@ export class Import implements Caller {
     return this.#nids.current;
   }
 
-  /** pb_last_committed: the highest seen. */
-  get lastCommitted(): bigint {
-    return this.#recovery.list.lastCommitted;
+  /** What the server has on disk, and whether it gets back what it had not. */
+  get committed(): { readonly lastCommitted: bigint; readonly replayable: boolean } {
+    return this.#recovery;
   }
 
   /** What the server last said of how many locks we may keep; zero where it says nothing. */
@@ -259,7 +259,7 @@ export class Import implements Caller {
 
   #connected(outcome: ConnectOutcome & { kind: 'connected' }, initial: boolean): void {
     const sameHandle = outcome.handle === this.#remoteHandle;
-    const [was, is] = [this.lastCommitted, outcome.lastCommitted];
+    const [was, is] = [this.committed.lastCommitted, outcome.lastCommitted];
     if (is < was && this.#hasState)
       this.#runtime.log.error({ nid: this.nid, was, is }, 'server went back in time; data may be lost');
     this.#recovery.connected(outcome, sameHandle);
@@ -323,7 +323,7 @@ export class Import implements Caller {
   async #dropAll(): Promise<void> {
     const generation = ++this.#generation;
     this.#hasState = false;
-    this.#recovery.list.clear();
+    this.#recovery.evicted();
     this.#runtime.log.warn({ nid: this.nid, generation }, 'evicted: locks and uncommitted requests are lost');
     for (const transmission of this.#inFlight) transmission.abort();
     this.#waiting.wakeAll();
@@ -386,6 +386,7 @@ export class Import implements Caller {
     this.#reconnect.cancel();
     this.#keepAlive.stop();
     this.#stopWatching();
+    this.#recovery.list.clear();
     for (const transmission of this.#inFlight) transmission.abort();
     this.#waiting.wakeAll();
     this.#connectWaiters.reject(this.#closedError({ syscall: 'connect' }));
@@ -488,9 +489,7 @@ export class Import implements Caller {
     }
   }
 
-  #connectError(cause: Error): LustreError {
-    return connectError(this.name, this.#nids.all, cause);
-  }
+  readonly #connectError = (cause: Error): LustreError => connectError(this.name, this.#nids.all, cause);
 
   #closedError(context: ErrorContext): LustreError {
     const cause = this.#closeReason;

@@ -2,7 +2,7 @@
  * What a server may lose with its memory and gets again after a restart (guide 06 §2.2): requests whose transactions are
  * not committed, and those that made what still is, open files.
  */
-import type { MadeState } from '../rpc/rpc.ts';
+import type { Bulk, MadeState } from '../rpc/rpc.ts';
 import type { Format } from '../wire/format.ts';
 
 /** A request that was answered, as it is to be replayed. */
@@ -24,6 +24,17 @@ export interface Transaction {
   readonly preVersions: readonly bigint[];
   readonly makes: MadeState | undefined;
   readonly ends: MadeState | undefined;
+  /** Bytes that go with it, kept as they were. */
+  readonly bulk: Bulk | undefined;
+  /** Nothing is kept for it any more. */
+  readonly release: (() => void) | undefined;
+  readonly lost: (() => void) | undefined;
+}
+
+/** One that cannot be sent again. */
+interface Unkept {
+  readonly transno: bigint;
+  readonly lost: (() => void) | undefined;
 }
 
 /** A server that never commits: what is done beyond this is not replayed. */
@@ -37,8 +48,8 @@ export class ReplayList {
   #uncommitted: Transaction[] = [];
   readonly #made = new Map<MadeState, Transaction>();
   #lastCommitted = 0n;
-  /** The highest transaction that cannot be replayed: its data were the caller's. */
-  #lastUnkept = 0n;
+  /** Those that cannot be replayed: their data were the caller's. */
+  #unkept: Unkept[] = [];
   #lastTransno = 0n;
 
   /** pb_last_committed: the highest seen. */
@@ -69,15 +80,17 @@ export class ReplayList {
   }
 
   add(transaction: Transaction): void {
-    const { transno, makes, ends } = transaction;
+    const { transno, makes, ends, lost } = transaction;
     if (makes !== undefined) this.#made.set(makes, transaction);
     if (transno <= this.#lastCommitted) {
       if (ends !== undefined) this.#made.delete(ends);
+      transaction.release?.();
       return;
     }
     const list = this.#uncommitted;
     if (list.length >= UNCOMMITTED_MAX) {
-      this.addUnkept(transno);
+      transaction.release?.();
+      this.addUnkept(transno, lost);
       return;
     }
     let at = list.length;
@@ -86,8 +99,8 @@ export class ReplayList {
   }
 
   /** A transaction whose request cannot be sent again. */
-  addUnkept(transno: bigint): void {
-    if (transno > this.#lastUnkept) this.#lastUnkept = transno;
+  addUnkept(transno: bigint, lost?: () => void): void {
+    if (transno > this.#lastCommitted) this.#unkept.push({ transno, lost });
   }
 
   /** What was made is gone, and no transaction says so. */
@@ -99,18 +112,23 @@ export class ReplayList {
   committed(transno: bigint): void {
     if (transno <= this.#lastCommitted) return;
     this.#lastCommitted = transno;
+    if (this.#unkept.length > 0) this.#unkept = this.#unkept.filter((one) => one.transno > transno);
     const list = this.#uncommitted;
     let count = 0;
-    while (count < list.length && list[count]!.transno <= transno) {
-      const { ends } = list[count++]!;
+    while (count < list.length && list[count]!.transno <= transno) count++;
+    if (count === 0) return;
+    for (const { ends, release } of list.splice(0, count)) {
       if (ends !== undefined) this.#made.delete(ends);
+      release?.();
     }
-    if (count > 0) list.splice(0, count);
   }
 
-  /** Whether a server that has kept all up to `lastCommitted` can be brought to where it was. */
-  reaches(lastCommitted: bigint): boolean {
-    return this.#lastUnkept <= lastCommitted;
+  /** The server has lost what it had not committed. False when it cannot be brought to where it was; else those are told whose
+   * requests it does not get back. */
+  giveUpUnkept(): boolean {
+    if (this.#unkept.some(({ lost }) => lost === undefined)) return false;
+    for (const { lost } of this.#unkept.splice(0)) lost?.();
+    return true;
   }
 
   /** What to replay, in order: what made open files first, however old, then the rest (guide 06 §4.1). */
@@ -121,16 +139,21 @@ export class ReplayList {
 
   /** It was refused: the server will not have it. */
   drop(transaction: Transaction): void {
-    const { makes } = transaction;
+    const { makes, release, lost } = transaction;
     if (makes !== undefined) this.#made.delete(makes);
+    if (!this.#uncommitted.includes(transaction)) return;
     this.#uncommitted = this.#uncommitted.filter((one) => one !== transaction);
+    release?.();
+    lost?.();
   }
 
-  /** Eviction: the server has forgotten us, and we it. */
-  clear(): void {
-    this.#uncommitted = [];
+  /** The server has forgotten us, and we it. `lost`: what it had not committed, too. */
+  clear(lost = false): void {
+    const kept = this.#uncommitted.splice(0);
+    const unkept = this.#unkept.splice(0);
     this.#made.clear();
-    this.#lastUnkept = 0n;
     this.#lastTransno = 0n;
+    for (const { release } of kept) release?.();
+    if (lost) for (const one of [...kept, ...unkept]) one.lost?.();
   }
 }

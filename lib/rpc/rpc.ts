@@ -75,6 +75,13 @@ export interface CallOptions {
   readonly ends?: MadeState;
   /** Never replayed: what it makes does not outlive a restart of its server. */
   readonly noReplay?: boolean;
+  /** Holds the memory of a bulk source as it is now, for a replay, until what this gives is called; undefined when it cannot.
+   * Without it that memory is the caller's again once the call has resolved, and a server that loses what was in it does not
+   * get it back. */
+  readonly keep?: () => (() => void) | undefined;
+  /** Called when the server has lost what it answered, and does not get it back. Without it all that the client has of that
+   * server is void then. */
+  readonly lost?: () => void;
 }
 
 /** A reply with status >= 0. Its buffers are the caller's own copy. */

@@ -427,7 +427,7 @@ describe('calls', () => {
       expect(pings()).toBe(6);
       committed = 5n;
       await cluster.sim.sleep(8000);
-      expect(imp.lastCommitted).toBe(5n);
+      expect(imp.committed.lastCommitted).toBe(5n);
       await cluster.sim.sleep(20_000);
       expect(pings()).toBe(7);
     }));

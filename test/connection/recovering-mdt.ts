@@ -39,6 +39,8 @@ export class RecoveringMdt {
   connects = 0;
   /** Does not answer. */
   down = false;
+  /** Bytes that came by bulk, first and last of each. */
+  fetched: number[][] = [];
   /** What it says to a replay instead of what it should. */
   answer: ((request: IncomingRequest) => boolean) | undefined;
   #transno = 0x1_0000_0000n;
@@ -125,7 +127,10 @@ export class RecoveringMdt {
 
   async #reint(request: IncomingRequest, replay: boolean): Promise<void> {
     const { name = '' } = request.decode(RQF_MDS_REINT_UNLINK);
-    if (name === 'written') await request.bulkGet(8, [{ memory: this.#memory!, offset: 0, length: 4096 }]);
+    if (name === 'written') {
+      await request.bulkGet(8, [{ memory: this.#memory!, offset: 0, length: 4096 }]);
+      this.fetched.push([this.#memory!.bytes[0]!, this.#memory!.bytes[4095]!]);
+    }
     const { body, xid } = request;
     const before = this.done.find((one) => one.xid === xid);
     if (this.recovering !== replay)

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Import } from '../../lib/connection/import.ts';
 import { ClientNamespace } from '../../lib/ldlm/client-namespace.ts';
-import type { MadeState } from '../../lib/rpc/rpc.ts';
+import type { Bulk, MadeState } from '../../lib/rpc/rpc.ts';
 import { SeededRandom } from '../../lib/sim/random.ts';
 import { RQF_MDS_CLOSE, RQF_MDS_REINT_UNLINK, RQF_OBD_PING } from '../../lib/wire/formats.ts';
 import { LockFlag, LockMode, LockType } from '../../lib/wire/ldlm-constants.ts';
@@ -130,6 +130,58 @@ describe('a server that was started again', () => {
       mdt.crash();
       await recovered(imp, cluster);
       expect(imp.generation).toBe(2);
+    }));
+
+  /** One page of bulk. */
+  async function page({ sim }: Cluster): Promise<{ bytes: Uint8Array; bulk: Bulk }> {
+    const memory = (await sim.network.open({ nid: '10.0.0.77@tcp' })).allocate(4096);
+    const segments = [{ memory, offset: 0, length: 4096 }];
+    return { bytes: memory.bytes, bulk: { direction: 'source', portal: 8, segments } };
+  }
+
+  test('gets the bytes of a bulk back that were kept, and lets go of them when they are on disk', () =>
+    withMdt(async (mdt, imp, cluster) => {
+      const { bytes, bulk } = await page(cluster);
+      bytes.fill(7);
+      let held = 0;
+      const keep = (): (() => void) => {
+        held++;
+        return () => held--;
+      };
+      for (let i = 0; i < 2; i++)
+        await imp.call(RQF_MDS_REINT_UNLINK, { name: 'written' }, { bulk, keep, modifies: true });
+      expect(held).toBe(2);
+      mdt.crash();
+      await recovered(imp, cluster);
+      expect(mdt.faults).toEqual([]);
+      expect(mdt.replays.map(({ what }) => what)).toEqual(['written', 'written']);
+      expect(mdt.fetched).toEqual([1, 2, 3, 4].map(() => [7, 7]));
+      expect([imp.generation, held]).toEqual([1, 2]);
+      mdt.commit();
+      await imp.call(RQF_OBD_PING, {});
+      expect(held).toBe(0);
+    }));
+
+  test('does not get back what was not kept: who wrote it is told, all else is as it was', () =>
+    withMdt(async (mdt, imp, cluster) => {
+      const { bulk } = await page(cluster);
+      const lost: string[] = [];
+      const write = (name: string): Promise<unknown> =>
+        imp.call(RQF_MDS_REINT_UNLINK, { name: 'written' }, { bulk, lost: () => lost.push(name) });
+      await write('on disk');
+      mdt.commit();
+      await imp.call(RQF_OBD_PING, {});
+      await write('a');
+      await change(imp, 'b');
+      mdt.crash();
+      await recovered(imp, cluster);
+      expect(mdt.replays.map(({ what }) => what)).toEqual(['b']);
+      expect([lost, imp.generation]).toEqual([['a'], 1]);
+      await write('c');
+      mdt.forget();
+      await recovered(imp, cluster);
+      // A server that does not say that it was started again has evicted us, and has what it answered.
+      expect([lost, imp.generation]).toEqual([['a'], 2]);
     }));
 
   test.each([

@@ -8,10 +8,10 @@
  *  - nothing is read from the server while a write of the same bytes is on its way there, and nothing else is written.
  */
 import type { ClientLock } from '../../ldlm/client-lock.ts';
-import type { Memory, Segment } from '../../lnet/network.ts';
+import type { Memory } from '../../lnet/network.ts';
+import type { DirtyObjects } from '../objects/dirty-objects.ts';
 import type { Stripe } from '../objects/file-objects.ts';
 import { cutRun, rpcSize } from '../osc/brw.ts';
-import { read } from '../osc/read.ts';
 import { write } from '../osc/write.ts';
 import { Activities, type Activity, Change, overlaps, type Range } from './activities.ts';
 import {
@@ -22,8 +22,9 @@ import {
   type CacheMemory,
   type Room,
 } from './cache-memory.ts';
-import { type DirtyPiece, dirtyBlocks, dirtyRuns, onePerBlock } from './dirty-runs.ts';
-import { type FillPiece, planFill, zeroFrom } from './fill-plan.ts';
+import { type DirtyPiece, dirtyBlocks, dirtyRuns, forget, hold } from './dirty-runs.ts';
+import { type FillPiece, planFill } from './fill-plan.ts';
+import { readMissing } from './fill-read.ts';
 
 const PAGE = 4096;
 
@@ -33,7 +34,9 @@ export interface ObjectContext {
   /** Seconds since the epoch. */
   now(): number;
   readonly owner: { readonly uid: number; readonly gid: number; readonly privileged: boolean };
-  written(stripe: Stripe, transno: bigint): void;
+  readonly dirty: DirtyObjects;
+  /** So many bytes of an object more, or fewer, are kept until the server has them on disk. */
+  keeping(stripe: Stripe, bytes: number): void;
   /** Bytes of the file could not be written: whoever has it open for writing is told. */
   failed(fileKey: string, error: Error): void;
   /** The object holds nothing any more. */
@@ -187,7 +190,7 @@ export class CachedObject implements BlockOwner {
           offset: room.from,
           length: room.to - room.from,
         }));
-        await this.#readInto(fill.start, segments, size, lock, object);
+        await readMissing(this.stripe, { start: fill.start, segments, size, lock }, this.#context);
         for (const room of rooms.splice(0)) this.#adopt(room, fill, lock);
       } finally {
         for (const room of rooms) memory.free(room.memory);
@@ -196,27 +199,6 @@ export class CachedObject implements BlockOwner {
       if (taken > 0) memory.give(taken);
       ost.locks.release(lock);
     }
-  }
-
-  async #readInto(
-    start: number,
-    segments: readonly Segment[],
-    size: number,
-    lock: ClientLock,
-    object: Stripe['object'],
-  ): Promise<void> {
-    const { ost } = this.stripe;
-    const { owner } = this.#context;
-    const time = BigInt(this.#context.now());
-    const results = await Promise.allSettled(
-      cutRun(start, segments, rpcSize(ost.granted)).map(async (part) => {
-        const there = Math.min(Math.max(size - part.offset, 0), part.length);
-        const request = { object, part, lockHandle: lock.serverHandle, owner, time };
-        zeroFrom(part.segments, there === 0 ? 0 : await read(ost, request), part.length);
-      }),
-    );
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
   }
 
   /** Bytes that have come become part of the object, if they are still what the object holds. */
@@ -343,8 +325,8 @@ export class CachedObject implements BlockOwner {
     const end = last.block.start + last.to;
     const blocks = new Set(pieces.map(({ block }) => block));
     const reserved = { bytes: 0 };
+    const free = this.#hold(pieces);
     for (const block of blocks) {
-      block.room.writing++;
       reserved.bytes += block.reserved;
       block.reserved = 0;
       this.#context.memory.settle(block);
@@ -354,18 +336,33 @@ export class CachedObject implements BlockOwner {
       this.#context.memory.writing(start - end);
       this.stripe.ost.grant.unreserve(reserved.bytes);
       this.#writes.delete(activity);
-      for (const { block, room } of onePerBlock(pieces)) this.#wrote(block, room);
-      this.#checkEmpty();
+      free();
     });
     const activity = { start, end, done };
     this.#writes.add(activity);
   }
 
-  /** A write from `room` has ended; the block may have gone on to another since. */
-  #wrote(block: Block, room: Room): void {
-    room.writing--;
-    if (block.room === room) this.#tidy(block);
-    else if (room.writing === 0) this.#context.memory.free(room.memory);
+  /** For a write, and for as long as the server may lose it; blocks may have gone on to other rooms when that ends. */
+  #hold(pieces: readonly DirtyPiece[]): () => void {
+    const free = hold(pieces, (block, room) => {
+      room.writing--;
+      if (block.room === room) this.#tidy(block);
+      else if (room.writing === 0) this.#context.memory.free(room.memory);
+    });
+    return () => {
+      free();
+      this.#checkEmpty();
+    };
+  }
+
+  #keep(pieces: readonly DirtyPiece[], bytes: number): (() => void) | undefined {
+    if (!this.#context.memory.mayKeep(bytes)) return undefined;
+    const free = this.#hold(pieces);
+    this.#context.keeping(this.stripe, bytes);
+    return () => {
+      free();
+      this.#context.keeping(this.stripe, -bytes);
+    };
   }
 
   async #runWrite(range: Range, pieces: readonly DirtyPiece[], reserved: { bytes: number }): Promise<void> {
@@ -385,18 +382,20 @@ export class CachedObject implements BlockOwner {
     const seconds = this.#context.now();
     const results = await Promise.allSettled(
       cutRun(range.start, segments, rpcSize(ost.granted)).map(async (part) => {
-        const request = { object, part, lockHandle, owner, time: BigInt(seconds), reserved };
-        const { oa, transno } = await write(ost, request);
-        ost.known.wrote(key, part.offset + part.length, seconds, Number(oa.o_blocks));
-        this.#context.written(this.stripe, transno);
+        const keep = (): (() => void) | undefined => this.#keep(pieces, part.length);
+        const lost = (): void => {
+          this.#context.dirty.lost(this.fileKey, ost);
+          forget(pieces);
+        };
+        const request = { object, part, lockHandle, owner, time: BigInt(seconds), reserved, keep, lost };
+        const written = await write(ost, request);
+        ost.known.wrote(key, part.offset + part.length, seconds, Number(written.oa.o_blocks));
+        this.#context.dirty.add(this.fileKey, this.stripe, written);
       }),
     );
     const failed = results.find((result) => result.status === 'rejected');
     if (failed === undefined) return;
-    // What the server does not have may not be read back as if it were there.
-    for (const { block, from, to } of pieces) {
-      for (const [gapFrom, gapTo] of [...block.dirty.gaps(from, to)]) block.valid.remove(gapFrom, gapTo);
-    }
+    forget(pieces);
     ost.runtime.log.error(
       { err: failed.reason, target: ost.name, start: range.start },
       'writing cached data failed; the bytes are lost',

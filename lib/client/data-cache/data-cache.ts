@@ -7,9 +7,12 @@ import { Errno, errnoError, type LustreError } from '../../runtime/errors.ts';
 import type { Timer } from '../../runtime/runtime.ts';
 import { LockMode, LockType } from '../../wire/ldlm-constants.ts';
 import type { LockHook } from '../lock-hooks.ts';
+import type { DirtyObjects } from '../objects/dirty-objects.ts';
 import type { Stripe } from '../objects/file-objects.ts';
 import { resourceKey } from '../osc/known-objects.ts';
-import { EOF } from '../osc/stripe-object.ts';
+import { EOF, type StripeObject } from '../osc/stripe-object.ts';
+import { sync } from '../osc/sync.ts';
+import type { ObjectTarget } from '../osc/target.ts';
 import type { RequestContext } from '../request-options.ts';
 import type { Session } from '../session.ts';
 import { CacheMemory } from './cache-memory.ts';
@@ -39,10 +42,12 @@ export class DataCache implements LockHook {
   readonly #objects = new Map<string, CachedObject>();
   readonly #byFile = new Map<string, Set<CachedObject>>();
   readonly #failures = new Map<string, Failures>();
+  /** The newest object on each OST of which bytes are kept, since that was last asked for a commit. */
+  readonly #kept = new Map<ObjectTarget, StripeObject>();
+  readonly #asked = new Set<ObjectTarget>();
   #timer: Timer | undefined;
 
-  /** `onWritten`: the server has bytes of an object, not yet on disk. */
-  constructor(session: Session, onWritten: (stripe: Stripe, transno: bigint) => void) {
+  constructor(session: Session, dirty: DirtyObjects) {
     const { endpoint, runtime, owner } = session;
     this.#session = session;
     this.memory = new CacheMemory(
@@ -50,12 +55,15 @@ export class DataCache implements LockHook {
       runtime,
       () => session.settings.cacheBytes,
       () => this.#startTimer(),
+      () => this.#askForCommits(),
     );
+    dirty.onLost = (fileKey, error) => this.#failed(fileKey, error);
     this.#context = {
       memory: this.memory,
       now: () => Math.floor(runtime.wallTime() / 1000),
       owner,
-      written: onWritten,
+      dirty,
+      keeping: (stripe, bytes) => this.#keeping(stripe, bytes),
       failed: (fileKey, error) => this.#failed(fileKey, error),
       empty: (object) => this.#empty(object),
     };
@@ -99,6 +107,25 @@ export class DataCache implements LockHook {
   async flushAll(): Promise<void> {
     const objects = [...this.#objects.values()];
     await Promise.all(objects.map((object) => object.flush(0, Number.POSITIVE_INFINITY)));
+  }
+
+  #keeping({ ost, object, onMdt }: Stripe, bytes: number): void {
+    if (bytes > 0 && !onMdt) this.#kept.set(ost, object);
+    this.memory.keeping(bytes);
+  }
+
+  /** Memory is short because servers have not yet on disk what it holds for them. */
+  #askForCommits(): void {
+    for (const [ost, object] of this.#kept) {
+      if (this.#asked.has(ost)) continue;
+      this.#kept.delete(ost);
+      this.#asked.add(ost);
+      sync(ost, object)
+        .catch((err: unknown) =>
+          ost.runtime.log.warn({ err, target: ost.name }, 'asking for a commit failed'),
+        )
+        .finally(() => this.#asked.delete(ost));
+    }
   }
 
   /** How often writing a file's data has failed. */

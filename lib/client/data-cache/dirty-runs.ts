@@ -43,8 +43,24 @@ export function dirtyRuns(blocks: readonly Block[], size: number): DirtyPiece[][
   return runs;
 }
 
+/** What a run is in may not change until what this gives is called, which calls `free` for each block. */
+export function hold(pieces: readonly DirtyPiece[], free: (block: Block, room: Room) => void): () => void {
+  const held = [...onePerBlock(pieces)];
+  for (const { room } of held) room.writing++;
+  return () => {
+    for (const { block, room } of held) free(block, room);
+  };
+}
+
+/** What the server does not have may not be read back as if it were there. */
+export function forget(pieces: readonly DirtyPiece[]): void {
+  for (const { block, from, to } of pieces) {
+    for (const [gapFrom, gapTo] of [...block.dirty.gaps(from, to)]) block.valid.remove(gapFrom, gapTo);
+  }
+}
+
 /** The first piece of each block of a run. */
-export function* onePerBlock(pieces: readonly DirtyPiece[]): Generator<DirtyPiece> {
+function* onePerBlock(pieces: readonly DirtyPiece[]): Generator<DirtyPiece> {
   let last: Block | undefined;
   for (const piece of pieces) {
     if (piece.block !== last) yield piece;

@@ -9,6 +9,7 @@ import type { CachedObject } from '../data-cache/cached-object.ts';
 import { type DataCache, rangeOf } from '../data-cache/data-cache.ts';
 import { type Ahead, endOfWindow } from '../data-cache/read-ahead.ts';
 import { readDirectly, writeDirectly } from '../objects/direct-io.ts';
+import type { DirtyObjects } from '../objects/dirty-objects.ts';
 import { type HeldLock, lockIfHeld, unlock } from '../objects/extent-locks.ts';
 import type { Stripe } from '../objects/file-objects.ts';
 import { RangeMemory } from '../objects/range-memory.ts';
@@ -28,12 +29,12 @@ const WAITS_MAX = 4;
 export class CachedIo {
   readonly #session: Session;
   readonly #cache: DataCache;
-  readonly #onWritten: (stripe: Stripe, transno: bigint) => void;
+  readonly #dirty: DirtyObjects;
 
-  constructor(session: Session, cache: DataCache, onWritten: (stripe: Stripe, transno: bigint) => void) {
+  constructor(session: Session, cache: DataCache, dirty: DirtyObjects) {
     this.#session = session;
     this.#cache = cache;
-    this.#onWritten = onWritten;
+    this.#dirty = dirty;
   }
 
   /** Runs `work` with the cached data of an object. */
@@ -182,7 +183,7 @@ export class CachedIo {
       length: bytes.length,
     };
     const memory = new RangeMemory(this.#session.endpoint, [bytes]);
-    const how = { ...options, onWritten: this.#onWritten };
+    const how = { ...options, fileKey: object.fileKey, dirty: this.#dirty };
     try {
       // What waits for space gives some back when it is written.
       await object.flush(0, Number.POSITIVE_INFINITY);

@@ -8,6 +8,7 @@ import { Errno, errnoError } from '../../runtime/errors.ts';
 import { BLOCK_SIZE } from '../data-cache/cache-memory.ts';
 import type { DataCache } from '../data-cache/data-cache.ts';
 import { readDirectly, settle, writeDirectly } from '../objects/direct-io.ts';
+import type { DirtyObjects } from '../objects/dirty-objects.ts';
 import {
   type HeldLock,
   type LockOptions,
@@ -51,16 +52,16 @@ const GATHER_MAX = 4 << 20;
 export class FileIo {
   readonly #session: Session;
   readonly #cache: DataCache;
-  readonly #onWritten: (stripe: Stripe, transno: bigint) => void;
+  readonly #dirty: DirtyObjects;
   readonly #lockless: LocklessIo;
   readonly #cached: CachedIo;
 
-  constructor(session: Session, cache: DataCache, onWritten: (stripe: Stripe, transno: bigint) => void) {
+  constructor(session: Session, cache: DataCache, dirty: DirtyObjects) {
     this.#session = session;
     this.#cache = cache;
-    this.#onWritten = onWritten;
-    this.#lockless = new LocklessIo(session, onWritten);
-    this.#cached = new CachedIo(session, cache, onWritten);
+    this.#dirty = dirty;
+    this.#lockless = new LocklessIo(session, dirty);
+    this.#cached = new CachedIo(session, cache, dirty);
   }
 
   #seconds(): number {
@@ -184,7 +185,7 @@ export class FileIo {
     return this.#lockless.choose(
       lone,
       (yields) => this.#writeLocked(file, objects, buffers, position, { ...how, yields }),
-      () => this.#lockless.write(objects, lone, buffers, how),
+      () => this.#lockless.write(file, objects, lone, buffers, how),
     );
   }
 
@@ -257,7 +258,7 @@ export class FileIo {
     options: RequestOptions,
   ): Promise<void> {
     const memory = new RangeMemory(this.#session.endpoint, buffers);
-    const how = { ...options, onWritten: this.#onWritten };
+    const how = { ...options, fileKey: file.inode.key, dirty: this.#dirty };
     try {
       await settle(
         runs.map((run) => {

@@ -28,7 +28,7 @@ import { options, type PathWalker, type Place, type WalkContext } from '../names
 import { permits, R_OK } from '../namespace/permission.ts';
 import { DirtyObjects } from '../objects/dirty-objects.ts';
 import { objectAttributes } from '../objects/extent-locks.ts';
-import type { FileObjects, Stripe } from '../objects/file-objects.ts';
+import type { FileObjects } from '../objects/file-objects.ts';
 import type { RequestOptions } from '../request-options.ts';
 import { mdtOf, type Session } from '../session.ts';
 import { closeHandle } from './close-handle.ts';
@@ -59,9 +59,8 @@ export class Files {
     this.#handles = new OpenHandles(walker.cache, (handle) => closeHandle(session, handle));
     session.lockHooks.mdt = this.#handles;
     this.layouts = new FileLayouts(session);
-    const onWritten = (stripe: Stripe, transno: bigint): void => this.dirty.add(stripe, transno);
-    this.cache = new DataCache(session, onWritten);
-    this.io = new FileIo(session, this.cache, onWritten);
+    this.cache = new DataCache(session, this.dirty);
+    this.io = new FileIo(session, this.cache, this.dirty);
     session.lockHooks.ost = this.cache;
   }
 
@@ -326,19 +325,28 @@ export class Files {
     const appending = this.#appending.get(inode.key);
     if (appending !== undefined && --appending.users === 0) this.#appending.delete(inode.key);
     // Unlike a kernel's, this cache ends with its process: what was written is at the servers when close resolves.
-    if (file.modified) await this.cache.flushFile(inode.key);
+    const context = { syscall: 'close', path: file.path };
+    let failure: unknown;
+    if (file.modified) {
+      await this.cache.flushFile(inode.key);
+      // Nor may it be lost when nobody is left to be told.
+      await this.dirty.settle(inode.key, { context }).catch((error: unknown) => {
+        failure = error;
+      });
+    }
     const last = this.#handles.release(handle);
     handle.readAt = Math.max(handle.readAt, file.readAt);
     try {
       if (last)
         await closeHandle(this.#session, handle, {
           modified: file.modified,
-          context: { syscall: 'close', path: file.path },
+          context,
         });
     } finally {
       this.#walker.cache.unpin(inode);
     }
-    if (file.modified) this.cache.check(file, { syscall: 'close', path: file.path });
+    if (file.modified) this.cache.check(file, context);
+    if (failure !== undefined) throw failure;
   }
 
   /** Without `sizes` the data objects are not asked. */

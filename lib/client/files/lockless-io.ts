@@ -6,6 +6,7 @@
 import type { ObjectRun } from '../../layout/raid0.ts';
 import { Errno, errnoOf } from '../../runtime/errors.ts';
 import { ConnectFlag } from '../../wire/connection-constants.ts';
+import type { DirtyObjects } from '../objects/dirty-objects.ts';
 import { lockIfHeld, objectAttributes, unlock } from '../objects/extent-locks.ts';
 import type { Stripe } from '../objects/file-objects.ts';
 import { RangeMemory } from '../objects/range-memory.ts';
@@ -30,13 +31,13 @@ export interface LoneRun {
 
 export class LocklessIo {
   readonly #session: Session;
-  readonly #onWritten: (stripe: Stripe, transno: bigint) => void;
+  readonly #dirty: DirtyObjects;
   /** Until when, on the runtime's clock; by object, the latest last. */
   readonly #contended = new Map<string, number>();
 
-  constructor(session: Session, onWritten: (stripe: Stripe, transno: bigint) => void) {
+  constructor(session: Session, dirty: DirtyObjects) {
     this.#session = session;
-    this.#onWritten = onWritten;
+    this.#dirty = dirty;
   }
 
   /** What can be done without a lock of ours; undefined for anything else. */
@@ -128,6 +129,7 @@ export class LocklessIo {
 
   /** Resolves with the bytes written; undefined where one request cannot do it. */
   async write(
+    file: OpenFile,
     objects: LayoutInUse,
     { stripe, run }: LoneRun,
     buffers: readonly Uint8Array[],
@@ -139,10 +141,13 @@ export class LocklessIo {
       const part = onePart(stripe, run.objectOffset, memory, run.length);
       if (part === undefined) return undefined;
       const { owner, time } = this.#who();
-      const { oa, transno } = await write(ost, { object, part, lockHandle: undefined, owner, time }, options);
+      const { key: fileKey } = file.inode;
+      const lost = (): void => void this.#dirty.lost(fileKey, ost);
+      const request = { object, part, lockHandle: undefined, owner, time, lost };
+      const written = await write(ost, request, options);
       // Of the size nothing is known without a lock.
-      ost.known.wrote(key, 0, Number(time), Number(oa.o_blocks));
-      this.#onWritten(stripe, transno);
+      ost.known.wrote(key, 0, Number(time), Number(written.oa.o_blocks));
+      this.#dirty.add(fileKey, stripe, written);
     } finally {
       memory.release();
     }

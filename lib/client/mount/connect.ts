@@ -405,7 +405,7 @@ class Connector {
       },
       ioPortal,
       counters: { checksumErrors: 0, resends: 0 },
-      lastCommitted: () => imp.lastCommitted,
+      committed: imp.committed,
     };
   }
 

@@ -5,8 +5,8 @@ import { read } from '../osc/read.ts';
 import { write } from '../osc/write.ts';
 import type { RequestOptions } from '../request-options.ts';
 import type { Session } from '../session.ts';
+import type { DirtyObjects } from './dirty-objects.ts';
 import type { HeldLock } from './extent-locks.ts';
-import type { Stripe } from './file-objects.ts';
 import type { RangeMemory } from './range-memory.ts';
 
 const seconds = (session: Session): number => Math.floor(session.runtime.wallTime() / 1000);
@@ -63,15 +63,16 @@ function zeroRest(part: Part, count: number): void {
   }
 }
 
-/** Writes a run of an object. */
+/** Writes a run of an object of a file. */
 export async function writeDirectly(
   session: Session,
   memory: RangeMemory,
   { stripe, lock }: HeldLock,
   run: ObjectRun,
-  options: RequestOptions & { readonly onWritten: (stripe: Stripe, transno: bigint) => void },
+  options: RequestOptions & { readonly fileKey: string; readonly dirty: DirtyObjects },
 ): Promise<void> {
   const { object, ost, key } = stripe;
+  const { fileKey, dirty } = options;
   const time = seconds(session);
   await settle(
     cutRun(run.objectOffset, segmentsOf(memory, run), rpcSize(ost.granted)).map(async (part) => {
@@ -84,10 +85,11 @@ export async function writeDirectly(
         owner,
         time: BigInt(time),
         synchronous,
+        lost: () => void dirty.lost(fileKey, ost),
       };
-      const { oa, transno } = await write(ost, request, options);
-      ost.known.wrote(key, part.offset + part.length, time, Number(oa.o_blocks));
-      if (!stripe.onMdt) options.onWritten(stripe, transno);
+      const written = await write(ost, request, options);
+      ost.known.wrote(key, part.offset + part.length, time, Number(written.oa.o_blocks));
+      dirty.add(fileKey, stripe, written);
     }),
   );
 }

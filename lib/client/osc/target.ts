@@ -33,8 +33,9 @@ export interface ObjectTarget {
   /** Where data requests go. */
   readonly ioPortal: number;
   readonly counters: { checksumErrors: number; resends: number };
-  /** The newest transaction that the server has made durable, as far as its replies have said. */
-  lastCommitted(): bigint;
+  /** The newest transaction that the server has made durable, as far as its replies have said; and whether it gets back what
+   * it loses. */
+  readonly committed: { readonly lastCommitted: bigint; readonly replayable: boolean };
 }
 
 export const OST_REQUEST_PORTAL = 28;

@@ -24,9 +24,13 @@ export interface Write {
   readonly synchronous?: boolean;
   /** Grant that was set aside for these bytes; the first RPC that goes takes it over. */
   readonly reserved?: { bytes: number };
+  /** Holds the bytes as they are until what it gives is called; where it cannot, they are the caller's once they are written. */
+  readonly keep?: () => (() => void) | undefined;
+  /** Called when the server answered, and has lost the bytes before they were on disk. */
+  readonly lost: () => void;
 }
 
-export interface WriteRequestArguments extends Write {
+export interface WriteRequestArguments extends Omit<Write, 'keep' | 'lost'> {
   readonly granted: ObjectTarget['granted'];
   readonly announced: { o_blocks: bigint; o_grant: bigint; o_mode: number };
   /** Grant that this RPC spends; 0 when it takes free space. */
@@ -72,6 +76,8 @@ export interface Written {
   /** The attributes after it. */
   readonly oa: Obdo;
   readonly transno: bigint;
+  /** The server may lose the bytes, and would not get them back: nothing keeps them. */
+  readonly unkept: boolean;
 }
 
 /** Rejects with ENOSPC, EDQUOT, ENOENT ... */
@@ -112,12 +118,20 @@ async function attempt(
   });
   let more = 0;
   let done = false;
+  let kept = shortIo;
+  const keep = (): (() => void) | undefined => {
+    const release = w.keep?.();
+    kept ||= release !== undefined;
+    return release;
+  };
   try {
     const reply = await ost.caller.call(RQF_OST_BRW_WRITE, request, {
       requestPortal: ost.ioPortal,
       ...(!shortIo && {
         bulk: { direction: 'source', portal: OST_BULK_PORTAL, segments, pageOffset: offset % 4096 } as const,
       }),
+      keep,
+      lost: w.lost,
       ...requestOptions(options),
     });
     done = true;
@@ -131,7 +145,9 @@ async function attempt(
         `${type} of the write at ${offset} is ${hex(value)} here, ${hex(oa.o_nlink)} there`,
       );
     }
-    return { oa, transno: reply.transno };
+    const { lastCommitted, replayable } = ost.committed;
+    const unkept = replayable && !kept && reply.transno > lastCommitted;
+    return { oa, transno: reply.transno, unkept };
   } finally {
     if (done) ost.grant.settle(grantUsed, more);
     else ost.grant.giveBack(grantUsed);
