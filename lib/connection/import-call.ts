@@ -378,8 +378,8 @@ class ImportCall<F extends Format> {
     if (noReplay === true || (committed && (makes === undefined || reply === undefined))) return;
     const bulk = this.#bulk?.direction === 'source' ? this.#bulk : undefined;
     // What is fetched from the caller's memory is there for one call only, unless it says otherwise.
-    const release = replayable && bulk !== undefined ? keep?.() : undefined;
-    if (!replayable || (bulk !== undefined && release === undefined)) {
+    const kept = replayable && bulk !== undefined ? keep?.() : undefined;
+    if (!replayable || (bulk !== undefined && kept === undefined)) {
       replays.addUnkept(transno, lost);
       return;
     }
@@ -402,8 +402,8 @@ class ImportCall<F extends Format> {
       replySize: this.#replySize,
       makes: makes?.made === true ? makes : undefined,
       ends,
-      bulk,
-      release,
+      bulk: bulk && kept && { ...bulk, segments: kept.segments },
+      release: kept?.release,
       lost,
     });
   }

@@ -44,6 +44,13 @@ export interface MadeState {
   remade(reply: object): void;
 }
 
+/** Bytes that stay as they were when the server got them, in the same memory or another. */
+export interface KeptBulk {
+  readonly segments: readonly Segment[];
+  /** The server has them on disk. */
+  release(): void;
+}
+
 export interface CallOptions {
   readonly bulk?: Bulk;
   readonly requestPortal?: number;
@@ -75,10 +82,9 @@ export interface CallOptions {
   readonly ends?: MadeState;
   /** Never replayed: what it makes does not outlive a restart of its server. */
   readonly noReplay?: boolean;
-  /** Holds the memory of a bulk source as it is now, for a replay, until what this gives is called; undefined when it cannot.
-   * Without it that memory is the caller's again once the call has resolved, and a server that loses what was in it does not
-   * get it back. */
-  readonly keep?: () => (() => void) | undefined;
+  /** Holds what a bulk source has now, for a replay; undefined when it cannot. Without it the memory is the caller's again once
+   * the call has resolved, and a server that loses what was in it does not get it back. */
+  readonly keep?: () => KeptBulk | undefined;
   /** Called when the server has lost what it answered, and does not get it back. Without it all that the client has of that
    * server is void then. */
   readonly lost?: () => void;

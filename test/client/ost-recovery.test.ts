@@ -46,6 +46,23 @@ describe('an OST that takes its clients back', () => {
       await file.close();
     }));
 
+  it('gets what was written round the cache, too, where that is not much', () =>
+    withOsts(async (cluster, osts) => {
+      const fs = await cluster.mount();
+      await emptyFile(fs, cluster);
+      const bytes = pattern(300 * KIB);
+      const file = await fs.open('/f', 'r+', 0o666, { direct: true });
+      await file.write(bytes);
+      // The caller's memory is the caller's.
+      const written = Buffer.from(bytes);
+      bytes.fill(0);
+      await cluster.crash();
+      await recovered(fs);
+      expect(writes(osts)).toBe(1);
+      expect((await (await cluster.mount()).readFile('/f')).equals(written)).toBe(true);
+      await file.close();
+    }));
+
   it('gets each version of the same bytes, whatever became of them in the cache', () =>
     withOsts(async (cluster, osts) => {
       const fs = await cluster.mount();

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Import } from '../../lib/connection/import.ts';
 import { ClientNamespace } from '../../lib/ldlm/client-namespace.ts';
-import type { Bulk, MadeState } from '../../lib/rpc/rpc.ts';
+import type { Bulk, KeptBulk, MadeState } from '../../lib/rpc/rpc.ts';
 import { SeededRandom } from '../../lib/sim/random.ts';
 import { RQF_MDS_CLOSE, RQF_MDS_REINT_UNLINK, RQF_OBD_PING } from '../../lib/wire/formats.ts';
 import { LockFlag, LockMode, LockType } from '../../lib/wire/ldlm-constants.ts';
@@ -144,9 +144,9 @@ describe('a server that was started again', () => {
       const { bytes, bulk } = await page(cluster);
       bytes.fill(7);
       let held = 0;
-      const keep = (): (() => void) => {
+      const keep = (): KeptBulk => {
         held++;
-        return () => held--;
+        return { segments: bulk.segments, release: () => void held-- };
       };
       for (let i = 0; i < 2; i++)
         await imp.call(RQF_MDS_REINT_UNLINK, { name: 'written' }, { bulk, keep, modifies: true });

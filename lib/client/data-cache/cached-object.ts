@@ -9,19 +9,13 @@
  */
 import type { ClientLock } from '../../ldlm/client-lock.ts';
 import type { Memory } from '../../lnet/network.ts';
+import type { KeptBulk } from '../../rpc/rpc.ts';
 import type { DirtyObjects } from '../objects/dirty-objects.ts';
 import type { Stripe } from '../objects/file-objects.ts';
-import { cutRun, rpcSize } from '../osc/brw.ts';
+import { cutRun, type Part, rpcSize } from '../osc/brw.ts';
 import { write } from '../osc/write.ts';
 import { Activities, type Activity, Change, overlaps, type Range } from './activities.ts';
-import {
-  BLOCK_SIZE,
-  Block,
-  type BlockOwner,
-  blockCapacity,
-  type CacheMemory,
-  type Room,
-} from './cache-memory.ts';
+import { BLOCK_SIZE, Block, type BlockOwner, blockCapacity, type CacheMemory } from './cache-memory.ts';
 import { type DirtyPiece, dirtyBlocks, dirtyRuns, forget, hold } from './dirty-runs.ts';
 import { type FillPiece, planFill } from './fill-plan.ts';
 import { readMissing } from './fill-read.ts';
@@ -174,7 +168,7 @@ export class CachedObject implements BlockOwner {
 
   async #runFill(fill: Fill, size: number, lock: ClientLock): Promise<void> {
     const { memory } = this.#context;
-    const { ost, object } = this.stripe;
+    const { ost } = this.stripe;
     const pieces = planFill(fill.start, fill.end, this.#blocks);
     const bytes = pieces.reduce((sum, { capacity }) => sum + capacity, 0);
     ost.locks.addReference(lock);
@@ -355,13 +349,16 @@ export class CachedObject implements BlockOwner {
     };
   }
 
-  #keep(pieces: readonly DirtyPiece[], bytes: number): (() => void) | undefined {
-    if (!this.#context.memory.mayKeep(bytes)) return undefined;
+  #keep(pieces: readonly DirtyPiece[], { segments, length }: Part): KeptBulk | undefined {
+    if (!this.#context.memory.mayKeep(length)) return undefined;
     const free = this.#hold(pieces);
-    this.#context.keeping(this.stripe, bytes);
-    return () => {
-      free();
-      this.#context.keeping(this.stripe, -bytes);
+    this.#context.keeping(this.stripe, length);
+    return {
+      segments,
+      release: () => {
+        free();
+        this.#context.keeping(this.stripe, -length);
+      },
     };
   }
 
@@ -382,7 +379,7 @@ export class CachedObject implements BlockOwner {
     const seconds = this.#context.now();
     const results = await Promise.allSettled(
       cutRun(range.start, segments, rpcSize(ost.granted)).map(async (part) => {
-        const keep = (): (() => void) | undefined => this.#keep(pieces, part.length);
+        const keep = (): KeptBulk | undefined => this.#keep(pieces, part);
         const lost = (): void => {
           this.#context.dirty.lost(this.fileKey, ost);
           forget(pieces);

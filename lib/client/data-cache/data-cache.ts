@@ -3,12 +3,14 @@
  * bytes are written, and the errors of writes that nobody waited for.
  */
 import type { ClientLock } from '../../ldlm/client-lock.ts';
+import type { KeptBulk } from '../../rpc/rpc.ts';
 import { Errno, errnoError, type LustreError } from '../../runtime/errors.ts';
 import type { Timer } from '../../runtime/runtime.ts';
 import { LockMode, LockType } from '../../wire/ldlm-constants.ts';
 import type { LockHook } from '../lock-hooks.ts';
 import type { DirtyObjects } from '../objects/dirty-objects.ts';
 import type { Stripe } from '../objects/file-objects.ts';
+import type { Part } from '../osc/brw.ts';
 import { resourceKey } from '../osc/known-objects.ts';
 import { EOF, type StripeObject } from '../osc/stripe-object.ts';
 import { sync } from '../osc/sync.ts';
@@ -22,6 +24,8 @@ import { CachedObject, type ObjectContext } from './cached-object.ts';
 const DIRTY_AGE_MS = 1000;
 /** Files whose failed writes are remembered. */
 const FAILURES_MAX = 1000;
+/** What goes round the cache is copied up to here until it is on disk, bytes; larger ones cost too much. */
+const COPY_MAX = 1 << 20;
 
 /** An open file, as far as it is told of failures. */
 export interface Writer {
@@ -57,7 +61,10 @@ export class DataCache implements LockHook {
       () => this.#startTimer(),
       () => this.#askForCommits(),
     );
-    dirty.onLost = (fileKey, error) => this.#failed(fileKey, error);
+    dirty.follow({
+      lost: (fileKey, error) => this.#failed(fileKey, error),
+      copy: (stripe, part) => this.#keepCopy(stripe, part),
+    });
     this.#context = {
       memory: this.memory,
       now: () => Math.floor(runtime.wallTime() / 1000),
@@ -112,6 +119,24 @@ export class DataCache implements LockHook {
   #keeping({ ost, object, onMdt }: Stripe, bytes: number): void {
     if (bytes > 0 && !onMdt) this.#kept.set(ost, object);
     this.memory.keeping(bytes);
+  }
+
+  /** Bytes of a caller's, as they are now. */
+  #keepCopy(stripe: Stripe, { segments, length }: Part): KeptBulk | undefined {
+    if (length > COPY_MAX || !this.memory.mayKeep(length)) return undefined;
+    this.memory.takeAnyway(length);
+    const memory = this.memory.allocate(length);
+    let at = 0;
+    for (const segment of segments) {
+      memory.bytes.set(segment.memory.bytes.subarray(segment.offset, segment.offset + segment.length), at);
+      at += segment.length;
+    }
+    this.#keeping(stripe, length);
+    const release = (): void => {
+      this.memory.free(memory);
+      this.#keeping(stripe, -length);
+    };
+    return { segments: [{ memory, offset: 0, length }], release };
   }
 
   /** Memory is short because servers have not yet on disk what it holds for them. */

@@ -4,6 +4,7 @@
  * one write to others. Nothing of it is cached, and what we cache ourselves goes when the server locks, as that of others.
  */
 import type { ObjectRun } from '../../layout/raid0.ts';
+import type { KeptBulk } from '../../rpc/rpc.ts';
 import { Errno, errnoOf } from '../../runtime/errors.ts';
 import { ConnectFlag } from '../../wire/connection-constants.ts';
 import type { DirtyObjects } from '../objects/dirty-objects.ts';
@@ -142,8 +143,9 @@ export class LocklessIo {
       if (part === undefined) return undefined;
       const { owner, time } = this.#who();
       const { key: fileKey } = file.inode;
-      const lost = (): void => void this.#dirty.lost(fileKey, ost);
-      const request = { object, part, lockHandle: undefined, owner, time, lost };
+      const lost = (): void => this.#dirty.lost(fileKey, ost);
+      const keep = (): KeptBulk | undefined => this.#dirty.copy(stripe, part);
+      const request = { object, part, lockHandle: undefined, owner, time, keep, lost };
       const written = await write(ost, request, options);
       // Of the size nothing is known without a lock.
       ost.known.wrote(key, 0, Number(time), Number(written.oa.o_blocks));

@@ -85,7 +85,8 @@ export async function writeDirectly(
         owner,
         time: BigInt(time),
         synchronous,
-        lost: () => void dirty.lost(fileKey, ost),
+        keep: () => dirty.copy(stripe, part),
+        lost: () => dirty.lost(fileKey, ost),
       };
       const written = await write(ost, request, options);
       ost.known.wrote(key, part.offset + part.length, time, Number(written.oa.o_blocks));

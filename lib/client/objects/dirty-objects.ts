@@ -2,11 +2,13 @@
  * What this client has written and servers may not have committed yet (guide 12 §13). A commit covers all transactions
  * before it, so one sync of the newest object of an OST is mostly enough for all of that OST.
  *
- * A server that was started again gets back what was written from the cache, which keeps it until then. What was written out of
- * callers' memory it does not get back: such a file is made durable when it is closed, and what was lost before that is told to
+ * A server that was started again gets back what was written from the cache, which keeps it until then, and copies of small
+ * writes round it. The rest of those it does not get back: such a file is made durable when it is closed, and what was lost before that is told to
  * whoever has it open.
  */
+import type { KeptBulk } from '../../rpc/rpc.ts';
 import { Errno, errnoError, type LustreError } from '../../runtime/errors.ts';
+import type { Part } from '../osc/brw.ts';
 import type { StripeObject } from '../osc/stripe-object.ts';
 import { sync } from '../osc/sync.ts';
 import type { ObjectTarget } from '../osc/target.ts';
@@ -23,9 +25,14 @@ interface Pending {
   readonly transno: bigint;
 }
 
+/** Where bytes are kept, and who tells those who have a file open what became of them. */
+export interface WrittenMemory {
+  lost(fileKey: string, error: LustreError): void;
+  copy(stripe: Stripe, part: Part): KeptBulk | undefined;
+}
+
 export class DirtyObjects {
-  /** A file's bytes are lost; set by who tells that to those who have it open. */
-  onLost: (fileKey: string, error: LustreError) => void = () => undefined;
+  #memory: WrittenMemory | undefined;
   readonly #session: Session;
   readonly #written = new Map<number, Map<string, Pending>>();
   /** What would not come back, by file: the newest on each target. */
@@ -33,6 +40,15 @@ export class DirtyObjects {
 
   constructor(session: Session) {
     this.#session = session;
+  }
+
+  follow(memory: WrittenMemory): void {
+    this.#memory = memory;
+  }
+
+  /** Bytes of a caller's that were written, as they are now; undefined where that costs too much. */
+  copy(stripe: Stripe, part: Part): KeptBulk | undefined {
+    return this.#memory?.copy(stripe, part);
   }
 
   /** A server has answered a write of a file. */
@@ -53,11 +69,10 @@ export class DirtyObjects {
   }
 
   /** Bytes of a file that a server had answered are lost. */
-  lost(fileKey: string, { name: target }: ObjectTarget): LustreError {
+  lost(fileKey: string, { name: target }: ObjectTarget): void {
     const hint = 'The server lost its power before it had them on disk; write them again';
     const error = errnoError(Errno.EIO, { syscall: 'write', target, hint });
-    this.onLost(fileKey, error);
-    return error;
+    this.#memory?.lost(fileKey, error);
   }
 
   #dropCommitted(ost: ObjectTarget, written: Map<string, Pending>): void {

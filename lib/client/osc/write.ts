@@ -1,4 +1,5 @@
 /** OST_WRITE (guide 12 §5): one RPC's worth of bytes under a PW lock, by bulk or inside the message. */
+import type { KeptBulk } from '../../rpc/rpc.ts';
 import { errnoError, ProtocolError } from '../../runtime/errors.ts';
 import { ConnectFlag } from '../../wire/connection-constants.ts';
 import { type RequestInputs, required } from '../../wire/format.ts';
@@ -24,8 +25,8 @@ export interface Write {
   readonly synchronous?: boolean;
   /** Grant that was set aside for these bytes; the first RPC that goes takes it over. */
   readonly reserved?: { bytes: number };
-  /** Holds the bytes as they are until what it gives is called; where it cannot, they are the caller's once they are written. */
-  readonly keep?: () => (() => void) | undefined;
+  /** Holds the bytes as they are until the server has them on disk; where it cannot, they are the caller's once written. */
+  readonly keep?: () => KeptBulk | undefined;
   /** Called when the server answered, and has lost the bytes before they were on disk. */
   readonly lost: () => void;
 }
@@ -119,10 +120,10 @@ async function attempt(
   let more = 0;
   let done = false;
   let kept = shortIo;
-  const keep = (): (() => void) | undefined => {
-    const release = w.keep?.();
-    kept ||= release !== undefined;
-    return release;
+  const keep = (): KeptBulk | undefined => {
+    const held = w.keep?.();
+    kept ||= held !== undefined;
+    return held;
   };
   try {
     const reply = await ost.caller.call(RQF_OST_BRW_WRITE, request, {
