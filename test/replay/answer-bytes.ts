@@ -81,6 +81,8 @@ export function answerToConvert(request: RpcMessage, locks: LockLedger): Uint8Ar
 /** Servers grant only what was asked (guide 05 §2): ours asks for less than the kernel. */
 function grantWhatWasAsked(payload: Uint8Array, { values }: RpcMessage): Uint8Array {
   const asked = values.connect_data as ObdConnectData;
+  // The target is not there.
+  if (decodeMessage(payload).buffers.length === 1) return payload;
   const bytes = new Uint8Array(payload);
   const at = bufferOffset(bytes, 1);
   const granted = ObdConnectData.decode(bytes, at);

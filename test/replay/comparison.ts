@@ -1,7 +1,8 @@
 /** Two requests for the same purpose, field by field: ours and the kernel client's. */
 import { fieldsOf } from '../../lib/cli/decode/values.ts';
 import { bytesOf } from './answer-bytes.ts';
-import { allows, MEANT } from './differences.ts';
+import { MEANT } from './differences.ts';
+import { allows } from './meant.ts';
 import { isNotAsked, NOT_ASKED, timesOf } from './omissions.ts';
 import { handlesOf } from './recorded-bytes.ts';
 import { purposeText } from './recording.ts';

@@ -1,6 +1,7 @@
 /** Where requests of ours differ from a 2.17 kernel client's on purpose, and why: what is not in this table fails the test, and so does a row that nothing needs. */
 
-import type { Difference } from './comparison.ts';
+import type { Meant } from './meant.ts';
+import { OF_RECOVERY } from './recovery-differences.ts';
 import {
   buffersBut,
   checksumsAside,
@@ -12,24 +13,8 @@ import {
   XATTR,
 } from './value-rules.ts';
 
-/** Fields of requests that both send. */
-export interface Meant {
-  readonly operation: RegExp;
-  readonly field: RegExp;
-  /** Which values: ours and the kernel's as `ours | theirs`, or a rule for both. */
-  readonly values: RegExp | ((ours: string, theirs: string) => boolean);
-  readonly why: string;
-}
-
-export const allows = (
-  row: Meant,
-  { operation, field, ours, theirs }: Omit<Difference, 'purpose'>,
-): boolean =>
-  row.operation.test(operation) &&
-  row.field.test(field) &&
-  (row.values instanceof RegExp ? row.values.test(`${ours} | ${theirs}`) : row.values(ours, theirs));
-
 export const MEANT: readonly Meant[] = [
+  ...OF_RECOVERY,
   {
     operation: /./,
     field: /^ptlrpc_body\.pb_status$/,
@@ -59,38 +44,6 @@ export const MEANT: readonly Meant[] = [
     field: /^connect_data\.(?!ocd_(connect_flags2?|cksum_types)$)/,
     values: /^0 \| ([1-9]|0x[1-9a-f])/,
     why: 'a kernel asks with what is left in the structure from another target, or for features that we do not have',
-  },
-  {
-    operation: /./,
-    field: /^ptlrpc_body\.pb_handle$/,
-    values:
-      /^((0xd21642270bad26[\da-f]{2}|0xd7db48792eb02[\da-f]{3}) \| 0xd7db48792eb0[\da-f]{4}|0xd7db48792eb02910 \| 0xd21642270bad265a)$/,
-    why: 'restarts and evictions that are not replayed: the connections are those from before them',
-  },
-  {
-    operation: /^OST_CONNECT$/,
-    field: /^connect_data\.ocd_brw_size$/,
-    values: /^67108864 \(0x4000000\) \| 4194304 \(0x400000\)$/,
-    why: 'again a kernel asks for what it was given, ours for as much as at first',
-  },
-  {
-    operation: /^OST_(WRITE|SYNC)$/,
-    field: /^ptlrpc_body\.pb_flags$/,
-    values: /^0 \| 1538$/,
-    why: 'the kernel’s was under way when the server crashed, and was sent again (MSG_RESENT)',
-  },
-  {
-    operation: /^(MDS|OST)_CONNECT$/,
-    field: /^(ptlrpc_body\.pb_op_flags|connect_data\.ocd_transno)$/,
-    values: /^(0 \| (256|0x200000021)|0x2000000(7b|82) \| 0x400000006)$/,
-    why: 'what would be replayed first: a kernel’s chmod went to an OST, too; a restart before an eviction is another test’s',
-  },
-  {
-    operation: /^(MDS|OST)_CONNECT$/,
-    field: /^connect_data\.ocd_grant$/,
-    values:
-      /^134217728 \(0x8000000\) \| (2097152 \(0x200000\)|258048 \(0x3f000\)|90112 \(0x16000\)|118784 \(0x1d000\))$/,
-    why: 'again a kernel asks for what it would need at least, ours for as much as at first',
   },
   {
     operation: /^LLOG_ORIGIN_HANDLE_CREATE$/,
@@ -225,8 +178,8 @@ export const MEANT: readonly Meant[] = [
   {
     operation: /^LDLM_ENQUEUE getattr$/,
     field: /^(name|buffers)$/,
-    values: /^("" \| "s?d"|184 104 8 216 0 1 \| 184 104 8 216 0 [23])$/,
-    why: 'as above: `sd` and `d` were looked up by their names',
+    values: /^("" \| "(s?d|base)"|184 104 8 216 0 1 \| 184 104 8 216 0 [235])$/,
+    why: 'as above: `sd`, `d` and `base` were looked up by their names',
   },
   {
     operation: /^LDLM_ENQUEUE getattr$/,
@@ -397,7 +350,7 @@ export const MEANT: readonly Meant[] = [
     operation: /^OST_WRITE$/,
     field: /^(buffers|short_io|niobuf_remote\.0\.rnb_(offset|len))$/,
     values:
-      /^(184 208 24 16 0 (27|23) \| 184 208 24 16 0 (47|3799)|20 \| 0|27 \| 47|23 \| 3799|0x1cec0 \| 0x1c000|41206c69.* \| 66726f6d.*|7772697474656e.* \| 6173680a.*)$/,
+      /^(184 208 24 16 0 (27|23|4) \| 184 208 24 16 0 (47|3799|8)|(20|4) \| 0|27 \| 47|23 \| 3799|4 \| 8|0x1cec0 \| 0x1c000|41206c69.* \| 66726f6d.*|7772697474656e.* \| 6173680a.*|74776f0a \| 6f6e650a74776f0a)$/,
     why: 'lines were appended: a kernel writes their page from its beginning',
   },
   {

@@ -85,11 +85,24 @@ export class ExchangeSearch {
     );
     // Nothing is made or removed twice.
     if (used !== undefined && !modifies(used)) return [used, this.#used.has(used)];
+    const replayed = this.#replayedAsAtFirst(purpose, window, exchanges);
+    if (replayed !== undefined) return [replayed, true];
     // A mount that failed says goodbye at another step. What the kernel had no need to write: a file that was gone before its
     // data had to leave the cache. Times that ours gives a mirror, the kernel the file.
     const { target, operation } = purpose;
     const model = exchanges.find((e) => e.purpose.target === target && e.purpose.operation === operation);
     return model !== undefined && ANY_TIME.test(operation) ? [model, true] : undefined;
+  }
+
+  /** What ours replays and the kernel client did not, having closed it by then, is answered as it was when it was done. */
+  #replayedAsAtFirst(
+    purpose: Purpose,
+    { until }: Step,
+    exchanges: readonly Exchange[],
+  ): Exchange | undefined {
+    if (!purpose.operation.endsWith('|replay')) return undefined;
+    const key = purposeText({ ...purpose, operation: purpose.operation.replace('|replay', '') });
+    return exchanges.findLast((e) => e.time < until && this.#used.has(e) && purposeText(e.purpose) === key);
   }
 
   /** A kernel client writes when it must, ours perhaps at once: the same bytes, at a later step. */

@@ -61,6 +61,24 @@ export const NOT_ASKED: readonly NotAsked[] = [
     why: 'nothing was asked of the MGS here since it was started again',
   },
   {
+    purpose: /^(lab-MDT0000 {2}MDS|MGS {2}MGS)_CONNECT/,
+    frames: [785, 1073],
+    times: { '08': 52 },
+    why: 'a kernel tried every 5 s for four minutes to reach the target that was unmounted, and the MGS beside it; here it is back sooner',
+  },
+  {
+    purpose: /^lab-MDT0000 {2}LDLM_ENQUEUE\|replay {2}\[0x200000007:0x1:0x0\] {2}PR bits 0x13$/,
+    frames: [1087, 1087],
+    times: { '08': 1 },
+    why: 'a kernel’s lock of the root, which it was listing; ours had none in use, and gives back what is not',
+  },
+  {
+    purpose: /^MGS {2}(LDLM_ENQUEUE {2}config lab 2 {2}CR|MGS_CONFIG_READ {2}lab-cliir)$/,
+    frames: [1092, 1095],
+    times: { '08': 2 },
+    why: 'the MGS called its lock back to tell of the restart: callbacks for its locks are not replayed',
+  },
+  {
     purpose: /^lab-OST0001 {2}OST_WRITE {2}\[0x2c0000401:0x82:0x0\]/,
     times: { '08': 1 },
     why: 'the kernel lost what it had written to `ev`, too, which is not made here',
@@ -186,7 +204,7 @@ export const NOT_ASKED: readonly NotAsked[] = [
   },
   {
     purpose: /LDLM_ENQUEUE getattr {2}\[0x200000007:0x1:0x0\] {2}CR bits 0x2$/,
-    times: { '02': 11, '03': 23, '03b': 3, '04': 15, '05': 5, '06': 15, '07': 8, '08': 2 },
+    times: { '02': 11, '03': 23, '03b': 3, '04': 15, '05': 5, '06': 15, '07': 8, '08': 1 },
     why: 'a kernel takes a lock on the attributes of the root that its paths begin at; ours passes through without',
   },
   {
@@ -211,7 +229,7 @@ export const NOT_ASKED: readonly NotAsked[] = [
   },
   {
     purpose: /-OST000[01] {2}LDLM_ENQUEUE {2}.*PR 0-end$/,
-    times: { '02': 5, '03': 15, '03b': 2, '04': 9, '05': 3, '06': 5, '07': 17, '08': 1 },
+    times: { '02': 5, '03': 15, '03b': 2, '04': 9, '05': 3, '06': 5, '07': 17, '08': 2 },
     why: 'a kernel asks for the size before it writes; ours only where the size matters',
   },
   {

@@ -36,8 +36,10 @@ const REQUEST_PORTALS = [
   Portal.SEQ_METADATA_PORTAL,
   Portal.SEQ_DATA_PORTAL,
 ];
-/** Which lock a cancel names differs by caching and batching: they are accounted for by handle, not by request. */
-const UNSCRIPTED: readonly number[] = [Opcode.LDLM_CANCEL, Opcode.OBD_PING];
+/** Which lock a cancel names differs by caching and batching: they are accounted for by handle, not by request. Pings come
+ * when they come, but for those that end a recovery. */
+const UNSCRIPTED: readonly string[] = ['LDLM_CANCEL', 'OBD_PING'];
+const ENOTCONN = -107;
 /** Of pb_type, pb_opc and pb_status in ptlrpc_body. */
 const TYPE = 8;
 const OPCODE = 16;
@@ -152,7 +154,7 @@ export class ReplayPeer {
     return this.#recording.exchanges.filter(
       (exchange) =>
         !this.#search.isUsed(exchange) &&
-        !UNSCRIPTED.includes(exchange.request.body.pb_opc) &&
+        !UNSCRIPTED.includes(exchange.purpose.operation) &&
         this.#windows.some((step) => within(exchange, step)),
     );
   }
@@ -177,8 +179,8 @@ export class ReplayPeer {
     if (isConnect(request)) this.callbacks.connected(mount, purpose.target, request, event.initiator);
     if (purpose.target === this.down) return;
     if (this.#stale.has(request.body.pb_handle) && !isConnect(request))
-      return this.#unscripted(request, purpose.target, event, -107);
-    if (UNSCRIPTED.includes(request.body.pb_opc)) return this.#unscripted(request, purpose.target, event);
+      return this.#unscripted(request, purpose.target, event, ENOTCONN);
+    if (UNSCRIPTED.includes(purpose.operation)) return this.#unscripted(request, purpose.target, event);
     if (request.body.pb_opc === Opcode.LDLM_CONVERT && !this.#converts) {
       const { initiator, matchBits } = event;
       const portal = Portal.LDLM_CANCEL_REPLY_PORTAL;
@@ -197,9 +199,12 @@ export class ReplayPeer {
       return;
     }
     const [exchange, again] = found;
-    this.#answered.set(xid, exchange);
+    const status = exchange.reply?.rpc?.body.pb_status;
+    // To whom is not connected nothing was done: it may be asked once more, and answered.
+    if (status !== ENOTCONN) this.#answered.set(xid, exchange);
     this.locks.learn(exchange, request);
-    if (isConnect(request) && request.body.pb_handle !== 0n) this.locks.connected(purpose.target);
+    if (isConnect(request) && status === 0 && request.body.pb_handle !== 0n)
+      this.locks.connected(purpose.target);
     const match: Match = { purpose, request, portal, exchange, again, bulk: [] };
     this.matches.push(match);
     this.#answer(match, event).catch(this.#fail);
@@ -215,7 +220,7 @@ export class ReplayPeer {
     const cancel = request.body.pb_opc === Opcode.LDLM_CANCEL;
     if (cancel && status === 0) this.locks.cancel(request);
     const models = this.#recording.exchanges.filter(
-      ({ request: { body }, reply }) => UNSCRIPTED.includes(body.pb_opc) && reply !== undefined,
+      ({ purpose: { operation }, reply }) => UNSCRIPTED.includes(operation) && reply !== undefined,
     );
     const sent = (models.find(({ purpose }) => purpose.target === target) ?? models[0])?.reply;
     if (sent === undefined) throw new Error(`${this.#recording.name} has neither a ping nor a cancel`);

@@ -6,6 +6,9 @@ import { RQF_OBD_PING } from '../../../lib/wire/formats.ts';
 import type { Replay } from '../replay.ts';
 import { cat, KIB, MIB, md5, refused, setstripe } from './shell.ts';
 
+/** FID of /base. */
+const BASE = '[0x200000bd2:0x1:0x0]';
+
 export async function evicted({ filesystem: fs, session, step, dropLocks }: Replay): Promise<void> {
   const mdt = session.mdts.get(0)!;
   await fs.mkdir('/base');
@@ -18,6 +21,44 @@ export async function evicted({ filesystem: fs, session, step, dropLocks }: Repl
     expect(mdt.generation).toBe(2);
     expect((await fs.readdir('/base')).toSorted()).toEqual(['c', 'ev', 'grace', 'held']);
   });
+}
+
+/** MDT0000 is unmounted and mounted again, while a file is open that somebody appends to and closes. */
+async function restartedMdt({ filesystem: fs, session, step, peer, dropLocks }: Replay): Promise<void> {
+  const mdt = session.mdts.get(0)!;
+  const passing = (ms: number): Promise<void> => new Promise((resolve) => session.runtime.after(ms, resolve));
+  const connects = (): number =>
+    peer.matches.filter(
+      ({ purpose, exchange: { frame } }) => purpose.operation === 'MDS_CONNECT' && frame > 752,
+    ).length;
+  const grace = await step('exec 9>/mnt/lustre/base/grace', async () => {
+    const { O_WRONLY, O_CREAT, O_TRUNC } = constants;
+    const file = await fs.open('/base/grace', O_WRONLY | O_CREAT | O_TRUNC, 0o666);
+    await file.write(Buffer.from('one\n'));
+    return file;
+  });
+  const [listing, closed] = await step('timeout 5 ls /mnt/lustre', async () => {
+    const names = fs.readdir('/');
+    // What concerns other targets goes on meanwhile: what is written goes there when its time has come.
+    await passing(30_000);
+    expect(connects()).toBeGreaterThan(1);
+    await grace.write(Buffer.from('two\n'), { position: 4 });
+    const close = grace.close();
+    await passing(1000);
+    return [names, close];
+  });
+  await step('for i in $(seq 90)', async () => {
+    expect((await listing).toSorted()).toEqual(['base', 'rep']);
+    await closed;
+    expect(mdt.generation).toBe(1);
+  });
+  await step('ls /mnt/lustre /mnt/lustre/base; cat', async () => {
+    expect((await fs.readdir('/base')).toSorted()).toEqual(['c', 'grace', 'held']);
+    await using file = await fs.open('/base/grace', 'r');
+    // What is in it the kernel had in its cache: no answer to a read is recorded.
+    expect((await file.stat()).size).toBe('one\ntwo\n'.length);
+  });
+  await dropLocks(BASE);
 }
 
 /** The servers crash while files are open and nothing of the last seconds is on disk; then all is as it was. At last all evict it. */
@@ -63,6 +104,7 @@ export async function recovered(replay: Replay): Promise<void> {
     await held.close();
     await unlinked.close();
   });
+  await restartedMdt(replay);
   // The MDT evicts this client, too; it has nothing to lose there.
   await step('sleep 1; ls', async () => {
     expect((await fs.stat('/base')).isDirectory()).toBe(true);
@@ -76,7 +118,8 @@ export async function recovered(replay: Replay): Promise<void> {
     // Both OSTs have evicted this client: what was not at their disks is lost, and who wrote it is told.
     await between(1191, 1196, async () => {
       const writing = lost.write(randomBytes(128 * KIB), { position: 0 }).then(() => lost.datasync());
-      expect([await refused(writing), await refused(lost.close())]).toEqual(['EIO', 'EIO']);
+      expect(await refused(writing)).toBe('EIO');
+      await lost.close();
     });
     await between(1199, 1297, async () => {
       await using file = await fs.open('/base/held', 'r');
