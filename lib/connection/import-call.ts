@@ -441,8 +441,14 @@ class ImportCall<F extends Format> {
 
 /** A request's buffers of bytes are the caller's, who may use them again. */
 function copyBytes(request: object): object {
-  const copy: Record<string, unknown> = { ...request };
-  for (const [key, value] of Object.entries(copy))
-    if (value instanceof Uint8Array && value.length > 0) copy[key] = value.slice();
-  return copy;
+  const values = request as Record<string, unknown>;
+  let copy: Record<string, unknown> | undefined;
+  for (const key in values) {
+    const value = values[key];
+    if (value instanceof Uint8Array && value.length > 0) {
+      copy ??= { ...values };
+      copy[key] = value.slice();
+    }
+  }
+  return copy ?? values;
 }

@@ -45,7 +45,7 @@ const NO_OST = 0xffff_ffff;
 /** What a part (v1 or v3) says by itself. */
 type Part = Pick<
   LayoutComponent,
-  'pattern' | 'stripeSize' | 'stripeCount' | 'stripeOffset' | 'generation' | 'pool' | 'objects'
+  'pattern' | 'stripeSize' | 'stripeCount' | 'stripeOffset' | 'generation' | 'pool' | 'objects' | 'wantedOsts'
 > & { readonly fid: Fid };
 
 /** `template`: a wish or a directory's default, where zeroes stand for what is left open and no objects are listed. */
@@ -59,16 +59,23 @@ export function decodeLayout(ea: Uint8Array, { template = false }: DecodeOptions
   if (magic === LOV_MAGIC_COMP_V1 || magic === LOV_MAGIC_SEL) return decodeComposite(ea, template);
   if (magic === LOV_MAGIC_FOREIGN) return decodeForeign(ea);
   const part = decodePart(ea, { instantiated: !template, template });
-  const { fid, ...rest } = part;
-  return {
-    fid,
-    composite: false,
-    generation: part.generation,
-    flags: 0,
-    components: [
-      { id: 0, flags: template ? 0 : LcmeFlag.LCME_FL_INIT, start: 0, end: TO_EOF, timestamp: 0n, ...rest },
-    ],
+  const { fid, pattern, stripeSize, stripeCount, stripeOffset, generation, pool, objects, wantedOsts } = part;
+  const component: LayoutComponent = {
+    id: 0,
+    flags: template ? 0 : LcmeFlag.LCME_FL_INIT,
+    start: 0,
+    end: TO_EOF,
+    timestamp: 0n,
+    pattern,
+    stripeSize,
+    stripeCount,
+    stripeOffset,
+    generation,
+    pool,
+    objects,
   };
+  const components = [wantedOsts === undefined ? component : { ...component, wantedOsts }];
+  return { fid, composite: false, generation, flags: 0, components };
 }
 
 function magicOf(ea: Uint8Array): number {
@@ -149,20 +156,21 @@ function decodePart(
   if (!v3 && magic !== LOV_MAGIC_V1) throw malformed(`has the magic 0x${magic.toString(16)}`);
   const size = v3 ? LovMdsMdV3.size : LovMdsMdV1.size;
   if (ea.length < size) throw malformed(`has a part of ${ea.length} bytes`);
-  const head = v3 ? LovMdsMdV3.decode(ea) : { ...LovMdsMdV1.decode(ea), lmm_pool_name: '' };
-  const part = {
-    fid: template ? ZERO_FID : lmmOiToFid(head.lmm_oi),
-    pattern:
-      template && isOpenPattern(head.lmm_pattern) ? LovConstant.LOV_PATTERN_RAID0 : head.lmm_pattern >>> 0,
-    stripeSize: head.lmm_stripe_size,
-    pool: head.lmm_pool_name,
-  };
-  const count = head.lmm_stripe_count;
-  checkPart(part, count, head.lmm_oi.oi.oi_id, { instantiated, template });
+  // No clones of what is read: a file that is opened has its layout read, and a clone costs as much as the reading.
+  const head = v3 ? LovMdsMdV3.decode(ea) : LovMdsMdV1.decode(ea);
+  const pool = (head as { readonly lmm_pool_name?: string }).lmm_pool_name ?? '';
+  const fid = template ? ZERO_FID : lmmOiToFid(head.lmm_oi);
+  const pattern =
+    template && isOpenPattern(head.lmm_pattern) ? LovConstant.LOV_PATTERN_RAID0 : head.lmm_pattern >>> 0;
+  const { lmm_stripe_size: stripeSize, lmm_stripe_count: count } = head;
+  checkPart({ pattern, stripeSize }, count, head.lmm_oi.oi.oi_id, { instantiated, template });
   if (!instantiated) {
     const offset = head.lmm_layout_gen === LovConstant.LOV_OFFSET_DEFAULT ? -1 : head.lmm_layout_gen;
     return {
-      ...part,
+      fid,
+      pattern,
+      stripeSize,
+      pool,
       stripeCount: count === LOV_ALL_STRIPES ? ALL_OSTS : count,
       stripeOffset: offset,
       ...(magic === LovConstant.LOV_MAGIC_SPECIFIC && { wantedOsts: decodeWantedOsts(ea, size, count) }),
@@ -171,16 +179,11 @@ function decodePart(
     };
   }
   const none =
-    (part.pattern & LovConstant.LOV_PATTERN_F_RELEASED) !== 0 ||
-    (part.pattern & LovConstant.LOV_PATTERN_MDT) !== 0;
+    (pattern & LovConstant.LOV_PATTERN_F_RELEASED) !== 0 || (pattern & LovConstant.LOV_PATTERN_MDT) !== 0;
   const objects = none ? [] : decodeObjects(ea, size, count);
-  return {
-    ...part,
-    stripeCount: count,
-    stripeOffset: objects.find((o) => o !== undefined)?.ostIndex ?? -1,
-    generation: head.lmm_layout_gen,
-    objects,
-  };
+  const stripeOffset = objects.find((o) => o !== undefined)?.ostIndex ?? -1;
+  const { lmm_layout_gen: generation } = head;
+  return { fid, pattern, stripeSize, pool, stripeCount: count, stripeOffset, generation, objects };
 }
 
 const isOpenPattern = (pattern: number): boolean =>

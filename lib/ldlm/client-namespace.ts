@@ -162,7 +162,7 @@ export class ClientNamespace implements ClientLockActions {
     // One of many in a request has no room for them.
     const unused =
       call === undefined && carriesCancels(lock)
-        ? this.#takeUnused(roomForCancels(format, buffers, 1 + early.length))
+        ? this.#takeUnused(() => roomForCancels(format, buffers, 1 + early.length))
         : [];
     const cancels = unused.length === 0 ? early : [...early, ...(await this.#handlesOf(unused))];
     let reply: Reply<F>;
@@ -272,7 +272,7 @@ export class ClientNamespace implements ClientLockActions {
   }
 
   /** Unused locks that have to make room, to go back with a request of ours (guide 08 §9). */
-  #takeUnused(most: number): ClientLock[] {
+  #takeUnused(most: () => number): ClientLock[] {
     const { import: imp, onBlocking, goesAtOnce } = this.#options;
     if (((imp.granted?.ocd_connect_flags ?? 0n) & ConnectFlag.OBD_CONNECT_CANCELSET) === 0n) return [];
     if (onBlocking !== undefined && goesAtOnce === undefined) return [];

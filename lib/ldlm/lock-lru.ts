@@ -74,15 +74,17 @@ export class LockLru {
    * The oldest that have to go, or soon will, and go without further ado as `mayGo` says: no more than `most`. They are
    * here no longer.
    */
-  take(most: number, mayGo: (lock: ClientLock) => boolean): ClientLock[] {
+  take(most: () => number, mayGo: (lock: ClientLock) => boolean): ClientLock[] {
     const taken: ClientLock[] = [];
     const limit = this.#most();
     const now = this.#runtime.now();
     let excess = this.#unused.size - (limit - batchOf(limit));
     let passed = 0;
+    let room: number | undefined;
     for (const lock of this.#unused) {
-      if (taken.length >= most || passed === PASSED_MAX) break;
       if (excess <= 0 && !this.#isOverdue(lock, now)) break;
+      room ??= most();
+      if (taken.length >= room || passed === PASSED_MAX) break;
       if (!mayGo(lock)) {
         passed++;
         continue;

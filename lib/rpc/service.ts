@@ -58,6 +58,11 @@ const CLOSE_GRACE_MS = 2000;
 const COPIED_BYTES_MAX = 64 << 20;
 /** Urgent requests in the handler's hands beyond the limits. */
 const URGENT_MAX = 512;
+/**
+ * Requests that are begun in one turn and not answered in it. What is begun together is answered together, for the steps of all
+ * of them take turns: a client that has sent many at once would have nothing to do until they are done, and then we would not.
+ */
+const BEGUN_MAX = 4;
 /** A queued request may become urgent later: how often they are looked at. */
 const URGENCY_MS = 1000;
 
@@ -76,6 +81,12 @@ export class Service implements RequestOwner {
   readonly #perPeer = new Map<Nid, number>();
   #inProgress = 0;
   #handingOn = false;
+  /** In this turn, and not answered at once. */
+  #begun = 0;
+  readonly #nextTurn = (): void => {
+    this.#begun = 0;
+    if (!this.#closing) this.#run();
+  };
   #urgencyTimer: Timer | undefined;
   #copiedBytes = 0;
   #closing = false;
@@ -196,7 +207,7 @@ export class Service implements RequestOwner {
   }
 
   #hasRoom(): boolean {
-    return this.#inProgress < (this.#options.inProgressMax ?? IN_PROGRESS_MAX);
+    return this.#begun < BEGUN_MAX && this.#inProgress < (this.#options.inProgressMax ?? IN_PROGRESS_MAX);
   }
 
   #allows(peer: Nid): boolean {
@@ -219,7 +230,7 @@ export class Service implements RequestOwner {
       }
       this.#start(request);
     }
-    this.#hurry();
+    if (this.#begun < BEGUN_MAX) this.#hurry();
     this.#handingOn = false;
   }
 
@@ -235,8 +246,12 @@ export class Service implements RequestOwner {
     } catch (error) {
       this.#failed(request, error);
     }
-    if (work === undefined) this.#returned(request);
-    else void this.#await(request, work);
+    if (work === undefined) {
+      this.#returned(request);
+      return;
+    }
+    if (this.#begun++ === 0) this.runtime.soon(this.#nextTurn);
+    void this.#await(request, work);
   }
 
   /** Those that have to wait are looked at now and then: what frees a lock must not wait behind what waits for it. */

@@ -18,6 +18,8 @@ export interface Runtime {
   wallTime(): number;
   /** Calls `fire` once after `ms`; a timer never keeps the process alive by itself. */
   after(ms: number, fire: () => void): Timer;
+  /** Calls `fire` once when what is ready now has been seen to. */
+  soon(fire: () => void): void;
   /** `n` random bytes; cryptographic in the real runtime, seeded in the simulated one. */
   random(n: number): Uint8Array;
   readonly log: Logger;
@@ -29,6 +31,7 @@ export function withLog(runtime: Runtime, bindings: Record<string, unknown>): Ru
     now: () => runtime.now(),
     wallTime: () => runtime.wallTime(),
     after: (ms, fire) => runtime.after(ms, fire),
+    soon: (fire) => runtime.soon(fire),
     random: (n) => runtime.random(n),
     log: runtime.log.child(bindings),
   };
@@ -53,6 +56,7 @@ export function nodeRuntime(log: Logger = pino({ level: 'silent' })): Runtime {
       timer.unref();
       return { cancel: () => clearTimeout(timer) };
     },
+    soon: setImmediate,
     random: pooledRandom,
     log,
   };

@@ -202,6 +202,7 @@ export class Simulation {
       now: () => this.#time.now,
       wallTime: () => EPOCH_MS + Math.floor(this.#time.now),
       after,
+      soon: (fire) => void after(0, fire),
       random: (n) => random.bytes(n),
       log: this.#logger,
     };

@@ -78,6 +78,7 @@ export async function replay(
       now: () => runtime.now(),
       wallTime: () => Math.floor(runtime.now() + offset),
       after: (ms: number, fire: () => void) => runtime.after(ms, fire),
+      soon: (fire: () => void) => runtime.soon(fire),
       random: (n: number) => runtime.random(n),
       log: runtime.log,
     };
