@@ -31,7 +31,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   engine: () => (quick ? benchEngine(1, 200, 32) : benchEngine(3, 20_000, 1024)),
   path: () => (quick ? benchPath(1, 64) : benchPath(5, 1024)),
   file: () => benchFile(quick ? 1 : 3, quick ? 64 : fileMib),
-  metadata: () => benchMetadata(quick || files > 20_000 ? 1 : 3, files),
+  metadata: () => benchMetadata(quick || files >= 20_000 ? 1 : 3, files),
   scaling: () => benchScaling(quick ? { bytes: 8 << 20, rpcs: 200 } : { bytes: 512 << 20, rpcs: 20_000 }),
   cache: () =>
     benchCache(quick ? 1 : 3, {
