@@ -4,6 +4,7 @@
  */
 
 import { fidToOstId } from '../../fid/ost-id.ts';
+import { checksumFlag } from '../../lnet/checksum-types.ts';
 import type { BulkChecksumName, Segment } from '../../lnet/network.ts';
 import { LustreError } from '../../runtime/errors.ts';
 import { ConnectFlag } from '../../wire/connection-constants.ts';
@@ -11,7 +12,6 @@ import type { RequestInputs } from '../../wire/format.ts';
 import type { RQF_OST_BRW_READ } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import { BrwFlag, ObdoFlag } from '../../wire/ost-constants.ts';
-import { checksumFlag } from './checksum.ts';
 import { stripeObdo } from './obdo.ts';
 import type { Slots } from './slots.ts';
 import type { StripeObject } from './stripe-object.ts';

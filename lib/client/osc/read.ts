@@ -1,5 +1,6 @@
 /** OST_READ (guide 12 §5): one RPC's worth of bytes under a lock, by bulk or inside the message. */
 
+import { checksumOfFlags } from '../../lnet/checksum-types.ts';
 import { ofParts } from '../../lnet/t10.ts';
 import { ProtocolError } from '../../runtime/errors.ts';
 import { type RequestInputs, required } from '../../wire/format.ts';
@@ -8,7 +9,6 @@ import { MdValid } from '../../wire/mds-constants.ts';
 import { BrwFlag } from '../../wire/ost-constants.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
 import { brwRequest, ChecksumMismatch, isShortIo, type Part, slotsOf, sumOf, tryBrw } from './brw.ts';
-import { checksumOfFlags } from './checksum.ts';
 import { ownerFields } from './obdo.ts';
 import type { Owner, StripeObject } from './stripe-object.ts';
 import { type ObjectTarget, OST_BULK_PORTAL } from './target.ts';

@@ -5,6 +5,7 @@ import { type Fid, isIdifSeq, isNormalSeq } from '../../fid/fid.ts';
 import { idifFid } from '../../fid/ost-id.ts';
 import { ostResource } from '../../fid/resource.ts';
 import type { ResourceId } from '../../ldlm/lock.ts';
+import { checksumFlag, checksumOfFlags } from '../../lnet/checksum-types.ts';
 import type { BulkChecksumName } from '../../lnet/network.ts';
 import { Errno, errnoError } from '../../runtime/errors.ts';
 import { ConnectFlag } from '../../wire/connection-constants.ts';
@@ -167,27 +168,14 @@ function parentOf(oa: Obdo, parent: Uint8Array): { parent?: Uint8Array } {
   return { parent: FilterFid.encode({ ...known, ff_parent, ff_layout: layout }) };
 }
 
-/** Kinds of checksum by the bits in o_flags (guide 12 §6.1). */
-const checksumByFlag = new Map<number, BulkChecksumName>([
-  [ObdoFlag.OBD_FL_CKSUM_CRC32, 'crc32'],
-  [ObdoFlag.OBD_FL_CKSUM_ADLER, 'adler32'],
-  [ObdoFlag.OBD_FL_CKSUM_CRC32C, 'crc32c'],
-  [ObdoFlag.OBD_FL_CKSUM_T10IP512, 't10ip512'],
-  [ObdoFlag.OBD_FL_CKSUM_T10IP4K, 't10ip4K'],
-  [ObdoFlag.OBD_FL_CKSUM_T10CRC512, 't10crc512'],
-  [ObdoFlag.OBD_FL_CKSUM_T10CRC4K, 't10crc4K'],
-]);
-const flagByChecksum = new Map([...checksumByFlag].map(([flag, name]) => [name, flag]));
-
 /** The checksum a request carries or asks for; types that nobody knows count as Adler-32. */
 export function checksumOf(oa: Obdo): BulkChecksumName | undefined {
   if (!hasValid(oa, MdValid.OBD_MD_FLCKSUM)) return undefined;
-  const flags = hasValid(oa, MdValid.OBD_MD_FLFLAGS) ? oa.o_flags & ObdoFlag.OBD_FL_CKSUM_ALL : 0;
-  return checksumByFlag.get(flags) ?? 'adler32';
+  return checksumOfFlags(hasValid(oa, MdValid.OBD_MD_FLFLAGS) ? oa.o_flags : 0) ?? 'adler32';
 }
 
 /** o_flags with the type that was used. */
 export function flagsWithChecksum(flags: number, type: BulkChecksumName | undefined): number {
   if (type === undefined) return flags;
-  return (flags & ~ObdoFlag.OBD_FL_CKSUM_ALL) | flagByChecksum.get(type)!;
+  return (flags & ~ObdoFlag.OBD_FL_CKSUM_ALL) | checksumFlag(type);
 }
