@@ -5,7 +5,8 @@
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { Pool } from 'undici';
-import { type FileHandle, type Filesystem, mount } from '../lib/index.ts';
+import { type Filesystem, mount } from '../lib/index.ts';
+import { move } from './calls.ts';
 
 /** What a phase took of the client. */
 export interface Phase {
@@ -32,26 +33,6 @@ async function phases(works: readonly (() => Promise<unknown>)[]): Promise<void>
   }
   await lines.next();
   process.stdin.destroy();
-}
-
-/** Moves `bytes` of a file from or to memory, a buffer for each lane used again and again. */
-async function move(
-  file: FileHandle,
-  way: 'read' | 'write',
-  buffers: readonly Buffer[],
-  bytes: number,
-): Promise<void> {
-  let next = 0;
-  const lane = async (buffer: Buffer): Promise<void> => {
-    while (next < bytes) {
-      const position = next;
-      const length = Math.min(CALL, bytes - position);
-      next += length;
-      if (way === 'write') await file.write(buffer, 0, length, position);
-      else await file.read(buffer, 0, length, position);
-    }
-  };
-  await Promise.all(buffers.map(lane));
 }
 
 async function withLustre(

@@ -6,6 +6,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FileHandle, type Filesystem, startCluster } from '../lib/index.ts';
+import { move } from './calls.ts';
 import { type Row, row, scratch } from './measure.ts';
 import { rpcRates } from './rpc.ts';
 
@@ -23,25 +24,17 @@ function point(chart: string, line: string, x: number, value: number, unit: stri
   return { ...row('scaling', `${chart}: ${line}, ${x}`, value, unit), curve: { chart, line, x } };
 }
 
-/** Moves `bytes` by calls of the buffers' size, one a buffer under way, round and round a window of the file. */
-async function move(
+/** The calls of a point, at least one a buffer, within a window of the file; what was written is on disk at the end. */
+async function moveWithin(
   file: FileHandle,
   way: 'read' | 'write',
   buffers: readonly Buffer[],
   bytes: number,
 ): Promise<void> {
   const size = buffers[0]!.length;
-  const calls = Math.max(buffers.length, Math.floor(bytes / size));
-  const window = Math.max(1, Math.floor((64 * MIB) / size));
-  let next = 0;
-  const lane = async (buffer: Buffer): Promise<void> => {
-    while (next < calls) {
-      const position = (next++ % window) * size;
-      if (way === 'write') await file.write(buffer, 0, size, position);
-      else await file.read(buffer, 0, size, position);
-    }
-  };
-  await Promise.all(buffers.map(lane));
+  const whole = Math.max(buffers.length, Math.floor(bytes / size)) * size;
+  const window = Math.max(1, Math.floor((64 * MIB) / size)) * size;
+  await move(file, way, buffers, whole, window);
   if (way === 'write') await file.datasync();
 }
 
@@ -76,7 +69,7 @@ async function moveAll(
       ),
     );
     const at = performance.now();
-    await Promise.all(handles.map((file, i) => move(file, way, buffers[i]!, bytes / files)));
+    await Promise.all(handles.map((file, i) => moveWithin(file, way, buffers[i]!, bytes / files)));
     result[way] = bytes / 1e3 / (performance.now() - at);
     await Promise.all(handles.map((file) => file.close()));
   }
