@@ -48,7 +48,6 @@ export {
   type LockRangeOptions,
   type RangeOptions,
   type ReadOptions,
-  type StreamOptions,
 } from './client/file-handle.ts';
 export { Filesystem } from './client/filesystem.ts';
 export type {
@@ -66,7 +65,7 @@ export type { MirrorComparison, MirrorOptions, ResyncOptions } from './client/mi
 export type { Finding } from './client/mount/doctor.ts';
 export type { SignalOption } from './client/operations.ts';
 export { BigIntStats, Dirent, type StatFs, Stats } from './client/stats.ts';
-export type { LustreReadStream, LustreWriteStream } from './client/streams.ts';
+export type { LustreReadStream, LustreWriteStream, StreamOptions } from './client/streams.ts';
 export type { Time } from './client/times.ts';
 export type { WalkEntry, WalkOptions } from './client/walk.ts';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster.ts';

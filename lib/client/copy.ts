@@ -6,9 +6,18 @@ import { constants } from 'node:fs';
 import { open as openLocal } from 'node:fs/promises';
 import type { StripingOptions } from './engine.ts';
 import type { FileHandle } from './file-handle.ts';
-import type { Filesystem } from './filesystem.ts';
 import type { SignalOption } from './operations.ts';
 import { Slots } from './osc/slots.ts';
+
+/** Where copies open files by name. */
+export interface FileOpener {
+  open(
+    path: string,
+    flags: string | number,
+    mode?: number,
+    options?: SignalOption & StripingOptions,
+  ): Promise<FileHandle>;
+}
 
 export interface CopyOptions extends SignalOption, StripingOptions {
   /** Permission bits of the copy; default those of the source. */
@@ -153,7 +162,7 @@ async function withBoth<A extends { close(): Promise<void> }, B extends { close(
 
 /** A local file to Lustre. */
 export async function copyIn(
-  filesystem: Filesystem,
+  filesystem: FileOpener,
   localPath: string,
   path: string,
   options: CopyOptions,
@@ -174,7 +183,7 @@ export async function copyIn(
 
 /** A file on Lustre to a local one. */
 export async function copyOut(
-  filesystem: Filesystem,
+  filesystem: FileOpener,
   path: string,
   localPath: string,
   options: CopyOptions,
@@ -200,7 +209,7 @@ export async function copyOut(
 
 /** Within one file system, through this client. */
 export async function copyWithin(
-  filesystem: Filesystem,
+  filesystem: FileOpener,
   path: string,
   to: string,
   exclusive: boolean,

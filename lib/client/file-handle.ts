@@ -5,7 +5,7 @@ import type { Advice, Engine, Extent, FileLock, FileLockHolder, VersionFlush } f
 import { appends, canWrite } from './flags.ts';
 import type { Operations, SignalOption } from './operations.ts';
 import { BigIntStats, Stats } from './stats.ts';
-import { LustreReadStream, LustreWriteStream } from './streams.ts';
+import { LustreReadStream, LustreWriteStream, type StreamOptions } from './streams.ts';
 import { type Time, toMilliseconds } from './times.ts';
 
 /** What can be written: text, bytes, or something that yields them. */
@@ -14,17 +14,6 @@ export type Data =
   | ArrayBufferView
   | AsyncIterable<string | ArrayBufferView>
   | Iterable<string | ArrayBufferView>;
-
-export interface StreamOptions extends SignalOption {
-  /** First byte; default 0, or the handle's position. */
-  readonly start?: number;
-  /** Last byte, inclusive (reading). */
-  readonly end?: number;
-  readonly highWaterMark?: number;
-  readonly encoding?: BufferEncoding;
-  /** Close the handle with the stream; default true. */
-  readonly autoClose?: boolean;
-}
 
 export interface ReadOptions<B> extends SignalOption {
   readonly buffer?: B;

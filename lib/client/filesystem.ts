@@ -19,7 +19,7 @@ import type {
   StripingOptions,
   TargetSpace,
 } from './engine.ts';
-import { type Data, FileHandle, type StreamOptions, toBytes } from './file-handle.ts';
+import { type Data, FileHandle, toBytes } from './file-handle.ts';
 import type {
   MkdirOptions,
   OpenOptions,
@@ -37,6 +37,7 @@ import { Mirroring } from './mirroring.ts';
 import { Operations, type SignalOption } from './operations.ts';
 import { removeTree } from './remove-tree.ts';
 import { BigIntStats, type Dirent, type StatFs, Stats } from './stats.ts';
+import type { StreamOptions } from './streams.ts';
 import { type Time, toMilliseconds } from './times.ts';
 import { type WalkEntry, type WalkOptions, walkTree } from './walk.ts';
 

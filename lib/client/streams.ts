@@ -3,8 +3,26 @@
  * while the ones before are on their way, so that RPCs to all stripes are under way either way.
  */
 import { Readable, Writable } from 'node:stream';
-import type { FileHandle, StreamOptions } from './file-handle.ts';
 import { settle } from './objects/direct-io.ts';
+import type { SignalOption } from './operations.ts';
+
+export interface StreamOptions extends SignalOption {
+  /** First byte; default 0, or the handle's position. */
+  readonly start?: number;
+  /** Last byte, inclusive (reading). */
+  readonly end?: number;
+  readonly highWaterMark?: number;
+  readonly encoding?: BufferEncoding;
+  /** Close the handle with the stream; default true. */
+  readonly autoClose?: boolean;
+}
+
+/** What a stream needs of an open file. */
+interface StreamedFile {
+  read(buffer: Buffer, options: { readonly position: number }): Promise<{ readonly bytesRead: number }>;
+  writev(buffers: readonly Buffer[], position: number): Promise<{ readonly bytesWritten: number }>;
+  close(): Promise<void>;
+}
 
 /** Large pieces: each is at least one whole RPC. */
 const READ_PIECE = 4 << 20;
@@ -30,7 +48,7 @@ interface Begun {
 }
 
 export class LustreReadStream extends Readable {
-  readonly #file: FileHandle;
+  readonly #file: StreamedFile;
   readonly #autoClose: boolean;
   /** Where the next read begins. */
   #next: number;
@@ -44,7 +62,7 @@ export class LustreReadStream extends Readable {
   #size = READ_PIECE;
   bytesRead = 0;
 
-  constructor(file: FileHandle, options: StreamOptions) {
+  constructor(file: StreamedFile, options: StreamOptions) {
     const { signal, encoding } = options;
     super({
       highWaterMark: options.highWaterMark ?? READ_PIECE,
@@ -128,7 +146,7 @@ export class LustreReadStream extends Readable {
 }
 
 /** What is read belongs to the consumer: little is copied, and the buffer used again. */
-async function readPiece(file: FileHandle, want: number, position: number): Promise<Buffer> {
+async function readPiece(file: StreamedFile, want: number, position: number): Promise<Buffer> {
   const kept = want === FIRST_READ ? (spare.pop() ?? Buffer.allocUnsafeSlow(want)) : undefined;
   const buffer = kept ?? Buffer.allocUnsafeSlow(want);
   const { bytesRead } = await file.read(buffer, { position });
@@ -139,12 +157,12 @@ async function readPiece(file: FileHandle, want: number, position: number): Prom
 }
 
 export class LustreWriteStream extends Writable {
-  readonly #file: FileHandle;
+  readonly #file: StreamedFile;
   readonly #autoClose: boolean;
   #at: number;
   bytesWritten = 0;
 
-  constructor(file: FileHandle, options: StreamOptions) {
+  constructor(file: StreamedFile, options: StreamOptions) {
     const { signal } = options;
     super({
       highWaterMark: options.highWaterMark ?? WRITE_BATCH,
@@ -186,7 +204,7 @@ export class LustreWriteStream extends Writable {
 }
 
 function finish(
-  file: FileHandle,
+  file: StreamedFile,
   autoClose: boolean,
   error: Error | null,
   done: (error?: Error | null) => void,

@@ -1,17 +1,27 @@
 /** Making durable what was written (guide 11 §5): the data at the OSTs, the metadata at the MDTs. */
 import { ZERO_FID } from '../../fid/fid.ts';
+import type { DataCache } from '../data-cache/data-cache.ts';
 import { sync as syncMetadata } from '../mdc/sync.ts';
 import { isRegular } from '../namespace/attributes.ts';
 import { options, type WalkContext } from '../namespace/path-walk.ts';
+import type { DirtyObjects } from '../objects/dirty-objects.ts';
 import { activeMdts, type Session } from '../session.ts';
-import type { LayoutInUse } from './file-layouts.ts';
-import type { Files } from './files.ts';
+import type { FileIo } from './file-io.ts';
+import type { FileLayouts, LayoutInUse } from './file-layouts.ts';
 import type { OpenFile } from './open-file.ts';
+
+/** Where files' data is on its way to the servers. */
+interface Unwritten {
+  readonly layouts: FileLayouts;
+  readonly cache: DataCache;
+  readonly io: FileIo;
+  readonly dirty: DirtyObjects;
+}
 
 /** The data of one file, and unless `dataOnly` its metadata. */
 export async function syncFile(
   { who }: Session,
-  files: Files,
+  files: Unwritten,
   file: OpenFile,
   dataOnly: boolean,
   context: WalkContext,
@@ -35,7 +45,7 @@ export async function syncFile(
 }
 
 /** All that this client has written, and all metadata. */
-export async function syncAll(session: Session, files: Files, context: WalkContext): Promise<void> {
+export async function syncAll(session: Session, files: Unwritten, context: WalkContext): Promise<void> {
   const { who } = session;
   await files.cache.flushAll();
   await Promise.all([
