@@ -81,3 +81,15 @@ it('tells when it wrote', () =>
     await handle.close();
     expect(closed).toEqual([{ mtime: written, atime: undefined }]);
   }));
+
+it('leaves the time of access that was set after the last read', () =>
+  withCluster(async ({ mount }) => {
+    const [reader, setter] = [await mount(), await mount()];
+    await setter.writeFile('/f', 'here');
+    const handle = await reader.open('/f', 'r+');
+    await handle.read(Buffer.alloc(4), { position: 0 });
+    await setter.utimes('/f', PAST, PAST);
+    await handle.close();
+    expect((await setter.stat('/f')).atimeMs).toBe(PAST * 1000);
+    expect((await reader.stat('/f')).atimeMs).toBe(PAST * 1000);
+  }));

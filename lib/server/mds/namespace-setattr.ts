@@ -150,9 +150,14 @@ function setTimes(inode: Inode, a: Attributes): void {
 
 /**
  * What a close brings (guide 09 §7): times that are newer, and the lazy size of a regular file, which only grows unless
- * the client says that it truncated. Gives undefined when nothing changed.
+ * the client says that it truncated. Reads before `atimeChosen` count no more. Gives undefined when nothing changed.
  */
-export function closeAttributes(ns: NamespaceEdit, fid: Fid, a: Attributes): Inode | undefined {
+export function closeAttributes(
+  ns: NamespaceEdit,
+  fid: Fid,
+  a: Attributes,
+  atimeChosen: bigint,
+): Inode | undefined {
   const inode = ns.find(fid);
   if (inode === undefined) return undefined;
   const { atime, mtime, ctime, size, blocks, lazySize } = inode;
@@ -160,8 +165,8 @@ export function closeAttributes(ns: NamespaceEdit, fid: Fid, a: Attributes): Ino
     inode.ctime = a.ctime;
     if (has(a.valid, V.MDS_ATTR_MTIME_SET)) inode.mtime = a.mtime;
   }
-  if (has(a.valid, V.MDS_ATTR_ATIME_SET) && a.atime !== 0n && a.atime > inode.atime + ATIME_DIFF)
-    inode.atime = a.atime;
+  const read = has(a.valid, V.MDS_ATTR_ATIME_SET) && a.atime > atimeChosen;
+  if (read && a.atime > inode.atime + ATIME_DIFF) inode.atime = a.atime;
   if (isRegular(inode) && has(a.valid, V.MDS_ATTR_LSIZE | V.MDS_ATTR_LBLOCKS)) {
     if (has(a.valid, V.MDS_ATTR_LSIZE) && a.size > inode.size) inode.size = a.size;
     if (has(a.valid, V.MDS_ATTR_LBLOCKS) && a.blocks > inode.blocks) inode.blocks = a.blocks;

@@ -21,6 +21,8 @@ interface Users {
   readonly handles: Set<bigint>;
   writers: number;
   executors: number;
+  /** When somebody last chose the time of access, seconds. */
+  atimeChosen: bigint;
 }
 
 export class OpenFiles {
@@ -48,7 +50,7 @@ export class OpenFiles {
     const file: OpenFile = { handle, fid: { ...fid }, flags, owner, xid };
     this.#files.set(handle, file);
     const key = formatFid(fid);
-    const users = this.#users.get(key) ?? { handles: new Set(), writers: 0, executors: 0 };
+    const users = this.#users.get(key) ?? { handles: new Set(), writers: 0, executors: 0, atimeChosen: 0n };
     users.handles.add(handle);
     if ((flags & OpenFlag.MDS_FMODE_WRITE) !== 0n) users.writers++;
     if ((flags & OpenFlag.MDS_FMODE_EXEC) !== 0n) users.executors++;
@@ -75,6 +77,17 @@ export class OpenFiles {
     if ((file.flags & OpenFlag.MDS_FMODE_WRITE) !== 0n) users.writers--;
     if ((file.flags & OpenFlag.MDS_FMODE_EXEC) !== 0n) users.executors--;
     if (users.handles.size === 0) this.#users.delete(key);
+  }
+
+  /** A time of access was chosen: closes that tell of reads before `at` are not to undo it. */
+  chooseAtime(fid: Fid, at: bigint): void {
+    const users = this.#users.get(formatFid(fid));
+    if (users !== undefined) users.atimeChosen = at;
+  }
+
+  /** Zero where nobody has since the file was opened. */
+  atimeChosen({ fid }: OpenFile): bigint {
+    return this.#users.get(formatFid(fid))?.atimeChosen ?? 0n;
   }
 
   isOpen(fid: Fid): boolean {

@@ -34,9 +34,11 @@ export function close(mdt: MetadataTarget): Operation<typeof RQF_MDS_CLOSE> {
       const rec = required(call.values, 'rec_reint');
       const file = mdt.files.find(call.export, mio_open_handle);
       if (file === undefined) throw errnoError(116, { syscall: 'close' });
+      const atimeChosen = mdt.files.atimeChosen(file);
       // The file is closed whatever else happens.
       mdt.files.close(file);
-      const transno = isReadOnly(mdt, call.export) ? mdt.emptyTransno() : closed(mdt, call, file, rec);
+      const closing = { file, attributes: recordAttributes(rec), atimeChosen };
+      const transno = isReadOnly(mdt, call.export) ? mdt.emptyTransno() : closed(mdt, call, closing);
       call.reply({ mdt_body: {} }, { transno });
     },
   };
@@ -46,12 +48,15 @@ export function close(mdt: MetadataTarget): Operation<typeof RQF_MDS_CLOSE> {
 function closed(
   mdt: MetadataTarget,
   call: Call<typeof RQF_MDS_CLOSE>,
-  file: OpenFile,
-  rec: MdtRecSetattr,
+  {
+    file: { fid },
+    attributes,
+    atimeChosen,
+  }: { readonly file: OpenFile; readonly attributes: Attributes; readonly atimeChosen: bigint },
 ): bigint {
   return mdt.modifyLater(call, (ns) => {
-    if (ns.isOrphan(file.fid) && !mdt.files.isOpen(file.fid)) destroy(ns, file.fid, mdt.removal);
-    else closeAttributes(ns, file.fid, recordAttributes(rec));
+    if (ns.isOrphan(fid) && !mdt.files.isOpen(fid)) destroy(ns, fid, mdt.removal);
+    else closeAttributes(ns, fid, attributes, atimeChosen);
   });
 }
 

@@ -58,6 +58,7 @@ function setRecord(
     const { uid, gid, projid } = before;
     if ((rec.sa_valid & V.MDS_ATTR_SIZE) !== 0n) mdt.files.check(fid, 2n);
     const after = setAttributes(ns, whoOf(rec), fid, recordAttributes(rec), { ownerOverride });
+    if ((rec.sa_valid & V.MDS_ATTR_ATIME_SET) !== 0n) mdt.files.chooseAtime(fid, rec.sa_ctime);
     const layout = ns.xattr(fid, XattrName.XATTR_NAME_LOV);
     const given = after.uid !== uid || after.gid !== gid || after.projid !== projid;
     if (isRegular(after) && layout !== undefined && given)
