@@ -23,8 +23,3 @@ export function copyMessage(bytes: Uint8Array): Uint8Array {
   used = (used + length + 7) & ~7;
   return copy;
 }
-
-/** Memory that a copy of so many bytes may keep, for those who bound it. */
-export function copyCost(length: number): number {
-  return length > SMALL_MAX ? length : CHUNK;
-}

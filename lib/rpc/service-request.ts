@@ -103,8 +103,8 @@ export class ServiceRequest implements IncomingRequest {
   place = -1;
   /** In the chains of requests-in-work.ts. */
   nextInWork: ServiceRequest | undefined;
-  /** Bytes that its copy is counted with, or the buffer that it still lies in. */
-  readonly copied: number;
+  /** What its copy lies in, or the buffer that it still lies in. */
+  readonly copied: Uint8Array | undefined;
   readonly within: RequestBuffer | undefined;
   readonly #owner: RequestOwner;
   readonly #adaptive: boolean;
@@ -118,7 +118,7 @@ export class ServiceRequest implements IncomingRequest {
     event: LnetEvent,
     portal: number,
     unpacked: Unpacked,
-    copied: number,
+    copied: Uint8Array | undefined,
     within: RequestBuffer | undefined,
   ) {
     this.#owner = owner;

@@ -9,7 +9,7 @@ import type { Runtime, Timer } from '../runtime/runtime.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { Estimator, type TimeoutSettings } from './adaptive-timeout.ts';
 import { FairQueue } from './fair-queue.ts';
-import { copyCost, copyMessage } from './message-copies.ts';
+import { MessageMemory } from './message-memory.ts';
 import { isConnect, opcodeName, replyPortalOf } from './portals.ts';
 import { type RequestBuffer, RequestBuffers } from './request-buffers.ts';
 import type { RequestsInWork } from './requests-in-work.ts';
@@ -88,6 +88,7 @@ export class Service implements RequestOwner {
     if (!this.#closing) this.#run();
   };
   #urgencyTimer: Timer | undefined;
+  readonly #copies = new MessageMemory();
   #copiedBytes = 0;
   #closing = false;
   #timer: Timer | undefined;
@@ -153,22 +154,22 @@ export class Service implements RequestOwner {
   /** Copied out of its buffer while copies are few, so that a request which waits for a lock does not keep a whole buffer
    * from being posted; beyond that it stays there, and full buffers are the back-pressure. */
   #onArrival(portal: number, event: LnetEvent, bytes: Uint8Array, within: RequestBuffer): void {
-    const cost = copyCost(bytes.length);
-    if (this.#copiedBytes + cost > COPIED_BYTES_MAX) {
-      this.#onRequest(portal, event, bytes, 0, within);
+    if (this.#copiedBytes + bytes.length > COPIED_BYTES_MAX) {
+      this.#onRequest(portal, event, bytes, undefined, within);
       return;
     }
-    this.#copiedBytes += cost;
-    const copy = copyMessage(bytes);
+    const memory = this.#copies.take(bytes.length);
+    this.#copiedBytes += memory.length;
+    memory.set(bytes);
     within.release();
-    this.#onRequest(portal, event, copy, cost, undefined);
+    this.#onRequest(portal, event, memory.subarray(0, bytes.length), memory, undefined);
   }
 
   #onRequest(
     portal: number,
     event: LnetEvent,
     bytes: Uint8Array,
-    copied: number,
+    copied: Uint8Array | undefined,
     within: RequestBuffer | undefined,
   ): void {
     const unpacked = unpackRequest(bytes);
@@ -201,8 +202,11 @@ export class Service implements RequestOwner {
   }
 
   /** A message's bytes are no longer needed. */
-  #release(copied: number, within: RequestBuffer | undefined): void {
-    this.#copiedBytes -= copied;
+  #release(copied: Uint8Array | undefined, within: RequestBuffer | undefined): void {
+    if (copied !== undefined) {
+      this.#copiedBytes -= copied.length;
+      this.#copies.give(copied);
+    }
     within?.release();
   }
 
@@ -259,7 +263,9 @@ export class Service implements RequestOwner {
     const { isUrgent } = this.#options;
     if (isUrgent === undefined || this.#queue.size === 0 || this.#urgencyTimer !== undefined) return;
     const room = (this.#options.inProgressMax ?? IN_PROGRESS_MAX) + URGENT_MAX - this.#inProgress;
-    for (const request of this.#queue.take(isUrgent, room)) this.#start(request);
+    // What was dropped meanwhile has nothing to tell any more.
+    const wanted = (request: ServiceRequest): boolean => request.answered || isUrgent(request);
+    for (const request of this.#queue.take(wanted, room)) if (!request.answered) this.#start(request);
     if (this.#queue.size === 0) return;
     this.#urgencyTimer = this.runtime.after(URGENCY_MS, () => {
       this.#urgencyTimer = undefined;

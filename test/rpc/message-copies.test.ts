@@ -1,6 +1,7 @@
 /** Copies of messages share backing stores and nothing else. */
 import { describe, expect, test } from 'vitest';
-import { copyCost, copyMessage } from '../../lib/rpc/message-copies.ts';
+import { copyMessage } from '../../lib/rpc/message-copies.ts';
+import { MessageMemory } from '../../lib/rpc/message-memory.ts';
 
 describe('copies of messages', () => {
   test('hold what was copied, aligned to 8, whatever is copied after them', () => {
@@ -17,15 +18,22 @@ describe('copies of messages', () => {
       expect(copy.every((byte) => byte === i % 256)).toBe(true);
     });
   });
+});
 
-  test('are charged at what they may keep in memory', () => {
-    const backing = new Set<ArrayBufferLike>();
-    let cost = 0;
-    for (let i = 0; i < 1000; i++) {
-      backing.add(copyMessage(new Uint8Array(200)).buffer);
-      cost += copyCost(200);
-    }
-    const kept = [...backing].reduce((sum, buffer) => sum + buffer.byteLength, 0);
-    expect(kept).toBeLessThanOrEqual(cost);
+describe('memory of messages', () => {
+  test('is used again, last in first out, by size, and never by two at once', () => {
+    const memory = new MessageMemory();
+    const taken = Array.from({ length: 600 }, (_, i) => memory.take(1 + ((i * 97) % 9000)));
+    taken.forEach((bytes, i) => {
+      expect(bytes.length).toBeGreaterThanOrEqual(1 + ((i * 97) % 9000));
+      bytes.fill(i % 256);
+    });
+    for (const [i, bytes] of taken.entries()) expect(bytes.every((byte) => byte === i % 256)).toBe(true);
+    for (const bytes of taken) memory.give(bytes);
+    const small = memory.take(300);
+    expect(taken).toContain(small);
+    memory.give(small);
+    expect(memory.take(512)).toBe(small);
+    expect(memory.take(20_000).length).toBe(20_000);
   });
 });
