@@ -39,6 +39,8 @@ interface Unkept {
 
 /** A server that never commits: what is done beyond this is not replayed. */
 const UNCOMMITTED_MAX = 65_536;
+/** Nor are those told any more of whom nothing is kept, from the oldest on. */
+const UNKEPT_MAX = 4 * UNCOMMITTED_MAX;
 
 const inOrder = (a: Transaction, b: Transaction): number =>
   a.transno === b.transno ? Number(a.xid - b.xid) : a.transno < b.transno ? -1 : 1;
@@ -100,7 +102,9 @@ export class ReplayList {
 
   /** A transaction whose request cannot be sent again. */
   addUnkept(transno: bigint, lost?: () => void): void {
-    if (transno > this.#lastCommitted) this.#unkept.push({ transno, lost });
+    if (transno <= this.#lastCommitted) return;
+    if (this.#unkept.length >= UNKEPT_MAX) this.#unkept.splice(0, UNKEPT_MAX / 2);
+    this.#unkept.push({ transno, lost });
   }
 
   /** What was made is gone, and no transaction says so. */
