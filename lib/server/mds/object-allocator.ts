@@ -20,6 +20,7 @@ const WAIT_MS = 20_000;
 export class ObjectAllocator {
   readonly #runtime: Runtime;
   readonly #osps = new Map<number, Osp>();
+  #inOrder: readonly Osp[] = [];
   readonly #waiting = new Set<() => void>();
   #turn = 0;
 
@@ -29,6 +30,7 @@ export class ObjectAllocator {
 
   add(osp: Osp): void {
     this.#osps.set(osp.index, osp);
+    this.#inOrder = [...this.#osps.values()].sort((a, b) => a.index - b.index);
   }
 
   get(index: number): Osp | undefined {
@@ -36,7 +38,7 @@ export class ObjectAllocator {
   }
 
   get osps(): readonly Osp[] {
-    return [...this.#osps.values()].sort((a, b) => a.index - b.index);
+    return this.#inOrder;
   }
 
   /** OSTs' objects or space changed: those who wait look again. */

@@ -18,7 +18,7 @@ export interface OpenFile {
 }
 
 interface Users {
-  readonly handles: Set<bigint>;
+  handles: number;
   writers: number;
   executors: number;
   /** When somebody last chose the time of access, seconds. */
@@ -50,8 +50,8 @@ export class OpenFiles {
     const file: OpenFile = { handle, fid: { ...fid }, flags, owner, xid };
     this.#files.set(handle, file);
     const key = formatFid(fid);
-    const users = this.#users.get(key) ?? { handles: new Set(), writers: 0, executors: 0, atimeChosen: 0n };
-    users.handles.add(handle);
+    const users = this.#users.get(key) ?? { handles: 0, writers: 0, executors: 0, atimeChosen: 0n };
+    users.handles++;
     if ((flags & OpenFlag.MDS_FMODE_WRITE) !== 0n) users.writers++;
     if ((flags & OpenFlag.MDS_FMODE_EXEC) !== 0n) users.executors++;
     this.#users.set(key, users);
@@ -73,10 +73,10 @@ export class OpenFiles {
     const key = formatFid(file.fid);
     const users = this.#users.get(key);
     if (users === undefined) return;
-    users.handles.delete(file.handle);
+    users.handles--;
     if ((file.flags & OpenFlag.MDS_FMODE_WRITE) !== 0n) users.writers--;
     if ((file.flags & OpenFlag.MDS_FMODE_EXEC) !== 0n) users.executors--;
-    if (users.handles.size === 0) this.#users.delete(key);
+    if (users.handles === 0) this.#users.delete(key);
   }
 
   /** A time of access was chosen: closes that tell of reads before `at` are not to undo it. */

@@ -49,6 +49,11 @@ export const changedAttributes = (fid: Fid, bits: number): WantedLock => ({
 
 /** Takes them all; the result releases them. */
 export async function lockAll(locks: LockService, wanted: readonly WantedLock[]): Promise<() => void> {
+  const [only] = wanted;
+  if (wanted.length === 1 && only !== undefined) {
+    const lock = await locks.lock(fidResource(only.fid), only.mode, { inodeBits: BigInt(only.bits) });
+    return () => lock.release();
+  }
   const byFid = new Map<string, { fid: Fid; mode: number; bits: number }>();
   for (const { fid, mode, bits } of wanted) {
     const key = formatFid(fid);
