@@ -94,9 +94,9 @@ describe('an OST that takes its clients back', () => {
 
   it('is asked to commit when it keeps much of our memory, and what does not fit is on disk at the close', () =>
     withOsts(async (cluster, osts) => {
-      const fs = await cluster.mount({ cacheBytes: 4 * MIB });
+      const fs = await cluster.mount({ cacheBytes: 512 * KIB, maxPagesPerRpc: 16 });
       await emptyFile(fs, cluster);
-      const bytes = pattern(32 * MIB);
+      const bytes = pattern(2 * MIB);
       const started = cluster.sim.now;
       const file = await fs.open('/f', 'r+');
       const spent = await rpcsOf(fs, async () => {
@@ -108,7 +108,7 @@ describe('an OST that takes its clients back', () => {
       expect(spent.OST_SYNC).toBeLessThan(40);
       // By itself it commits every 5 s: a MiB or two a time.
       expect(cluster.sim.now - started).toBeLessThan(20_000);
-      expect((await fs.counters()).cachedBytes).toBeLessThan(6 * MIB);
+      expect((await fs.counters()).cachedBytes).toBeLessThan(MIB);
       await cluster.crash();
       await recovered(fs);
       expect(writes(osts)).toBeLessThan(4);
