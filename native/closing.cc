@@ -57,12 +57,17 @@ void Endpoint::closeOne(const ConnectionPtr& c, int error) {
   shutdown(c->fd, SHUT_RDWR);
   connections_.erase(c->id);
   graveyard_.push_back(c);
-  if (std::exchange(c->midBulk, false)) --bulkComing_;
   if (!established) return;
   counters_.connectionsOpen.fetch_sub(1, std::memory_order_relaxed);
   const Lock lock(mutex_);
   std::erase(c->peer->connections, c);
-  abortReceive(*c, -error);
+  if (c->withReceivers) {
+    // The one that has it hears of the socket's end, and ends what it received.
+    c->rxError = error != 0 ? error : ECONNRESET;
+    dying_.push_back(c);
+  } else {
+    abortReceive(*c, -error);
+  }
   TxQueue failed;
   {
     const std::lock_guard txLock(c->txMutex);
@@ -138,6 +143,7 @@ bool Endpoint::closeStep() {
 
 void Endpoint::shutDown() {
   senders_.stop();
+  endReceivers();
   while (!connections_.empty()) {
     const ConnectionPtr c = connections_.begin()->second;
     if (c->peer != nullptr && c->peer->attempt == c) {

@@ -77,6 +77,20 @@ struct TxQueue {
   }
 };
 
+// How reading a connection came to an end.
+struct Arrival {
+  enum class How : std::uint8_t {
+    Drained,  // nothing more has come
+    More,     // others should have their turn
+    Stood,    // the parser waits for room, or for a receiver
+    Ended,    // the peer has closed (error 0), or the socket failed
+    Broke,    // the peer broke the protocol
+  };
+  How how = How::Drained;
+  int error = 0;
+  bool any = false;  // something had come
+};
+
 // A PUT that found no buffer on a lazy portal, with its payload.
 struct ParkedMessage {
   MessageHeader header;
@@ -111,30 +125,42 @@ class Connection final : public FrameHandler, public std::enable_shared_from_thi
   const int fd;
   const bool active;
 
+  std::uint64_t id = 0;  // in the endpoint's epoll instance; fixed from then on
+
   // ---- in a turn only
-  std::uint64_t id = 0;  // in the endpoint's epoll instance
   Stage stage;
   bool reservedPort = true;
   std::string handshakeText;  // why it failed
   std::int64_t deadline = 0;  // of the handshake
-  std::int64_t lastReceived = 0;
   std::array<std::uint8_t, kHandshakeMax> handshake{};
   std::size_t handshakeHave = 0;
   std::size_t handshakeNeed = 0;
   SocketAddress remote;
+  bool readable = false;    // on the list of those with more to read
+  bool hangup = false;      // the peer has closed; read until the end
+  bool handedOver = false;  // to the receivers: what follows is theirs
+
+  // ---- whose turn it is; the receivers, one at a time, while it is handed over
   FrameParser parser;
-  bool readable = false;  // on the list of those with more to read
-  bool hangup = false;    // the peer has closed; read until the end
-  bool midBulk = false;   // counted as being in the middle of a large payload
-  bool lowWater = false;  // the socket reports nothing below kLowWater bytes
+  bool wantsReceiver = false;  // it stands still because the next message goes into a file
+  bool bulkSeen = false;       // since the receiver began to read
+  Arrival arrival;             // why the receivers gave it back
+  bool midBulk = false;        // counted as being in the middle of a large payload
+  bool lowWater = false;       // the socket reports nothing below kLowWater bytes
   Receiving receiving = Receiving::Nothing;
   Md* rxMd = nullptr;
   std::uint32_t rxOffset = 0;
   std::uint32_t rxLength = 0;
   std::unique_ptr<ParkedMessage> rxParked;
 
+  // ---- any thread
+  std::atomic<std::int64_t> lastReceived = 0;
+  std::atomic<bool> stuckMidMessage = false;  // what a receiver left when nothing more had come
+
   // ---- guarded by the endpoint's mutex
-  bool flushWanted = false;  // on the list of those that the next turn flushes
+  bool withReceivers = false;  // they may be at it
+  int rxError = 0;             // closed meanwhile: whoever has it of them ends what it received
+  bool flushWanted = false;    // on the list of those that the next turn flushes
 
   // ---- fixed before it is Established
   ConnectionType type = ConnectionType::None;
@@ -173,7 +199,7 @@ struct Peer {
   int refusals = 0;
   std::uint64_t incarnation = 0;
   std::uint32_t version = 0;
-  std::int64_t lastHeard = 0;
+  std::atomic<std::int64_t> lastHeard = 0;
   std::int64_t lastKeepalive = 0;
   std::size_t responses = 0;  // queued and not yet sent
 

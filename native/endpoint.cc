@@ -24,11 +24,19 @@ int Endpoint::describe(const Operation& operation, Md::Kind kind, Md*& md) {
     length += s.length;
   }
   std::unique_ptr<FileSource> file;
+  std::unique_ptr<FileSink> sink;
   if (operation.file != nullptr) {
-    if (kind != Md::Kind::Put || operation.segmentCount > 0 || operation.file->position < 0) return -EINVAL;
+    const bool sends = kind == Md::Kind::Put;
+    const bool refused = kind == Md::Kind::Attached && (operation.options & option::kGet) != 0;
+    if (refused || operation.segmentCount > 0 || operation.file->position < 0) return -EINVAL;
+    if (operation.file->length > kMtu) return -EINVAL;
     length = operation.file->length;
-    file = FileSource::open(*operation.file);
-    if (file == nullptr) return -errno;
+    if (sends) {
+      file = FileSource::open(*operation.file);
+    } else {
+      sink = FileSink::open(*operation.file);
+    }
+    if (file == nullptr && sink == nullptr) return -errno;
   }
   if (length > (bounded ? kMtu : 0x7fff'ffffu)) return -EINVAL;
   md = table_.create(kind);
@@ -41,11 +49,12 @@ int Endpoint::describe(const Operation& operation, Md::Kind kind, Md*& md) {
     memory_.use(s.memory);
   }
   md->file = std::move(file);
+  md->sink = std::move(sink);
   md->length = static_cast<std::uint32_t>(length);
   md->options = operation.options;
   md->threshold = operation.threshold;
   md->maxSize = operation.maxSize;
-  md->checksum = operation.checksum;
+  md->checksum = md->sink != nullptr ? operation.file->checksum : operation.checksum;
   md->finalOffset = operation.finalOffset;
   md->handler = operation.handler;
   md->generation = operation.generation;
@@ -162,29 +171,37 @@ Endpoint::ConnectionPtr Endpoint::start(Md* md, const Operation& operation, Mess
   return submit(message);
 }
 
-// Moves what a PUT to ourselves sends. 0 or -errno.
-int Endpoint::payloadToSelf(Md& md, ScatterCursor to) {
-  if (md.file == nullptr) {
-    ScatterCursor::copy(md.cursor(0, md.length), to);
-    return 0;
-  }
-  while (to.remaining() > 0) {
-    iovec piece;
-    std::size_t covered = 0;
-    to.fill(&piece, 1, covered);
-    const ssize_t got = md.file->read(static_cast<std::uint8_t*>(piece.iov_base), covered);
+// What a PUT to ourselves sends: its memory, or `bytes` with those of its file. 0 or -errno.
+int Endpoint::payloadToSelf(Md& md, std::vector<std::uint8_t>& bytes, iovec& piece, ScatterCursor& payload) {
+  payload = md.cursor(0, md.length);
+  if (md.file == nullptr) return 0;
+  bytes.resize(md.length);
+  for (std::size_t have = 0; have < bytes.size();) {
+    const ssize_t got = md.file->read(bytes.data() + have, bytes.size() - have);
     if (got < 0) return static_cast<int>(got);
-    to.advance(static_cast<std::size_t>(got));
+    have += static_cast<std::size_t>(got);
   }
+  piece = {bytes.data(), bytes.size()};
+  payload = ScatterCursor(&piece, 1, 0, bytes.size());
   return 0;
 }
 
-// Of what a copy within memory has brought.
-std::uint32_t Endpoint::sumOf(const Md& md, std::uint32_t offset, std::uint32_t length) {
-  Checksum sum(md.checksum);
-  md.cursor(offset, length).forEach(length, [&sum](const std::uint8_t* at, std::size_t bytes) {
-    sum.Update(at, bytes);
-  });
+// Into its memory or its file.
+void Endpoint::deposit(Md& md, std::uint32_t offset, const ScatterCursor& from) {
+  if (md.sink == nullptr) {
+    ScatterCursor::copy(from, md.cursor(offset, from.remaining()));
+    return;
+  }
+  md.sink->seek(offset);
+  from.forEach(from.remaining(),
+               [&md](const std::uint8_t* at, std::size_t length) { md.sink->write(at, length); });
+}
+
+// Of what a copy within memory brings.
+std::uint32_t Endpoint::sumOf(ChecksumType type, const ScatterCursor& payload) {
+  Checksum sum(type);
+  payload.forEach(payload.remaining(),
+                  [&sum](const std::uint8_t* at, std::size_t bytes) { sum.Update(at, bytes); });
   return sum.Value();
 }
 
@@ -197,18 +214,23 @@ void Endpoint::putToSelf(Md* md, const MessageHeader& header) {
   const MatchResult match = push ? MatchResult{} : table_.match(queryOf(header));
   std::unique_ptr<ParkedMessage> parking;
   bool acknowledged = false;
-  int status = 0;
+  std::vector<std::uint8_t> bytes;
+  iovec piece;
+  ScatterCursor payload;
+  int status = payloadToSelf(*md, bytes, piece, payload);
   if (match.outcome == MatchResult::Outcome::Matched) {
-    status = payloadToSelf(*md, match.md->cursor(match.offset, match.mlength));
+    payload.shorten(status == 0 ? match.mlength : 0);
+    deposit(*match.md, match.offset, payload);
     acknowledged = status == 0 && (match.md->options & option::kAckDisable) == 0;
     Event event = eventOf(*match.md, EventType::Put, status, header, match.offset, match.mlength);
-    event.checksum = sumOf(*match.md, match.offset, match.mlength);
+    event.checksum = sumOf(match.md->checksum, payload);
+    if (match.md->sink != nullptr) event.fileError = match.md->sink->error();
     --match.md->refs;
     deliver(match.md, event);
   } else if (match.outcome == MatchResult::Outcome::NoMatch && lazy_[header.portal]) {
     parking = reserve(header, header.source);
     if (parking != nullptr) {
-      status = payloadToSelf(*md, ScatterCursor(&parking->piece, 1, 0, md->length));
+      ScatterCursor::copy(payload, ScatterCursor(&parking->piece, 1, 0, md->length));
     } else {
       drop("too much is parked", header);
     }
@@ -237,6 +259,7 @@ void Endpoint::getFromSelf(Md* md, const MessageHeader& header) {
   counters_.receiveMessages.fetch_add(1, std::memory_order_relaxed);
   md->sendDone = true;
   std::uint32_t moved = 0;
+  std::uint32_t sum = 0;
   bool answered = false;
   if (header.portal == kPingPortal && header.matchBits == kPingMatchBits) {
     std::array<std::uint8_t, kPingInfoSize> info;
@@ -249,7 +272,9 @@ void Endpoint::getFromSelf(Md* md, const MessageHeader& header) {
     answered = match.outcome == MatchResult::Outcome::Matched;
     if (answered) {
       moved = match.mlength;
-      ScatterCursor::copy(match.md->cursor(match.offset, moved), md->cursor(0, moved));
+      const ScatterCursor payload = match.md->cursor(match.offset, moved);
+      deposit(*md, 0, payload);
+      sum = sumOf(md->checksum, payload);
       --match.md->refs;
       deliver(match.md, eventOf(*match.md, EventType::Get, 0, header, match.offset, moved));
     } else {
@@ -262,7 +287,8 @@ void Endpoint::getFromSelf(Md* md, const MessageHeader& header) {
   stopWaiting(md);
   Event event = eventOf(*md, EventType::Reply, 0);
   event.rlength = event.mlength = moved;
-  event.checksum = sumOf(*md, 0, moved);
+  event.checksum = sum;
+  if (md->sink != nullptr) event.fileError = md->sink->error();
   deliver(md, event);
 }
 
@@ -270,6 +296,7 @@ void Endpoint::unlink(std::uint64_t object) {
   const Lock lock(mutex_);
   Md* md = table_.find(object);
   if (md == nullptr || (md->unlinking && md->kind != Md::Kind::Attached)) return;
+  if (md->sink != nullptr) md->sink->stop();
   if (md->kind == Md::Kind::Attached) {
     if (!md->linked && md->unlinking) return;
     table_.detach(md);

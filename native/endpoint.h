@@ -5,9 +5,10 @@
 // calls that move payload run under neither.
 //
 // Threads. The owner's thread (JavaScript) calls the public functions; the I/O thread runs `run()`; what
-// comes out of files is sent by threads that may wait for a disk (senders.h). Connections are opened, read
-// and closed in turns, one at a time (`turnMutex_`): by the I/O thread, or by the owner's while that is quick
-// and only small messages come (owner_turn.cc). Any thread sends. `turnMutex_` is taken before the other two.
+// comes out of files is sent by threads that may wait for a disk (senders.h), and what goes into files is
+// received by such (receivers.h). Connections are opened, otherwise read, and closed in turns, one at a time
+// (`turnMutex_`): by the I/O thread, or by the owner's while that is quick and only small messages come
+// (owner_turn.cc). Any thread sends. `turnMutex_` is taken before the other two.
 #pragma once
 
 #include <sys/epoll.h>
@@ -29,6 +30,7 @@
 #include "event_ring.h"
 #include "match_table.h"
 #include "memory_table.h"
+#include "receivers.h"
 #include "senders.h"
 #include "socket.h"
 #include "wake_policy.h"
@@ -89,7 +91,8 @@ struct Operation {
   bool later = false;  // what is sent waits for sendLater(), so that one call writes many messages
   const SegmentRef* segments = nullptr;
   std::size_t segmentCount = 0;
-  const FileRange* file = nullptr;  // of a PUT, instead of segments
+  const FileRange* file =
+      nullptr;  // instead of segments: what a PUT sends, or where a GET's REPLY or what is put goes
   // Of what is received: by an attached descriptor, or as a GET's REPLY.
   ChecksumType checksum = ChecksumType::kNone;
 };
@@ -162,8 +165,9 @@ class Endpoint {
   // ---- endpoint.cc: operations and messages; all with `mutex_` held
   int describe(const Operation& operation, Md::Kind kind, Md*& md);
   ConnectionPtr start(Md* md, const Operation& operation, MessageHeader& header, std::uint64_t& object);
-  int payloadToSelf(Md& md, ScatterCursor to);
-  static std::uint32_t sumOf(const Md& md, std::uint32_t offset, std::uint32_t length);
+  static int payloadToSelf(Md& md, std::vector<std::uint8_t>& bytes, iovec& piece, ScatterCursor& payload);
+  static void deposit(Md& md, std::uint32_t offset, const ScatterCursor& from);
+  static std::uint32_t sumOf(ChecksumType type, const ScatterCursor& payload);
   void putToSelf(Md* md, const MessageHeader& header);
   void getFromSelf(Md* md, const MessageHeader& header);
   bool isSelf(Nid nid) const { return nid == config_.nid || nid == kLoopbackNid; }
@@ -191,7 +195,7 @@ class Endpoint {
   void drop(const char* why, const MessageHeader& header);
   void notice(Notice::Kind kind, Notice::Level level, Nid nid, int error, std::string text);
 
-  // ---- receive side of a connection (in a turn)
+  // ---- receive side of a connection (in a turn, or by a receiver)
   int onMessage(Connection& c, const MessageHeader& header, ScatterCursor& target,
                 FrameHandler::Decision& decision);
   void onPut(Connection& c, const MessageHeader& header, ScatterCursor& target);
@@ -202,6 +206,17 @@ class Endpoint {
   void replyToPing(Connection& c, const MessageHeader& get);
   void acknowledgeZeroCopy(Connection& c, std::uint64_t cookie);
   void abortReceive(Connection& c, int error);
+  static void takeInto(Connection& c, ScatterCursor& target);
+  bool goesToFile(const Connection& c, const MessageHeader& header);
+
+  // ---- handed_over.cc
+  void handOver(const ConnectionPtr& c);
+  void receiveHandedOver(const ConnectionPtr& c, Receivers::Piece& piece);
+  void giveBack(const ConnectionPtr& c);
+  bool endIfClosed(const ConnectionPtr& c);
+  void wakeFromReceiver();
+  void takeBack();
+  void endReceivers();
 
   // ---- transmit.cc
   Peer* peerOf(Nid nid);
@@ -252,6 +267,9 @@ class Endpoint {
   void establish(const ConnectionPtr& c, const Hello& hello);
   bool read(const ConnectionPtr& c);
   bool receive(const ConnectionPtr& c);
+  Arrival arrive(Connection& c, bool untilBulk);
+  void arrived(const ConnectionPtr& c, const Arrival& arrival);
+  void standsStill(const ConnectionPtr& c);
   void resumeWaiting();
   void pursue(Peer& peer);
   bool missingType(const Peer& peer, ConnectionType& type) const;
@@ -296,6 +314,8 @@ class Endpoint {
   std::vector<std::unique_ptr<TxMessage[]>> messageSlabs_;
   std::vector<Peer*> connectWanted_;
   std::vector<ConnectionPtr> flushWanted_;
+  std::vector<ConnectionPtr> givenBack_;  // by receivers
+  std::vector<ConnectionPtr> dying_;      // closed while receivers had them
   std::atomic<bool> closing_ = false;
   bool closeQuick_ = false;
   bool resumeWanted_ = false;
@@ -303,6 +323,7 @@ class Endpoint {
 
   Counters counters_;
   std::atomic<bool> threadWoken_ = false;
+  std::atomic<int> bulkComing_ = 0;          // connections in the middle of a large payload
   std::atomic<std::thread::id> turnThread_;  // whose turn it is
   std::vector<ConnectionPtr> sendLater_;     // the owner's thread only
   std::atomic<bool> ownerReads_ = false;
@@ -327,7 +348,6 @@ class Endpoint {
   ConnectionPtr lastRead_;              // what the owner's next turn tries first ...
   int guesses_ = 0;                     // ... if that has been right less often than kGuessesMax in a row
   std::vector<ConnectionPtr> waiting_;  // parsers that stand still for want of room
-  std::size_t bulkComing_ = 0;          // connections in the middle of a large payload
   std::size_t halfOpen_ = 0;
   std::deque<std::weak_ptr<Connection>> halfOpenOrder_;  // oldest first; some have gone on
   std::int64_t nextTick_ = 0;
@@ -336,7 +356,9 @@ class Endpoint {
   std::int64_t ownerChecked_ = 0;  // when it was last looked after
   int ownerIdle_ = 0;              // looks at it in a row that found nothing done and nothing to do
   std::thread thread_;
-  Senders senders_;  // the last member: its threads use the others
+  // The last members: their threads use the others.
+  Senders senders_;
+  Receivers receivers_;
 };
 
 }  // namespace lustre::lnet

@@ -56,8 +56,8 @@ constexpr std::uint32_t kFlagAutoUnlink = 1;
 constexpr std::uint32_t kFlagBefore = 2;
 constexpr std::uint32_t kFlagAck = 4;
 constexpr std::uint32_t kFlagLater = 8;
-// A PUT out of a file: the place of the segments holds {descriptor, checksum type, length}, {position low,
-// high, 0}.
+// Out of a file, or into one: the place of the segments holds {descriptor, checksum type, length}, {position
+// low, high, 0}.
 constexpr std::uint32_t kFlagFile = 16;
 // The type of checksum over what is received, as in obd_cksum_types.
 constexpr unsigned kChecksumShift = 8;
@@ -91,6 +91,8 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint> {
   bool configure(const Napi::Object& options, EndpointConfig& config);
   void stop();
   Operation operation() const;
+  template <typename Start>
+  int withFile(Start start);
 
   Napi::Value open(const Napi::CallbackInfo& info);
   Napi::Value attach(const Napi::CallbackInfo& info);
@@ -329,30 +331,38 @@ Napi::Value NativeEndpoint::open(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), endpoint_->listenPort());
 }
 
+// Calls `start` with the operation, its file included.
+template <typename Start>
+int NativeEndpoint::withFile(Start start) {
+  Operation op = operation();
+  if ((scratch_->flags & kFlagFile) == 0) return start(op);
+  const auto& [fd, type, length] = scratch_->segments[0];
+  const auto& [low, high, nothing] = scratch_->segments[1];
+  if (!IsChecksumType(type)) return -EINVAL;
+  const lnet::FileRange range = {static_cast<int>(fd),
+                                 static_cast<std::int64_t>(std::uint64_t{high} << 32 | low), length,
+                                 static_cast<ChecksumType>(type)};
+  op.file = &range;
+  op.segmentCount = 0;
+  return start(op);
+}
+
 Napi::Value NativeEndpoint::attach(const Napi::CallbackInfo& info) {
   if (endpoint_ == nullptr) return Napi::Number::New(info.Env(), -ESHUTDOWN);
-  return Napi::Number::New(info.Env(), endpoint_->attach(operation(), scratch_->object));
+  const auto start = [this](const Operation& op) { return endpoint_->attach(op, scratch_->object); };
+  return Napi::Number::New(info.Env(), withFile(start));
 }
 
 Napi::Value NativeEndpoint::put(const Napi::CallbackInfo& info) {
   if (endpoint_ == nullptr) return Napi::Number::New(info.Env(), -ESHUTDOWN);
-  Operation op = operation();
-  lnet::FileRange range;
-  if ((scratch_->flags & kFlagFile) != 0) {
-    const auto& [fd, type, length] = scratch_->segments[0];
-    const auto& [low, high, nothing] = scratch_->segments[1];
-    if (!IsChecksumType(type)) return Napi::Number::New(info.Env(), -EINVAL);
-    range = {static_cast<int>(fd), static_cast<std::int64_t>(std::uint64_t{high} << 32 | low), length,
-             static_cast<ChecksumType>(type)};
-    op.file = &range;
-    op.segmentCount = 0;
-  }
-  return Napi::Number::New(info.Env(), endpoint_->put(op, scratch_->object));
+  const auto start = [this](const Operation& op) { return endpoint_->put(op, scratch_->object); };
+  return Napi::Number::New(info.Env(), withFile(start));
 }
 
 Napi::Value NativeEndpoint::get(const Napi::CallbackInfo& info) {
   if (endpoint_ == nullptr) return Napi::Number::New(info.Env(), -ESHUTDOWN);
-  return Napi::Number::New(info.Env(), endpoint_->get(operation(), scratch_->object));
+  const auto start = [this](const Operation& op) { return endpoint_->get(op, scratch_->object); };
+  return Napi::Number::New(info.Env(), withFile(start));
 }
 
 void NativeEndpoint::unlink(const Napi::CallbackInfo&) {

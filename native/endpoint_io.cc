@@ -28,10 +28,16 @@ constexpr std::size_t kPeersKept = 1024;
 // With so much of a payload outstanding, a wake for less of it costs more than it brings.
 constexpr std::size_t kLowWater = 512 * 1024;
 constexpr int kSendersMax = 4;
+constexpr int kReceiversMax = 8;
 
 // Half of the machine: the other half receives, and runs the owner.
 int senderThreads() {
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 2, 1, kSendersMax);
+}
+
+// One more than cores, since they wait for disks.
+int receiverThreads() {
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) + 1, 2, kReceiversMax);
 }
 
 }  // namespace
@@ -42,7 +48,9 @@ Endpoint::Endpoint(EndpointConfig config, void* ringMemory, std::uint32_t ringEn
       wake_(std::move(wake)),
       addresses_(config_.nidMap.begin(), config_.nidMap.end()),
       ring_(ringMemory, ringEntries),
-      senders_(senderThreads(), [this](const ConnectionPtr& c) { flush(c, Flusher::Sender); }) {}
+      senders_(senderThreads(), [this](const ConnectionPtr& c) { flush(c, Flusher::Sender); }),
+      receivers_(receiverThreads(),
+                 [this](const ConnectionPtr& c, Receivers::Piece& piece) { receiveHandedOver(c, piece); }) {}
 
 Endpoint::~Endpoint() {
   if (thread_.joinable()) {
@@ -174,6 +182,7 @@ void Endpoint::turn(const epoll_event* events, int count) {
       handle(c, events[i].events);
     }
   }
+  takeBack();
   for (const ConnectionPtr& c : std::exchange(readable_, {})) {
     c->readable = false;
     read(c);
@@ -235,6 +244,7 @@ void Endpoint::watch(const ConnectionPtr& c) {
 }
 
 void Endpoint::handle(const ConnectionPtr& c, std::uint32_t events) {
+  if (c->handedOver) events &= EPOLLOUT;
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) c->hangup = true;
   if (c->stage == Connection::Stage::Connecting && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) {
     connected(c);
@@ -272,8 +282,9 @@ void Endpoint::setLowWater(Connection& c) {
 
 // False when there was nothing.
 bool Endpoint::read(const ConnectionPtr& c) {
+  if (c->handedOver) return false;
   const bool any = receive(c);
-  if (c->stage != Connection::Stage::Established) return any;
+  if (c->stage != Connection::Stage::Established || c->handedOver) return any;
   if (any) lastRead_ = c;
   noteBulk(*c);
   if (!c->readable) setLowWater(*c);
@@ -281,56 +292,80 @@ bool Endpoint::read(const ConnectionPtr& c) {
 }
 
 bool Endpoint::receive(const ConnectionPtr& c) {
+  if (c->stage != Connection::Stage::Established) return false;
+  const Arrival arrival = arrive(*c, ownersTurn_);
+  arrived(c, arrival);
+  return arrival.any;
+}
+
+// Takes in what has come, at most one turn's share of it.
+Arrival Endpoint::arrive(Connection& c, bool untilBulk) {
   std::array<iovec, FrameParser::kMaxVectors> vectors;
-  std::size_t turn = 0;
   bool any = false;
-  while (c->stage == Connection::Stage::Established) {
+  for (std::size_t turn = 0; turn < kReadTurn;) {
     std::size_t wanted = 0;
-    const int count = c->parser.fill(vectors, wanted);
-    if (count == 0) return any;  // stands still; resumeWaiting() comes back
+    const int count = c.parser.fill(vectors, wanted);
+    // It stands still; resumeWaiting() comes back.
+    if (count == 0) return {Arrival::How::Drained, 0, any};
     counters_.systemCalls.fetch_add(1, std::memory_order_relaxed);
-    const ssize_t got = readv(c->fd, vectors.data(), count);
+    const ssize_t got = readv(c.fd, vectors.data(), count);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return any;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return {Arrival::How::Drained, 0, any};
     any = true;
-    if (got <= 0) {
+    if (got <= 0) return {Arrival::How::Ended, got < 0 ? errno : 0, any};
+    c.lastReceived = c.peer->lastHeard = now();
+    if (const int error = c.parser.received(static_cast<std::size_t>(got)); error != 0) {
+      return {Arrival::How::Broke, -error, any};
+    }
+    if (c.parser.waiting()) return {Arrival::How::Stood, 0, any};
+    // The rest is for the I/O thread.
+    if (untilBulk && c.parser.midBulk()) return {Arrival::How::More, 0, any};
+    if (static_cast<std::size_t>(got) < wanted && (c.handedOver || !c.hangup)) {
+      return {Arrival::How::Drained, 0, any};
+    }
+    turn += static_cast<std::size_t>(got);
+  }
+  return {Arrival::How::More, 0, any};
+}
+
+// What follows from it, in a turn.
+void Endpoint::arrived(const ConnectionPtr& c, const Arrival& arrival) {
+  switch (arrival.how) {
+    case Arrival::How::Drained:
+      break;
+    case Arrival::How::More:
+      if (!std::exchange(c->readable, true)) readable_.push_back(c);
+      break;
+    case Arrival::How::Stood:
+      standsStill(c);
+      break;
+    case Arrival::How::Ended: {
       int sendError = 0;
       {
         const std::lock_guard lock(c->txMutex);
         sendError = c->txError;
       }
-      const int error = got < 0 ? errno : sendError;
+      const int error = arrival.error != 0 ? arrival.error : sendError;
       // Between messages, with nothing left to tell it: a peer that has finished.
       const bool orderly = error == 0 && !c->parser.midMessage() && c->txBytes.load() == 0;
       closeConnection(c, error != 0 ? error : ECONNRESET,
                       error != 0 ? std::strerror(error) : "closed by the peer",
                       orderly ? Notice::Level::Info : Notice::Level::Warn);
-      return true;
+      break;
     }
-    c->lastReceived = c->peer->lastHeard = now();
-    const int error = c->parser.received(static_cast<std::size_t>(got));
-    if (error != 0) {
+    case Arrival::How::Broke:
       counters_.dropped.fetch_add(1, std::memory_order_relaxed);
-      closeConnection(c, -error, std::string("the peer broke the protocol: ") + c->parser.fault());
-      return true;
-    }
-    if (c->parser.waiting()) {
-      waiting_.push_back(c);
-      return true;
-    }
-    if (c->parser.midBulk() && ownersTurn_) {
-      // The rest is for the I/O thread.
-      if (!std::exchange(c->readable, true)) readable_.push_back(c);
-      return true;
-    }
-    if (static_cast<std::size_t>(got) < wanted && !c->hangup) return true;
-    turn += static_cast<std::size_t>(got);
-    if (turn >= kReadTurn) {
-      if (!std::exchange(c->readable, true)) readable_.push_back(c);
-      return true;
-    }
+      closeConnection(c, arrival.error, std::string("the peer broke the protocol: ") + c->parser.fault());
+      break;
   }
-  return any;
+}
+
+void Endpoint::standsStill(const ConnectionPtr& c) {
+  if (std::exchange(c->wantsReceiver, false)) {
+    handOver(c);
+  } else {
+    waiting_.push_back(c);
+  }
 }
 
 void Endpoint::resumeWaiting() {
@@ -341,12 +376,10 @@ void Endpoint::resumeWaiting() {
   }
   for (const ConnectionPtr& c : std::exchange(waiting_, {})) {
     if (c->stage != Connection::Stage::Established) continue;
-    const int error = c->parser.resume();
-    if (error != 0) {
-      counters_.dropped.fetch_add(1, std::memory_order_relaxed);
-      closeConnection(c, -error, std::string("the peer broke the protocol: ") + c->parser.fault());
+    if (const int error = c->parser.resume(); error != 0) {
+      arrived(c, {Arrival::How::Broke, -error, true});
     } else if (c->parser.waiting()) {
-      waiting_.push_back(c);
+      standsStill(c);
     } else {
       c->lastReceived = now();
       read(c);
@@ -400,8 +433,9 @@ void Endpoint::tick() {
 void Endpoint::tickPeer(Peer& peer) {
   const std::int64_t at = now();
   for (const ConnectionPtr& c : peer.connections) {
-    bool stalled =
-        c->parser.midMessage() && !c->parser.waiting() && at - c->lastReceived > config_.socketTimeoutMs;
+    const bool midMessage =
+        c->handedOver ? c->stuckMidMessage.load() : c->parser.midMessage() && !c->parser.waiting();
+    bool stalled = midMessage && at - c->lastReceived > config_.socketTimeoutMs;
     {
       const std::lock_guard lock(c->txMutex);
       stalled = stalled || (!c->txQueue.empty() && at - c->txProgress > config_.socketTimeoutMs);

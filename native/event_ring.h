@@ -41,7 +41,7 @@ struct Event {
   std::uint32_t rlength = 0;
   std::uint32_t mlength = 0;
   std::uint32_t checksum = 0;  // of what a PUT sent out of a file, or of what came, where it was asked for
-  std::uint32_t reserved = 0;
+  std::int32_t fileError = 0;  // of what came for a file: 0, or -errno, and then not all of it is there
 };
 static_assert(sizeof(Event) == 64);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace lustre::lnet {
 namespace {
@@ -19,8 +20,15 @@ int FrameParser::fill(std::array<iovec, kMaxVectors>& out, std::size_t& wanted) 
   int used = 0;
   std::size_t covered = 0;
   if (payloadLeft_ > 0) {
-    used = target_.fill(out.data(), kMaxVectors - 3, covered);
-    if (covered == target_.remaining()) {
+    std::size_t here = target_.remaining();
+    if (sinkLeft_ > 0) {
+      here = sinkLeft_;
+      out[used++] = pieceRoom();
+      covered = out[0].iov_len;
+    } else {
+      used = target_.fill(out.data(), kMaxVectors - 3, covered);
+    }
+    if (covered == here) {
       // Two skip vectors take 128 KiB a call; a skipped payload is rare and at most 1 MiB.
       for (int i = 0; i < 2 && covered < payloadLeft_; ++i) {
         const std::size_t piece = std::min(kSkipSize, payloadLeft_ - covered);
@@ -91,6 +99,8 @@ int FrameParser::parse() {
 int FrameParser::takeMessage() {
   auto decision = FrameHandler::Decision::Take;
   target_ = ScatterCursor();
+  sink_ = nullptr;
+  sinkLeft_ = 0;
   sum_ = Checksum(ChecksumType::kNone);
   if (const int error = handler_.onMessage(header_, target_, decision); error != 0) return error;
   if (decision == FrameHandler::Decision::Wait) {
@@ -106,16 +116,38 @@ int FrameParser::takeMessage() {
 
 void FrameParser::absorbStaged() {
   const std::size_t here = std::min(staged(), payloadLeft_);
-  ScatterCursor(target_).copyIn(staging_.data() + begin_, here);
+  if (sinkLeft_ > 0) {
+    std::memcpy(pieceRoom().iov_base, staging_.data() + begin_, std::min(here, sinkLeft_));
+  } else {
+    ScatterCursor(target_).copyIn(staging_.data() + begin_, here);
+  }
   begin_ += here;
   placed(here);
 }
 
 // So many bytes of the payload are where they belong.
 void FrameParser::placed(std::size_t bytes) {
+  payloadLeft_ -= bytes;
+  if (sink_ != nullptr) return placedInPiece(std::min(bytes, sinkLeft_));
   target_.forEach(bytes, [this](const std::uint8_t* at, std::size_t length) { sum_.Update(at, length); });
   target_.advance(bytes);
-  payloadLeft_ -= bytes;
+}
+
+// Never empty while something is left for the file: a piece that is full is written at once.
+iovec FrameParser::pieceRoom() {
+  return {piece_->data() + inPiece_, std::min(piece_->size() - inPiece_, sinkLeft_)};
+}
+
+void FrameParser::placedInPiece(std::size_t bytes) {
+  if (bytes == 0) return;
+  sum_.Update(piece_->data() + inPiece_, bytes);
+  inPiece_ += bytes;
+  sinkLeft_ -= bytes;
+  if (sinkLeft_ == 0 || inPiece_ == piece_->size()) flushPiece();
+}
+
+void FrameParser::flushPiece() {
+  if (inPiece_ > 0) sink_->write(piece_->data(), std::exchange(inPiece_, 0));
 }
 
 }  // namespace lustre::lnet

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "checksum.h"
+#include "file_sink.h"
 #include "scatter.h"
 #include "wire.h"
 
@@ -38,6 +39,8 @@ class FrameParser {
   static constexpr std::size_t kStagingSize = 16 * 1024;
   static constexpr int kMaxVectors = 64;
   static constexpr std::uint32_t kBulkPayload = 64 * 1024;
+  // What is on its way into a file.
+  using Piece = std::array<std::uint8_t, 256 * 1024>;
 
   explicit FrameParser(FrameHandler& handler) : handler_(handler) {}
 
@@ -51,6 +54,18 @@ class FrameParser {
   // Said by the handler as it takes a message: sum what goes to the target, piece by piece as it comes, while
   // it is in the cache.
   void sumWith(ChecksumType type) { sum_ = Checksum(type); }
+  // Said by the handler as it takes a message: `length` bytes of the payload go to a file, which outlives the
+  // message, instead of the target. Only while there is a piece to take them.
+  void sinkInto(FileSink* sink, std::size_t length) {
+    sink_ = sink;
+    sinkLeft_ = length;
+  }
+  // From here on there is one, or none; what is in it goes to the file first.
+  void usePiece(Piece* piece) {
+    flushPiece();
+    piece_ = piece;
+  }
+  bool hasPiece() const { return piece_ != nullptr; }
   // Over what has come of the message last taken; 0 unless it is summed.
   std::uint32_t checksum() const { return sum_.Value(); }
 
@@ -73,6 +88,9 @@ class FrameParser {
   int takeMessage();
   void absorbStaged();
   void placed(std::size_t bytes);
+  void placedInPiece(std::size_t bytes);
+  void flushPiece();
+  iovec pieceRoom();
 
   FrameHandler& handler_;
   std::vector<std::uint8_t> staging_ = std::vector<std::uint8_t>(kStagingSize);
@@ -83,6 +101,10 @@ class FrameParser {
   ScatterCursor target_;
   Checksum sum_{ChecksumType::kNone};
   std::size_t payloadLeft_ = 0;
+  FileSink* sink_ = nullptr;
+  std::size_t sinkLeft_ = 0;
+  Piece* piece_ = nullptr;
+  std::size_t inPiece_ = 0;
   bool waiting_ = false;
   const char* fault_ = "unknown";
 };

@@ -39,6 +39,7 @@ void MatchTable::destroy(Md* md) {
   const auto slot = static_cast<std::uint32_t>(md->object & ((std::uint64_t{1} << kSlotBits) - 1));
   md->object = 0;
   md->file.reset();
+  md->sink.reset();
   free_.push_back(slot);
 }
 
@@ -51,6 +52,7 @@ void MatchTable::attach(Md* md, bool before) {
   Portal& portal = portals_[md->portal];
   List& list = listOf(md);
   md->linked = true;
+  if (md->sink != nullptr) ++portal.sinks;
   md->order = before ? --portal.first : ++portal.last;
   md->previous = before ? nullptr : list.tail;
   md->next = before ? list.head : nullptr;
@@ -60,6 +62,7 @@ void MatchTable::attach(Md* md, bool before) {
 
 void MatchTable::detach(Md* md) {
   if (!md->linked) return;
+  if (md->sink != nullptr) --portals_[md->portal].sinks;
   List& list = listOf(md);
   (md->previous != nullptr ? md->previous->next : list.head) = md->next;
   (md->next != nullptr ? md->next->previous : list.tail) = md->previous;

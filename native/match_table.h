@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "checksum.h"
+#include "file_sink.h"
 #include "file_source.h"
 #include "memory_table.h"
 #include "scatter.h"
@@ -75,6 +76,8 @@ struct Md {
   std::vector<MemoryId> memories;
   // What a PUT sends instead of memory.
   std::unique_ptr<FileSource> file;
+  // Where what is received goes instead of memory.
+  std::unique_ptr<FileSink> sink;
 
   ScatterCursor cursor(std::size_t offset, std::size_t bytes) const {
     return {pieces.data(), pieces.size(), offset, bytes};
@@ -127,6 +130,8 @@ class MatchTable {
     }
   }
   std::size_t live() const { return slots_.size() - free_.size(); }
+  // Whether a PUT to the portal may have to go into a file.
+  bool hasSinks(std::uint32_t portal) const { return portal < kPortals && portals_[portal].sinks > 0; }
 
  private:
   struct List {
@@ -138,6 +143,7 @@ class MatchTable {
     std::unordered_map<std::uint64_t, List> exact;  // entries without, by match bits
     std::int64_t first = 0;
     std::int64_t last = 0;
+    std::size_t sinks = 0;  // entries whose PUTs go into files
   };
 
   static constexpr unsigned kSlotBits = 20;

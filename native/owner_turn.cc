@@ -62,7 +62,7 @@ bool Endpoint::guessReader() {
   ++guesses_;
   const ConnectionPtr c = lastRead_;
   return c->stage == Connection::Stage::Established && !c->parser.waiting() && read(c) && !c->readable &&
-         !c->parser.waiting();
+         !c->handedOver && !c->parser.waiting();
 }
 
 void Endpoint::ownerStops() {

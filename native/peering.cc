@@ -408,7 +408,7 @@ void Endpoint::establish(const ConnectionPtr& c, const Hello& hello) {
   const Lock lock(mutex_);
   peer.incarnation = hello.incarnation;
   peer.version = hello.version;
-  peer.lastHeard = c->lastReceived;
+  peer.lastHeard = c->lastReceived.load();
   peer.connections.push_back(c);
   notice(Notice::Kind::Log, Notice::Level::Debug, peer.nid, 0,
          std::string(typeName(c->type)) + (c->active ? " connection to " : " connection from ") +

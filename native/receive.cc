@@ -75,10 +75,10 @@ void Endpoint::unpark(ParkedMessage& message, const MatchResult& match) {
     return;
   }
   const ScatterCursor from(&message.piece, 1, 0, match.mlength);
-  ScatterCursor::copy(from, match.md->cursor(match.offset, match.mlength));
+  deposit(*match.md, match.offset, from);
   const std::uint32_t options = match.md->options;
   Event event = eventOf(*match.md, EventType::Put, 0, message.header, match.offset, match.mlength);
-  event.checksum = sumOf(*match.md, match.offset, match.mlength);
+  event.checksum = sumOf(match.md->checksum, from);
   --match.md->refs;
   deliver(match.md, event);
   acknowledge(message.header, options, match.mlength, message.via);
@@ -156,9 +156,17 @@ int Endpoint::onMessage(Connection& c, const MessageHeader& h, ScatterCursor& ta
     decision = FrameHandler::Decision::Wait;
     return 0;
   }
+  if (!c.handedOver && goesToFile(c, h)) {
+    c.wantsReceiver = true;
+    decision = FrameHandler::Decision::Wait;
+    return 0;
+  }
   counters_.receiveMessages.fetch_add(1, std::memory_order_relaxed);
   counters_.receiveBytes.fetch_add(h.payloadLength, std::memory_order_relaxed);
-  if (h.payloadLength >= FrameParser::kBulkPayload) bulkMoves();
+  if (h.payloadLength >= FrameParser::kBulkPayload) {
+    c.bulkSeen = true;
+    bulkMoves();
+  }
   switch (h.type) {
     case MessageType::Put:
       onPut(c, h, target);
@@ -178,6 +186,15 @@ int Endpoint::onMessage(Connection& c, const MessageHeader& h, ScatterCursor& ta
   return 0;
 }
 
+// Whether only a receiver may take it: somebody will wait for a disk.
+bool Endpoint::goesToFile(const Connection& c, const MessageHeader& h) {
+  if (h.payloadLength == 0) return false;
+  if (h.type == MessageType::Put) return table_.hasSinks(h.portal);
+  if (h.type != MessageType::Reply || h.handle.interfaceCookie != config_.interfaceCookie) return false;
+  const Md* md = table_.find(h.handle.object);
+  return md != nullptr && md->sink != nullptr && md->peer == c.peer->nid && !md->responseDone;
+}
+
 void Endpoint::onPut(Connection& c, const MessageHeader& h, ScatterCursor& target) {
   if (h.portal == kPingPortal && h.matchBits == kPingMatchBits) {
     c.receiving = Connection::Receiving::Push;
@@ -189,8 +206,8 @@ void Endpoint::onPut(Connection& c, const MessageHeader& h, ScatterCursor& targe
     c.rxMd = match.md;
     c.rxOffset = match.offset;
     c.rxLength = match.mlength;
-    target = match.md->cursor(match.offset, match.mlength);
     c.parser.sumWith(match.md->checksum);
+    takeInto(c, target);
     return;
   }
   if (match.outcome == MatchResult::Outcome::TooLong) {
@@ -245,8 +262,18 @@ void Endpoint::onReply(Connection& c, const MessageHeader& h, ScatterCursor& tar
   c.rxMd = md;
   c.rxOffset = 0;
   c.rxLength = h.payloadLength;
-  target = md->cursor(0, h.payloadLength);
   c.parser.sumWith(md->checksum);
+  takeInto(c, target);
+}
+
+// The payload that is being received goes to the descriptor's memory, or to its file.
+void Endpoint::takeInto(Connection& c, ScatterCursor& target) {
+  if (FileSink* sink = c.rxMd->sink.get(); sink != nullptr) {
+    sink->seek(c.rxOffset);
+    c.parser.sinkInto(sink, c.rxLength);
+  } else {
+    target = c.rxMd->cursor(c.rxOffset, c.rxLength);
+  }
 }
 
 void Endpoint::onMessageEnd(Connection& c, const MessageHeader& h, std::uint64_t zeroCopyCookie) {
@@ -260,6 +287,7 @@ void Endpoint::onMessageEnd(Connection& c, const MessageHeader& h, std::uint64_t
       const std::uint32_t options = md->options;
       Event event = eventOf(*md, EventType::Put, 0, h, c.rxOffset, c.rxLength);
       event.checksum = c.parser.checksum();
+      if (md->sink != nullptr) event.fileError = md->sink->error();
       --md->refs;
       deliver(md, event, worthOf(h));
       acknowledge(h, options, c.rxLength, c.peer->nid);
@@ -284,6 +312,7 @@ void Endpoint::onMessageEnd(Connection& c, const MessageHeader& h, std::uint64_t
       Event event = eventOf(*md, EventType::Reply, 0);
       event.rlength = event.mlength = h.payloadLength;
       event.checksum = c.parser.checksum();
+      if (md->sink != nullptr) event.fileError = md->sink->error();
       --md->refs;
       deliver(md, event, worthOf(h));
       break;
@@ -342,6 +371,7 @@ void Endpoint::acknowledgeZeroCopy(Connection& c, std::uint64_t cookie) {
 
 // The connection ended inside a message.
 void Endpoint::abortReceive(Connection& c, int error) {
+  if (std::exchange(c.midBulk, false)) --bulkComing_;
   if (c.rxParked != nullptr) unreserve(*c.rxParked);
   c.rxParked.reset();
   Md* md = std::exchange(c.rxMd, nullptr);

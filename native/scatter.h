@@ -24,6 +24,9 @@ class ScatterCursor {
 
   std::size_t remaining() const { return remaining_; }
 
+  // Ends after so many bytes at the latest.
+  void shorten(std::size_t bytes) { remaining_ = std::min(remaining_, bytes); }
+
   // Up to `max` vectors from the current place, without moving; `covered` is the bytes they hold.
   int fill(iovec* out, int max, std::size_t& covered) const {
     std::size_t left = remaining_;

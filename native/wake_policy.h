@@ -47,6 +47,16 @@ class WakePolicy {
     return true;
   }
 
+  // The same for another thread, which cannot put a wake off: false also when nothing was pushed.
+  bool dueAtOnce(bool bulkComing) {
+    if (!urgent() && (bulkComing || !bulk_.load(std::memory_order_acquire))) return false;
+    urgent_.store(false, std::memory_order_relaxed);
+    bulk_.store(false, std::memory_order_relaxed);
+    return true;
+  }
+  // Bulk has been pushed since the last wake.
+  bool gathers() const { return bulk_.load(std::memory_order_acquire); }
+
   // Somebody may wait for one of the events pushed since the last wake.
   bool urgent() const { return urgent_.load(std::memory_order_acquire); }
 

@@ -115,6 +115,7 @@ export const EventWord = {
   RLENGTH: 12,
   MLENGTH: 13,
   CHECKSUM: 14,
+  FILE_ERROR: 15,
   COUNT: 16,
 } as const;
 

@@ -59,7 +59,7 @@ const eventNames: readonly LnetEventType[] = ['put', 'get', 'send', 'ack', 'repl
 
 export class NativeLnetEndpoint implements Endpoint {
   readonly nid: Nid;
-  readonly sendsFiles = true;
+  readonly movesFiles = true;
   readonly checksumLater = checksumSegments;
   /** The TCP port listened on; 0 when it does not listen. */
   readonly port: number;
@@ -157,13 +157,9 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#words[ScratchWord.OFFSET] = options.offset ?? 0;
     this.#words[ScratchWord.OPTIONS] = 0;
     const flags = quiet | (options.ack === true ? ScratchFlag.ACK : 0);
-    if (options.file === undefined) {
-      this.#words[ScratchWord.FLAGS] = flags | this.#when();
-      this.#writeSegments(options.segments);
-    } else {
-      this.#words[ScratchWord.FLAGS] = flags | ScratchFlag.FILE;
-      this.#writeFile(options.file);
-    }
+    if (options.file === undefined) this.#writeSegments(options.segments);
+    else this.#writeFile(options.file);
+    this.#words[ScratchWord.FLAGS] = flags | (options.file === undefined ? this.#when() : ScratchFlag.FILE);
     return this.#claim(handler, true);
   }
 
@@ -174,8 +170,10 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#words[ScratchWord.PORTAL] = options.portal;
     this.#words[ScratchWord.OFFSET] = options.offset ?? 0;
     this.#words[ScratchWord.OPTIONS] = 0;
-    this.#words[ScratchWord.FLAGS] = this.#when() | checksumBits(options.checksum);
-    this.#writeSegments(options.segments);
+    const flags = this.#when() | checksumBits(options.checksum);
+    if (options.file === undefined) this.#writeSegments(options.segments);
+    else this.#writeFile(options.file);
+    this.#words[ScratchWord.FLAGS] = options.file === undefined ? flags : flags | ScratchFlag.FILE;
     const slot = this.#claim(handler, true);
     return this.#sent(slot, this.#native.get(), 'get', options.peer.nid);
   }

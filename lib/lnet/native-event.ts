@@ -12,6 +12,7 @@ export class NativeEvent implements LnetEvent {
   readonly rlength: number;
   readonly mlength: number;
   readonly checksum: number;
+  readonly fileError: number;
   readonly unlinked: boolean;
   readonly #nids: KnownNids;
   readonly #initiatorLow: number;
@@ -31,6 +32,7 @@ export class NativeEvent implements LnetEvent {
     this.rlength = ring[at + EventWord.RLENGTH]! >>> 0;
     this.mlength = ring[at + EventWord.MLENGTH]! >>> 0;
     this.checksum = ring[at + EventWord.CHECKSUM]! >>> 0;
+    this.fileError = ring[at + EventWord.FILE_ERROR]!;
     this.unlinked = (ring[at + EventWord.TYPE]! & EVENT_UNLINKED) !== 0;
     this.#nids = nids;
     this.#initiatorLow = ring[at + EventWord.INITIATOR_LOW]!;

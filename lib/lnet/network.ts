@@ -93,6 +93,8 @@ export interface LnetEvent {
   readonly mlength: number;
   /** The checksum that was asked for: with `send` of a PUT out of a file, with `put` and `reply` of what came. */
   readonly checksum?: number | undefined;
+  /** Of what came for a file: the errno of a write that failed (negative), and then not all of it is there; else 0. */
+  readonly fileError?: number | undefined;
   readonly unlinked: boolean;
 }
 
@@ -110,7 +112,7 @@ export interface FileRange {
   readonly fd: number;
   readonly position: bigint;
   readonly length: number;
-  /** Taken over the bytes as they are sent. */
+  /** Taken over the bytes as they are sent, or as they come. */
   readonly checksum?: ChecksumName;
 }
 
@@ -119,7 +121,7 @@ export interface PutOptions {
   readonly portal: number;
   readonly matchBits: bigint;
   readonly segments: readonly Segment[];
-  /** Sent instead of segments, where the endpoint `sendsFiles`: at most LNET_MTU. Zeros follow where the file has ended. */
+  /** Sent instead of segments, where the endpoint `movesFiles`: at most LNET_MTU. Zeros follow where the file has ended. */
   readonly file?: FileRange;
   /** Remote offset; default 0. */
   readonly offset?: number;
@@ -134,6 +136,9 @@ export interface GetOptions {
   readonly matchBits: bigint;
   /** Where the REPLY's bytes go. Events: `send`, then `reply`. */
   readonly segments: readonly Segment[];
+  /** Where they go instead, where the endpoint `movesFiles`: at most LNET_MTU, written as they come. After an `unlink` nothing
+   * is written once the last event has come. */
+  readonly file?: FileRange;
   readonly offset?: number;
   /** Taken over the REPLY's bytes, as they come. */
   readonly checksum?: ChecksumName | undefined;
@@ -160,8 +165,8 @@ export interface PingResult {
 
 export interface Endpoint {
   readonly nid: Nid;
-  /** PUTs can be out of files. */
-  readonly sendsFiles: boolean;
+  /** PUTs can be out of files, and GETs into files. */
+  readonly movesFiles: boolean;
   attach(entry: MatchEntry, handler: LnetHandler): MdHandle;
   put(options: PutOptions, handler: LnetHandler): MdHandle;
   /** A PUT without ACK of which only the end matters: undefined when its bytes are with the network already and the memory

@@ -34,6 +34,8 @@ export interface BulkMoved {
   readonly bytes: number;
   /** Over them, if it was asked for, else 0. */
   readonly checksum: number;
+  /** Into a file: the errno of a write that failed (negative), else 0. */
+  readonly fileError: number;
 }
 
 /** What a request makes at its server and the server has lost after a restart: an open file (guide 06 §2.2). */
@@ -150,12 +152,15 @@ export interface IncomingRequest {
     pageOffset?: number,
     checksum?: ChecksumName,
   ): Promise<BulkMoved>;
+  /** The same into a file, written and summed as the bytes come. Rejects with the file's own error where it cannot be written;
+   * the client's source is used up then. The descriptor must stay open meanwhile. */
+  bulkGetFile(portal: number, file: FileRange, brwSize?: number, pageOffset?: number): Promise<number>;
   /** Pushes memory into the client's bulk sink (PUT with ACK), all descriptors even where there is nothing to send; resolves
    * when all is acknowledged. `segments` may be empty. */
   bulkPut(portal: number, segments: readonly Segment[], brwSize?: number, pageOffset?: number): Promise<void>;
-  /** Whether `bulkPutFile` can be used. */
-  readonly sendsFiles: boolean;
-  /** The same out of a file, which is read as it is sent. Resolves with the checksum that the range asks for, else 0. The
+  /** Whether `bulkPutFile` and `bulkGetFile` can be used. */
+  readonly movesFiles: boolean;
+  /** `bulkPut` out of a file, which is read as it is sent. Resolves with the checksum that the range asks for, else 0. The
    * descriptor must stay open meanwhile. */
   bulkPutFile(portal: number, file: FileRange, brwSize?: number, pageOffset?: number): Promise<number>;
 }

@@ -33,7 +33,7 @@ export class BulkError extends LustreError {
 
 export interface BulkPayload {
   readonly segments: readonly Segment[];
-  /** What is PUT instead of segments, where the endpoint sends files. */
+  /** What moves instead of segments, where the endpoint moves files. */
   readonly file?: FileRange;
   /** Of a GET: taken over what comes. A file names its own. */
   readonly checksum?: ChecksumName | undefined;
@@ -112,6 +112,7 @@ class Bulk implements RunningBulk {
   readonly #timer: Timer;
   #linked = 1;
   #moved = 0;
+  #fileError = 0;
   #error: Error | undefined;
 
   constructor(transfer: BulkTransfer, pieces: readonly Piece[]) {
@@ -147,7 +148,8 @@ class Bulk implements RunningBulk {
     const { file, bytes: want } = piece;
     const segments =
       file === undefined && want === 0 ? [{ memory: empty, offset: 0, length: 0 }] : piece.segments;
-    const options = { peer: { nid: peer }, portal, matchBits, segments };
+    const from = { peer: { nid: peer }, portal, matchBits, segments };
+    const options = file === undefined ? from : { ...from, file };
     let handle: MdHandle | undefined;
     let posted = false;
     const handler = (event: LnetEvent): void => {
@@ -163,7 +165,7 @@ class Bulk implements RunningBulk {
     try {
       handle =
         direction === 'put'
-          ? endpoint.put({ ...options, ...(file !== undefined && { file }), ack: true }, handler)
+          ? endpoint.put({ ...options, ack: true }, handler)
           : endpoint.get({ ...options, checksum }, handler);
       posted = true;
       this.#handles.add(handle);
@@ -174,6 +176,7 @@ class Bulk implements RunningBulk {
 
   #completed(event: LnetEvent, want: number): void {
     this.#moved += event.mlength;
+    this.#fileError ||= event.fileError ?? 0;
     if (event.mlength !== want)
       this.abort(
         errnoError(-5, { syscall: `bulk: ${event.mlength} of ${want} bytes`, nid: this.#transfer.peer }),
@@ -184,8 +187,8 @@ class Bulk implements RunningBulk {
     this.#linked--;
     if (this.#linked > 0) return;
     this.#timer.cancel();
-    if (this.#error === undefined) this.#resolve({ bytes: this.#moved, checksum: this.#checksum() });
-    else this.#reject(this.#error);
+    if (this.#error !== undefined) this.#reject(this.#error);
+    else this.#resolve({ bytes: this.#moved, checksum: this.#checksum(), fileError: this.#fileError });
   }
 
   #checksum(): number {

@@ -243,8 +243,15 @@ export class ServiceRequest implements IncomingRequest {
     await this.#transfer('put', portal, { segments }, brwSize, pageOffset);
   }
 
-  get sendsFiles(): boolean {
-    return this.#owner.endpoint.sendsFiles;
+  get movesFiles(): boolean {
+    return this.#owner.endpoint.movesFiles;
+  }
+
+  async bulkGetFile(portal: number, file: FileRange, brwSize?: number, pageOffset?: number): Promise<number> {
+    const payload = { segments: [], file };
+    const { checksum, fileError } = await this.#transfer('get', portal, payload, brwSize, pageOffset);
+    if (fileError !== 0) throw errnoError(fileError, { syscall: 'write what comes to a file' });
+    return checksum;
   }
 
   async bulkPutFile(portal: number, file: FileRange, brwSize?: number, pageOffset?: number): Promise<number> {

@@ -93,7 +93,7 @@ export class Transmission {
   #bulkPending = 0;
   #bulkBytes = 0;
   /** By descriptor, where a checksum is taken. */
-  #bulkSums: BulkMoved[] | undefined;
+  #bulkSums: Omit<BulkMoved, 'fileError'>[] | undefined;
   #result: Outcome | undefined;
   #message: Message | undefined;
   #body: PtlrpcBody | undefined;

@@ -47,7 +47,7 @@ type EventInput = Omit<LnetEvent, 'unlinked' | 'initiator' | 'target' | 'hdrData
 };
 
 export class SimEndpoint implements Endpoint, LinkEnd {
-  readonly sendsFiles = false;
+  readonly movesFiles = false;
   readonly nid: Nid;
   readonly #board: Switchboard;
   readonly #peers: Peers;

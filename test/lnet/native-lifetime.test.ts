@@ -1,7 +1,7 @@
 /** Endpoints, threads and processes: nothing hangs, nothing is lost, memory stays. */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -116,6 +116,45 @@ describe('threads', () => {
       await worker.terminate();
     }
     expect(wrong).toBe(0);
+    const b = await openEndpoint({ nid: B, accept: false, nidMap: { [A]: `127.0.0.1:${a.port}` } });
+    await expect(b.ping(A, 10_000)).resolves.toMatchObject({ nids: [A] });
+    await rm(directory, { recursive: true });
+  });
+
+  test('a worker terminated while it receives into files takes nothing with it', async () => {
+    const length = 1 << 20;
+    const content = randomBytes(length);
+    const directory = await mkdtemp(join(tmpdir(), 'lustre-receive-'));
+    const path = join(directory, 'file');
+    const a = await openEndpoint({ nid: A, listen: '127.0.0.1:0' });
+    const memory = a.allocate(length);
+    content.copy(memory.bytes);
+    a.attach(
+      {
+        portal: 9,
+        matchBits: 1n,
+        peer: { nid: NID_ANY },
+        segments: [{ memory, offset: 0, length }],
+        threshold: Number.POSITIVE_INFINITY,
+        options: MdOption.OP_GET | MdOption.MANAGE_REMOTE,
+        autoUnlink: false,
+      },
+      () => undefined,
+    );
+    for (const rounds of [1, 5, 20]) {
+      await writeFile(path, '');
+      const worker = startWorker('receive-files.ts', { nid: B, peer: A, port: a.port, path, length });
+      let whole = 0;
+      await new Promise<void>((resolve, reject) => {
+        worker.once('error', reject);
+        worker.on('message', () => {
+          if (++whole >= rounds) resolve();
+        });
+      });
+      await worker.terminate();
+      // What its descriptors held up to then is the same bytes each time.
+      expect(content.equals(await readFile(path))).toBe(true);
+    }
     const b = await openEndpoint({ nid: B, accept: false, nidMap: { [A]: `127.0.0.1:${a.port}` } });
     await expect(b.ping(A, 10_000)).resolves.toMatchObject({ nids: [A] });
     await rm(directory, { recursive: true });

@@ -46,7 +46,7 @@ async function bulkCluster(seed: number, offer: Record<string, unknown> = fullOf
       const size = Number(call.values.ost_body?.oa.o_size ?? 0n);
       const bytes = new Uint8Array(size);
       const got = await call.request.bulkGet(BULK_PORTAL, memoryOf(bytes), BRW_MAX, 0, 'crc32c');
-      expect(got).toEqual({ bytes: size, checksum: checksumTs('crc32c', [bytes]) });
+      expect(got).toEqual({ bytes: size, checksum: checksumTs('crc32c', [bytes]), fileError: 0 });
       state.object = bytes;
       call.reply({});
     },

@@ -11,7 +11,7 @@ import { operation } from '../operation.ts';
 import { type BrwRequest, checkBrw, underLock } from './brw-request.ts';
 import { checksumOfNiobufs } from './bulk-checksum.ts';
 import { sliceSegments } from './bulk-memory.ts';
-import { asFileRead } from './file-reads.ts';
+import { asFileTransfer } from './file-transfers.ts';
 import { checksumOf, flagsWithChecksum, hasFlag, type OstBodyInput } from './object-request.ts';
 import type { OstContext } from './ost-context.ts';
 
@@ -52,9 +52,9 @@ async function shortRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Prom
 async function bulkRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Promise<void> {
   const [only] = brw.niobufs;
   const type = checksumOf(brw.oa);
-  const sendable = call.request.sendsFiles && ost.store.withFile !== undefined && ofParts(type) === type;
+  const sendable = call.request.movesFiles && ost.store.withFile !== undefined && ofParts(type) === type;
   if (brw.niobufs.length === 1 && only !== undefined && sendable)
-    return asFileRead(call.export, () => fileRead(ost, call, brw, only.rnb_offset));
+    return asFileTransfer(call.export, () => fileRead(ost, call, brw, only.rnb_offset));
   const buffer = await ost.memory.take(brw.bytes);
   try {
     const result = await readNiobufs(ost, brw, buffer.segments, type);

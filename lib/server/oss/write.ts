@@ -17,6 +17,7 @@ import type { ObjectAttributes, StoredAttributes } from '../store/object-store.t
 import { type BrwRequest, checkBrw, underLock } from './brw-request.ts';
 import { checksumOfNiobufs } from './bulk-checksum.ts';
 import { sliceSegments } from './bulk-memory.ts';
+import { asFileTransfer } from './file-transfers.ts';
 import type { WriteCharge } from './grants.ts';
 import { withLayoutVersion } from './layout-version.ts';
 import {
@@ -61,12 +62,17 @@ async function chargedWrite(ost: OstContext, call: WriteCall, brw: BrwRequest): 
   try {
     const attributes = await ost.store.getAttributes(brw.object.id);
     const parent = withLayoutVersion(brw.oa, attributes);
-    await withData(ost, call, brw, async (segments, checksum) => {
-      const written = await writeNiobufs(ost, brw, charge, segments, checksum);
+    const finish = async (written: Pick<Written, 'checksum' | 'rcs'>): Promise<void> => {
       ost.space.wrote(brw.bytes);
       settle();
       await answer(ost, call, brw, { ...written, attributes, parent });
-    });
+    };
+    const straight = straightIntoFile(ost, call, brw, charge);
+    if (straight !== undefined) await finish(await straight());
+    else
+      await withData(ost, call, brw, async (segments, checksum) =>
+        finish(await writeNiobufs(ost, brw, charge, segments, checksum)),
+      );
   } catch (error) {
     settle();
     // Grant and quota flags count even when the write failed, so the obdo is there (guide 12 §5.4).
@@ -80,6 +86,34 @@ async function chargedWrite(ost: OstContext, call: WriteCall, brw: BrwRequest): 
 function isFailedOperation(error: unknown): boolean {
   const errnos: readonly number[] = [Errno.ENOENT, Errno.ENOSPC, Errno.EDQUOT, Errno.ESTALE, Errno.EFBIG];
   return errnos.includes(errnoOf(error)) && (error as Error).name === 'LustreError';
+}
+
+/**
+ * How the bytes go from the socket into the object's file, without memory of ours; undefined where they cannot. What came before the
+ * bulk broke off stays in the file, as a kernel's half of a write may: the client sends all of it again, and its lock, or
+ * the one taken for it, keeps readers from it until then.
+ */
+function straightIntoFile(
+  ost: OstContext,
+  call: WriteCall,
+  brw: BrwRequest,
+  charge: WriteCharge,
+): (() => Promise<Pick<Written, 'checksum' | 'rcs'>>) | undefined {
+  const [only] = brw.niobufs;
+  const wanted = checksumOf(brw.oa);
+  const type = ofParts(wanted);
+  const fits = !brw.short && call.request.movesFiles && ost.store.intoFile !== undefined && type === wanted;
+  if (!fits || only === undefined || brw.niobufs.length > 1 || charge.allowed[0] !== true) return undefined;
+  const pageOffset = Number(only.rnb_offset % 4096n);
+  return () =>
+    asFileTransfer(call.export, () =>
+      ost.store.intoFile!(brw.object.id, only.rnb_offset, brw.bytes, async (file) => {
+        const range = { ...file, ...(type !== undefined && { checksum: type }) };
+        const portal = Portal.OST_BULK_PORTAL;
+        const checksum = await call.request.bulkGetFile(portal, range, brw.brwSize, pageOffset);
+        return { checksum, rcs: [0] };
+      }),
+    );
 }
 
 /** The bytes to write: from the message (short I/O), or pulled from the client and summed as they come. */

@@ -226,6 +226,15 @@ class FileObjectStore implements ObjectStore {
     });
   }
 
+  intoFile<T>(
+    id: ObjectId,
+    position: bigint,
+    length: number,
+    work: (file: FileRange) => Promise<T>,
+  ): Promise<T> {
+    return this.#change(id, ({ fd }) => work({ fd, position, length }));
+  }
+
   write(id: ObjectId, position: bigint, segments: readonly Segment[], checksum?: ChecksumName) {
     return this.#change(
       id,
@@ -287,11 +296,7 @@ class FileObjectStore implements ObjectStore {
   async #syncFileSystem(): Promise<boolean> {
     const entries = [...this.#unsynced];
     const again = (): void => {
-      for (const entry of entries) {
-        if (entry.destroyed) continue;
-        entry.unsynced = true;
-        this.#unsynced.add(entry);
-      }
+      for (const entry of entries) this.#outOfStep(entry);
     };
     // What is written from here on is not covered.
     for (const entry of entries) entry.unsynced = false;
@@ -325,13 +330,23 @@ class FileObjectStore implements ObjectStore {
     this.#entries.clear();
   }
 
-  /** A change of the data: the object is out of step with the disk from before it begins. */
+  /** A change of the data: the object is out of step with the disk from before it begins, and when it ends, for a sync meanwhile
+   * may have missed what was written after it. */
   #change<T>(id: ObjectId, work: (file: OpenFile) => Promise<T>): Promise<T> {
-    return this.#use(id, (entry, file) => {
-      entry.unsynced = true;
-      this.#unsynced.add(entry);
-      return work(file);
+    return this.#use(id, async (entry, file) => {
+      this.#outOfStep(entry);
+      try {
+        return await work(file);
+      } finally {
+        this.#outOfStep(entry);
+      }
     });
+  }
+
+  #outOfStep(entry: Entry): void {
+    if (entry.destroyed) return;
+    entry.unsynced = true;
+    this.#unsynced.add(entry);
   }
 
   async #syncData(entry: Entry): Promise<void> {
@@ -343,8 +358,7 @@ class FileObjectStore implements ObjectStore {
       await this.#hold(entry, (file) => this.#storage.sync(file));
     } catch (error) {
       if (entry.destroyed) return;
-      entry.unsynced = true;
-      this.#unsynced.add(entry);
+      this.#outOfStep(entry);
       throw error;
     }
   }

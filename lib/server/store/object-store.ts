@@ -69,9 +69,16 @@ export interface ObjectStore {
     segments: readonly Segment[],
     checksum?: ChecksumName,
   ): Promise<ObjectTransfer>;
-  /** Where objects are files that a network can send: runs `work` with the file of at most `length` bytes from `position` on,
+  /** Where objects are files that a network can move: runs `work` with the file of at most `length` bytes from `position` on,
    * fewer at the end of the object. The descriptor is open until `work` has settled. */
   withFile?<T>(
+    id: ObjectId,
+    position: bigint,
+    length: number,
+    work: (file: FileRange) => Promise<T>,
+  ): Promise<T>;
+  /** The same with the `length` bytes from `position` on, for `work` to write them. */
+  intoFile?<T>(
     id: ObjectId,
     position: bigint,
     length: number,

@@ -1,5 +1,5 @@
 /** Both object stores under one set of rules, and what is the file store's own: files, restarts, bounds. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -28,9 +28,14 @@ interface Opened {
   reopen(how: 'closed' | 'killed'): Promise<Opened>;
 }
 
-function openFiles(dir: string, disk = new MemoryDisk(), openFilesMax = 4): Opened {
+function openFiles(
+  dir: string,
+  disk = new MemoryDisk(),
+  openFilesMax = 4,
+  storage = openNativeStorage(),
+): Opened {
   const attributes = openMemoryStore({ disk, tables: OBJECT_TABLES });
-  const store = openFileObjectStore({ runtime, dir, attributes, storage: openNativeStorage(), openFilesMax });
+  const store = openFileObjectStore({ runtime, dir, attributes, storage, openFilesMax });
   return {
     store,
     dir,
@@ -230,6 +235,32 @@ describe('objects in files', () => {
     expect(read.bytes).toBe(1 << 20);
     expect(existsSync(join(dir, 'O', '400200000400', 'd1', '1'))).toBe(false);
     expect(store.exists(id(1))).toBe(false);
+    await store.close();
+  });
+
+  it('are synced again when what was being written during a sync is there', async () => {
+    const storage = openNativeStorage();
+    const sync = storage.sync.bind(storage);
+    let syncs = 0;
+    storage.sync = (file) => {
+      syncs++;
+      return sync(file);
+    };
+    const dir = mkdtempSync(join(tmpdir(), 'objects-'));
+    directories.push(dir);
+    const { store } = openFiles(dir, undefined, 4, storage);
+    await store.precreate(SEQ, 0, 1);
+    await store.intoFile!(id(1), 5n, 4, async (file) => {
+      expect(file).toMatchObject({ position: 5n, length: 4 });
+      await store.syncAll();
+      expect(syncs).toBe(1);
+      writeSync(file.fd, 'data', Number(file.position));
+    });
+    await store.syncAll();
+    expect(syncs).toBe(2);
+    expect((await readAll(store, 1, 5n)).toString()).toBe('data');
+    await store.syncAll();
+    expect(syncs).toBe(2);
     await store.close();
   });
 });

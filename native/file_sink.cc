@@ -1,0 +1,38 @@
+#include "file_sink.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace lustre::lnet {
+
+std::unique_ptr<FileSink> FileSink::open(const FileRange& range) {
+  const int fd = fcntl(range.fd, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) return nullptr;
+  return std::unique_ptr<FileSink>(new FileSink(fd, range.position));
+}
+
+FileSink::~FileSink() {
+  close(fd_);
+}
+
+void FileSink::write(const std::uint8_t* bytes, std::size_t length) {
+  while (length > 0 && error_ == 0) {
+    if (stopped_.load(std::memory_order_relaxed)) {
+      error_ = -ECANCELED;
+      return;
+    }
+    const ssize_t put = pwrite(fd_, bytes, length, position_);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) {
+      error_ = put < 0 ? -errno : -EIO;
+      return;
+    }
+    bytes += put;
+    length -= static_cast<std::size_t>(put);
+    position_ += put;
+  }
+}
+
+}  // namespace lustre::lnet

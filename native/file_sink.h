@@ -1,0 +1,44 @@
+// Where a PUT or a GET's REPLY goes instead of memory: into a file, a piece at a time while it lies in the
+// cache of the processor. The receiving thread brings the piece (receivers.h).
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "file_source.h"
+
+namespace lustre::lnet {
+
+class FileSink {
+ public:
+  // With a descriptor of its own: the caller may close his. Null, and errno, when there are none left.
+  static std::unique_ptr<FileSink> open(const FileRange& range);
+  ~FileSink();
+  FileSink(const FileSink&) = delete;
+  FileSink& operator=(const FileSink&) = delete;
+
+  // What is written next goes so far into the range.
+  void seek(std::uint32_t offset) { position_ = start_ + offset; }
+  // The next bytes of the range. May wait for a disk. After an error nothing more is written: the message is
+  // read to its end all the same.
+  void write(const std::uint8_t* bytes, std::size_t length);
+
+  // From here on nothing is written any more, except what is just being written. Any thread.
+  void stop() { stopped_.store(true, std::memory_order_relaxed); }
+
+  // 0, or -errno of the first write that failed.
+  int error() const { return error_; }
+
+ private:
+  FileSink(int fd, std::int64_t start) : fd_(fd), start_(start), position_(start) {}
+
+  const int fd_;
+  const std::int64_t start_;
+  std::int64_t position_;
+  int error_ = 0;
+  std::atomic<bool> stopped_ = false;
+};
+
+}  // namespace lustre::lnet
