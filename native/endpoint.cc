@@ -171,40 +171,6 @@ Endpoint::ConnectionPtr Endpoint::start(Md* md, const Operation& operation, Mess
   return submit(message);
 }
 
-// What a PUT to ourselves sends: its memory, or `bytes` with those of its file. 0 or -errno.
-int Endpoint::payloadToSelf(Md& md, std::vector<std::uint8_t>& bytes, iovec& piece, ScatterCursor& payload) {
-  payload = md.cursor(0, md.length);
-  if (md.file == nullptr) return 0;
-  bytes.resize(md.length);
-  for (std::size_t have = 0; have < bytes.size();) {
-    const ssize_t got = md.file->read(bytes.data() + have, bytes.size() - have);
-    if (got < 0) return static_cast<int>(got);
-    have += static_cast<std::size_t>(got);
-  }
-  piece = {bytes.data(), bytes.size()};
-  payload = ScatterCursor(&piece, 1, 0, bytes.size());
-  return 0;
-}
-
-// Into its memory or its file.
-void Endpoint::deposit(Md& md, std::uint32_t offset, const ScatterCursor& from) {
-  if (md.sink == nullptr) {
-    ScatterCursor::copy(from, md.cursor(offset, from.remaining()));
-    return;
-  }
-  md.sink->seek(offset);
-  from.forEach(from.remaining(),
-               [&md](const std::uint8_t* at, std::size_t length) { md.sink->write(at, length); });
-}
-
-// Of what a copy within memory brings.
-std::uint32_t Endpoint::sumOf(ChecksumType type, const ScatterCursor& payload) {
-  Checksum sum(type);
-  payload.forEach(payload.remaining(),
-                  [&sum](const std::uint8_t* at, std::size_t bytes) { sum.Update(at, bytes); });
-  return sum.Value();
-}
-
 // A message to our own NID never sees a socket (guide 01 §7, 1).
 void Endpoint::putToSelf(Md* md, const MessageHeader& header) {
   counters_.sendMessages.fetch_add(1, std::memory_order_relaxed);
@@ -293,10 +259,20 @@ void Endpoint::getFromSelf(Md* md, const MessageHeader& header) {
 }
 
 void Endpoint::unlink(std::uint64_t object) {
-  const Lock lock(mutex_);
-  Md* md = table_.find(object);
-  if (md == nullptr || (md->unlinking && md->kind != Md::Kind::Attached)) return;
-  if (md->sink != nullptr) md->sink->stop();
+  std::shared_ptr<FileSink> sink;
+  {
+    const Lock lock(mutex_);
+    if (Md* md = table_.find(object); md != nullptr) {
+      sink = md->sink;
+      unlink(md);
+    }
+  }
+  // Waits for a write that is under way; the endpoint does not.
+  if (sink != nullptr) sink->stop();
+}
+
+void Endpoint::unlink(Md* md) {
+  if (md->unlinking && md->kind != Md::Kind::Attached) return;
   if (md->kind == Md::Kind::Attached) {
     if (!md->linked && md->unlinking) return;
     table_.detach(md);

@@ -127,6 +127,7 @@ class Endpoint {
   int attach(const Operation& operation, std::uint64_t& object);
   int put(const Operation& operation, std::uint64_t& object);
   int get(const Operation& operation, std::uint64_t& object);
+  // When it returns nothing is written into a file any more that the descriptor has.
   void unlink(std::uint64_t object);
   // Sends what operations with `later` have queued.
   void sendLater();
@@ -164,6 +165,7 @@ class Endpoint {
 
   // ---- endpoint.cc: operations and messages; all with `mutex_` held
   int describe(const Operation& operation, Md::Kind kind, Md*& md);
+  void unlink(Md* md);
   ConnectionPtr start(Md* md, const Operation& operation, MessageHeader& header, std::uint64_t& object);
   static int payloadToSelf(Md& md, std::vector<std::uint8_t>& bytes, iovec& piece, ScatterCursor& payload);
   static void deposit(Md& md, std::uint32_t offset, const ScatterCursor& from);

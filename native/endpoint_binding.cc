@@ -245,7 +245,6 @@ void NativeEndpoint::wakeInJs(napi_env env, napi_value callback, void* self, voi
   napi_value global;
   napi_get_global(env, &global);
   napi_call_function(env, global, callback, 0, nullptr, nullptr);
-  // The loop is quick: it may as well read for itself.
   auto* endpoint = static_cast<NativeEndpoint*>(self);
   if (endpoint->poll_ != nullptr && endpoint->endpoint_->ownerMayRead()) endpoint->poll_->start();
 }
@@ -331,7 +330,7 @@ Napi::Value NativeEndpoint::open(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), endpoint_->listenPort());
 }
 
-// Calls `start` with the operation, its file included.
+// Calls `start` with the operation and its file.
 template <typename Start>
 int NativeEndpoint::withFile(Start start) {
   Operation op = operation();
@@ -423,7 +422,7 @@ Napi::Value NativeEndpoint::checksum(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), BulkChecksumOf(type, pieces, pageOffset));
 }
 
-// The numbers of the memory that the network has let go of.
+// The numbers of memory that is free again.
 Napi::Value NativeEndpoint::attend(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Napi::Array numbers = Napi::Array::New(env);

@@ -17,12 +17,15 @@ FileSink::~FileSink() {
   close(fd_);
 }
 
+void FileSink::stop() {
+  const std::lock_guard lock(writing_);
+  stopped_ = true;
+}
+
 void FileSink::write(const std::uint8_t* bytes, std::size_t length) {
+  const std::lock_guard lock(writing_);
+  if (stopped_ && error_ == 0) error_ = -ECANCELED;
   while (length > 0 && error_ == 0) {
-    if (stopped_.load(std::memory_order_relaxed)) {
-      error_ = -ECANCELED;
-      return;
-    }
     const ssize_t put = pwrite(fd_, bytes, length, position_);
     if (put < 0 && errno == EINTR) continue;
     if (put <= 0) {

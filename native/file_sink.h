@@ -2,10 +2,10 @@
 // cache of the processor. The receiving thread brings the piece (receivers.h).
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 
 #include "file_source.h"
 
@@ -25,8 +25,8 @@ class FileSink {
   // read to its end all the same.
   void write(const std::uint8_t* bytes, std::size_t length);
 
-  // From here on nothing is written any more, except what is just being written. Any thread.
-  void stop() { stopped_.store(true, std::memory_order_relaxed); }
+  // When it returns nothing is written any more: it waits for a write that is under way. Any thread.
+  void stop();
 
   // 0, or -errno of the first write that failed.
   int error() const { return error_; }
@@ -38,7 +38,8 @@ class FileSink {
   const std::int64_t start_;
   std::int64_t position_;
   int error_ = 0;
-  std::atomic<bool> stopped_ = false;
+  std::mutex writing_;
+  bool stopped_ = false;
 };
 
 }  // namespace lustre::lnet

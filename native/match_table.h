@@ -77,7 +77,7 @@ struct Md {
   // What a PUT sends instead of memory.
   std::unique_ptr<FileSource> file;
   // Where what is received goes instead of memory.
-  std::unique_ptr<FileSink> sink;
+  std::shared_ptr<FileSink> sink;
 
   ScatterCursor cursor(std::size_t offset, std::size_t bytes) const {
     return {pieces.data(), pieces.size(), offset, bytes};

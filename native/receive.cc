@@ -84,6 +84,42 @@ void Endpoint::unpark(ParkedMessage& message, const MatchResult& match) {
   acknowledge(message.header, options, match.mlength, message.via);
 }
 
+// ---------------------------------------------------------------- within this endpoint
+
+// What a PUT to ourselves sends: its memory, or `bytes` with those of its file. 0 or -errno.
+int Endpoint::payloadToSelf(Md& md, std::vector<std::uint8_t>& bytes, iovec& piece, ScatterCursor& payload) {
+  payload = md.cursor(0, md.length);
+  if (md.file == nullptr) return 0;
+  bytes.resize(md.length);
+  for (std::size_t have = 0; have < bytes.size();) {
+    const ssize_t got = md.file->read(bytes.data() + have, bytes.size() - have);
+    if (got < 0) return static_cast<int>(got);
+    have += static_cast<std::size_t>(got);
+  }
+  piece = {bytes.data(), bytes.size()};
+  payload = ScatterCursor(&piece, 1, 0, bytes.size());
+  return 0;
+}
+
+// Into its memory or its file.
+void Endpoint::deposit(Md& md, std::uint32_t offset, const ScatterCursor& from) {
+  if (md.sink == nullptr) {
+    ScatterCursor::copy(from, md.cursor(offset, from.remaining()));
+    return;
+  }
+  md.sink->seek(offset);
+  from.forEach(from.remaining(),
+               [&md](const std::uint8_t* at, std::size_t length) { md.sink->write(at, length); });
+}
+
+// Of what a copy within memory brings.
+std::uint32_t Endpoint::sumOf(ChecksumType type, const ScatterCursor& payload) {
+  Checksum sum(type);
+  payload.forEach(payload.remaining(),
+                  [&sum](const std::uint8_t* at, std::size_t bytes) { sum.Update(at, bytes); });
+  return sum.Value();
+}
+
 // ---------------------------------------------------------------- ACK (guide 01 §6)
 
 // Answers go to the source of the request by the hop that it came from: a forged source makes us connect

@@ -103,7 +103,8 @@ export type LnetHandler = (event: LnetEvent) => void;
 /** A descriptor attached to a portal or bound to a PUT/GET under way. */
 export interface MdHandle {
   /** Ends it: the handler gets an `unlink` event (or its pending last event with `unlinked: true`); a transfer into or
-   * out of the memory that is in progress completes first. Calling it again does nothing. */
+   * out of the memory that is in progress completes first, but into a file nothing is written any more when this returns. Calling it
+   * again does nothing. */
   unlink(): void;
 }
 
@@ -136,8 +137,7 @@ export interface GetOptions {
   readonly matchBits: bigint;
   /** Where the REPLY's bytes go. Events: `send`, then `reply`. */
   readonly segments: readonly Segment[];
-  /** Where they go instead, where the endpoint `movesFiles`: at most LNET_MTU, written as they come. After an `unlink` nothing
-   * is written once the last event has come. */
+  /** Where they go instead, where the endpoint `movesFiles`: at most LNET_MTU, written as they come. */
   readonly file?: FileRange;
   readonly offset?: number;
   /** Taken over the REPLY's bytes, as they come. */

@@ -155,6 +155,8 @@ export interface IncomingRequest {
   /** The same into a file, written and summed as the bytes come. Rejects with the file's own error where it cannot be written;
    * the client's source is used up then. The descriptor must stay open meanwhile. */
   bulkGetFile(portal: number, file: FileRange, brwSize?: number, pageOffset?: number): Promise<number>;
+  /** Ends the bulk under way, and what would follow it: it rejects. Nothing is written into a file any more when this returns. */
+  abortBulk(reason: Error): void;
   /** Pushes memory into the client's bulk sink (PUT with ACK), all descriptors even where there is nothing to send; resolves
    * when all is acknowledged. `segments` may be empty. */
   bulkPut(portal: number, segments: readonly Segment[], brwSize?: number, pageOffset?: number): Promise<void>;

@@ -112,6 +112,7 @@ export class ServiceRequest implements IncomingRequest {
   #bulk: RunningBulk | undefined;
   /** A resend replaced the client's descriptors: what is in transfer starts again. */
   #bulkMoved = false;
+  #bulkEnded: Error | undefined;
 
   constructor(
     owner: RequestOwner,
@@ -247,6 +248,11 @@ export class ServiceRequest implements IncomingRequest {
     return this.#owner.endpoint.movesFiles;
   }
 
+  abortBulk(reason: Error): void {
+    this.#bulkEnded = reason;
+    this.#bulk?.abort(reason);
+  }
+
   async bulkGetFile(portal: number, file: FileRange, brwSize?: number, pageOffset?: number): Promise<number> {
     const payload = { segments: [], file };
     const { checksum, fileError } = await this.#transfer('get', portal, payload, brwSize, pageOffset);
@@ -270,6 +276,7 @@ export class ServiceRequest implements IncomingRequest {
     const context = { opcode: opcodeName(this.opcode), nid: this.peer };
     for (;;) {
       if (this.#answered) throw new BulkError(errnoError(-125), context);
+      if (this.#bulkEnded !== undefined) throw new BulkError(this.#bulkEnded, context);
       this.#bulkMoved = false;
       this.#bulk = startBulk({
         endpoint,

@@ -1,11 +1,11 @@
 // GETs into files and PUTs into files: what is there, the checksum, and what happens when either end breaks
 // off.
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <csignal>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 #include <utility>
 
 #include "checksum.h"
@@ -277,13 +277,10 @@ TEST_CASE("the peer resets in the middle, and the endpoint closes in the middle:
   }
 }
 
-TEST_CASE(
-    "a REPLY that stops in the middle holds up neither its connection's timeout nor a file of another peer") {
-  Node a(kNidA, {}, true, 2000);
-  RawSocket raw(a);
-  raw.handshake(kNidB, ConnectionType::Any);
-  File file;
-  REQUIRE(getInto(a, 2, {file.fd, 0, kMiB, ChecksumType::kNone}, 100) == 0);
+namespace {
+
+// The first `sent` bytes of a MiB that was asked for, header included; gives the rest.
+std::vector<std::uint8_t> replyHalfway(const RawSocket& raw, std::size_t sent) {
   const auto get = raw.receive(kFullHeaderSize);
   MessageHeader asked;
   REQUIRE(parseMessageHeader(get.data() + kFrameHeaderSize, asked) == 0);
@@ -294,8 +291,52 @@ TEST_CASE(
   reply.payloadLength = kMiB;
   reply.handle = asked.handle;
   std::vector<std::uint8_t> bytes = frame(reply, kMiB);
-  bytes.resize(600'000);
-  raw.send(bytes);
+  raw.send({bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(sent)});
+  return {bytes.begin() + static_cast<std::ptrdiff_t>(sent), bytes.end()};
+}
+
+void waitForSize(const File& file, std::int64_t atLeast) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (file.size() < atLeast && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  REQUIRE(file.size() >= atLeast);
+}
+
+}  // namespace
+
+TEST_CASE("once it is taken back nothing of a GET is written, though its REPLY goes on later") {
+  Node a(kNidA);
+  RawSocket raw(a);
+  raw.handshake(kNidB, ConnectionType::Any);
+  File file;
+  std::uint64_t object = 0;
+  REQUIRE(getInto(a, 2, {file.fd, 0, kMiB, ChecksumType::kNone}, 100, &object) == 0);
+  const auto rest = replyHalfway(raw, 600'000);
+  waitForSize(file, 512 * 1024);
+  a.endpoint->unlink(object);
+  // Somebody else's from here on.
+  const auto others = pattern(kMiB, 7);
+  REQUIRE(pwrite(file.fd, others.data(), others.size(), 0) == static_cast<ssize_t>(others.size()));
+  CHECK_FALSE(a.ended(2));
+  raw.send(rest);
+  REQUIRE(a.until([&] { return a.ended(2); }));
+  CHECK(replyOf(a, 2).fileError == -ECANCELED);
+  CHECK(file.read(0, 2 * kMiB) == others);
+  // The connection is as good as before.
+  File next;
+  REQUIRE(getInto(a, 3, {next.fd, 0, kMiB, ChecksumType::kNone}, 100) == 0);
+  raw.send(replyHalfway(raw, 1000));
+  REQUIRE(a.until([&] { return a.ended(3); }));
+  CHECK(replyOf(a, 3).fileError == 0);
+  CHECK(next.size() == kMiB);
+}
+
+TEST_CASE("a REPLY that stops in the middle ends when the connection's time is up") {
+  Node a(kNidA, {}, true, 2000);
+  RawSocket raw(a);
+  raw.handshake(kNidB, ConnectionType::Any);
+  File file;
+  REQUIRE(getInto(a, 2, {file.fd, 0, kMiB, ChecksumType::kNone}, 100) == 0);
+  replyHalfway(raw, 600'000);
   REQUIRE(a.until([&] { return a.ended(2); }));
   CHECK(a.events[2].back().status < 0);
   CHECK(raw.hungUp());

@@ -18,6 +18,7 @@ import { BRW_SIZE_MAX, ostConnect } from './connect.ts';
 import { ostCreate } from './create.ts';
 import { DataSequences } from './data-sequences.ts';
 import { ostDestroy } from './destroy.ts';
+import { endFileTransfers } from './file-transfers.ts';
 import { Grants } from './grants.ts';
 import { ostGetInfo, ostLadvise, ostQuotactl, ostSetInfo } from './info.ts';
 import { objectLvb } from './lvb.ts';
@@ -101,6 +102,7 @@ export async function createOst(options: OstOptions): Promise<Ost> {
     operations: operationsOf(context),
     connect: (asked, client) => ostConnect(context, asked, client),
     onDisconnect(client) {
+      endFileTransfers(client);
       context.grants.drop(client.clientUuid);
       context.locks.dropExport(client);
     },

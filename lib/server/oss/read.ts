@@ -54,7 +54,7 @@ async function bulkRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Promi
   const type = checksumOf(brw.oa);
   const sendable = call.request.movesFiles && ost.store.withFile !== undefined && ofParts(type) === type;
   if (brw.niobufs.length === 1 && only !== undefined && sendable)
-    return asFileTransfer(call.export, () => fileRead(ost, call, brw, only.rnb_offset));
+    return asFileTransfer(call.export, call.request, () => fileRead(ost, call, brw, only.rnb_offset));
   const buffer = await ost.memory.take(brw.bytes);
   try {
     const result = await readNiobufs(ost, brw, buffer.segments, type);

@@ -17,7 +17,7 @@ import type { ObjectAttributes, StoredAttributes } from '../store/object-store.t
 import { type BrwRequest, checkBrw, underLock } from './brw-request.ts';
 import { checksumOfNiobufs } from './bulk-checksum.ts';
 import { sliceSegments } from './bulk-memory.ts';
-import { asFileTransfer } from './file-transfers.ts';
+import { asFileTransfer, refuseGone } from './file-transfers.ts';
 import type { WriteCharge } from './grants.ts';
 import { withLayoutVersion } from './layout-version.ts';
 import {
@@ -106,7 +106,7 @@ function straightIntoFile(
   if (!fits || only === undefined || brw.niobufs.length > 1 || charge.allowed[0] !== true) return undefined;
   const pageOffset = Number(only.rnb_offset % 4096n);
   return () =>
-    asFileTransfer(call.export, () =>
+    asFileTransfer(call.export, call.request, () =>
       ost.store.intoFile!(brw.object.id, only.rnb_offset, brw.bytes, async (file) => {
         const range = { ...file, ...(type !== undefined && { checksum: type }) };
         const portal = Portal.OST_BULK_PORTAL;
@@ -141,6 +141,7 @@ async function withData(
       pageOffset,
       asItComes,
     );
+    refuseGone(call.export);
     await work(buffer.segments, asItComes === wanted ? checksum : undefined);
   } finally {
     buffer.release();

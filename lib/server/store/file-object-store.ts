@@ -12,18 +12,18 @@ import {
   ftruncate,
   mkdirSync,
   openSync,
-  readdirSync,
   statSync,
   unlinkSync,
 } from 'node:fs';
 import { statfs, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { NativeStorage, OpenFile } from '../../lnet/native-storage.ts';
 import type { BulkChecksumName, ChecksumName, FileRange, Segment } from '../../lnet/network.ts';
 import { errnoError, errnoOf } from '../../runtime/errors.ts';
 import type { Runtime, Timer } from '../../runtime/runtime.ts';
 import type { KeyValueStore } from './key-value-store.ts';
+import { makeObjectDirectories, objectPath } from './object-paths.ts';
 import {
   decodeObjectRecord,
   encodeObjectRecord,
@@ -68,7 +68,6 @@ const CREATE_SLICE = 64;
 const SYNCS_AT_ONCE = 2;
 /** From so many on, files are synced together. */
 const SYNC_TOGETHER = 16;
-const SUBDIRECTORIES = 32;
 
 /** Cutting a large file takes a disk its time. */
 const ftruncateLater = promisify(ftruncate);
@@ -126,9 +125,9 @@ class FileObjectStore implements ObjectStore {
   }
 
   async precreate(seq: bigint, from: number, to: number): Promise<void> {
-    if (to > from) this.#makeDirectories(seq);
+    if (to > from) makeObjectDirectories(this.#dir, seq);
     for (let oid = from + 1; oid <= to; oid++) {
-      closeSync(this.#make(this.#path({ seq, oid })));
+      closeSync(this.#make(objectPath(this.#dir, { seq, oid })));
       if ((oid - from) % CREATE_SLICE === 0) await nextTurn();
     }
     const value = new Uint8Array(4);
@@ -147,18 +146,8 @@ class FileObjectStore implements ObjectStore {
     }
   }
 
-  #makeDirectories(seq: bigint): void {
-    const top = dirname(dirname(this.#path({ seq, oid: 0 })));
-    if (existsSync(top) && readdirSync(top).length === SUBDIRECTORIES) return;
-    for (let i = 0; i < SUBDIRECTORIES; i++) mkdirSync(join(top, `d${i}`), { recursive: true });
-  }
-
-  #path(id: ObjectId): string {
-    return join(this.#dir, id.seq.toString(16), `d${id.oid % SUBDIRECTORIES}`, String(id.oid));
-  }
-
   async destroy(id: ObjectId): Promise<void> {
-    const path = this.#path(id);
+    const path = objectPath(this.#dir, id);
     try {
       if (statSync(path).blocks === 0)
         unlinkSync(path); // Costs less than having a thread do it.
@@ -180,13 +169,13 @@ class FileObjectStore implements ObjectStore {
   }
 
   exists(id: ObjectId): boolean {
-    return this.#entries.has(objectName(id)) || existsSync(this.#path(id));
+    return this.#entries.has(objectName(id)) || existsSync(objectPath(this.#dir, id));
   }
 
   /** Opens nothing: who lists a directory asks for the attributes of every object in it. */
   async getAttributes(id: ObjectId): Promise<ObjectAttributes> {
     const known = this.#known(id);
-    const path = known?.path ?? this.#path(id);
+    const path = known?.path ?? objectPath(this.#dir, id);
     const stat = this.#stat(path, known?.file);
     const { savedAt: _, ...stored } = known?.record ?? this.#loadRecord(id, Number(stat.mtimeMs));
     return { ...stored, size: stat.size, blocks: stat.blocks };
@@ -391,7 +380,7 @@ class FileObjectStore implements ObjectStore {
   #find(id: ObjectId): Entry {
     const known = this.#known(id);
     if (known !== undefined) return known;
-    const path = this.#path(id);
+    const path = objectPath(this.#dir, id);
     const entry: Entry = {
       id,
       path,
