@@ -92,7 +92,7 @@ describe('an OST that takes its clients back', () => {
       expect(writes(osts)).toBe(0);
     }));
 
-  it('is asked to commit when it keeps much of our memory, and what does not fit is on disk at the close', () =>
+  it('is kept half of our memory for, and has the rest on disk at the close', () =>
     withOsts(async (cluster, osts) => {
       const fs = await cluster.mount({ cacheBytes: 512 * KIB, maxPagesPerRpc: 16 });
       await emptyFile(fs, cluster);
@@ -104,14 +104,13 @@ describe('an OST that takes its clients back', () => {
           await file.write(bytes.subarray(at, at + 64 * KIB));
         await file.close();
       });
-      expect(spent.OST_SYNC).toBeGreaterThan(2);
-      expect(spent.OST_SYNC).toBeLessThan(40);
-      // By itself it commits every 5 s: a MiB or two a time.
-      expect(cluster.sim.now - started).toBeLessThan(20_000);
-      expect((await fs.counters()).cachedBytes).toBeLessThan(MIB);
+      // A server that one client asks to commit all the time does it for all others too.
+      expect(spent.OST_SYNC).toBe(1);
+      // By itself it commits every 5 s: nothing waited for that.
+      expect(cluster.sim.now - started).toBeLessThan(5000);
       await cluster.crash();
       await recovered(fs);
-      expect(writes(osts)).toBeLessThan(4);
+      expect(writes(osts)).toBe(0);
       expect((await (await cluster.mount()).readFile('/f')).equals(bytes)).toBe(true);
     }));
 

@@ -88,23 +88,15 @@ export class CacheMemory {
   #last: Block | undefined;
 
   readonly #onDirty: () => void;
-  readonly #onKept: () => void;
   /** Bytes that servers may still lose. */
   #kept = 0;
 
-  /** `onDirty` is called when there is something to be written, `onKept` when servers have too much not yet on disk. */
-  constructor(
-    endpoint: Endpoint,
-    runtime: Runtime,
-    limit: () => number,
-    onDirty: () => void,
-    onKept: () => void,
-  ) {
+  /** `onDirty` is called when there is something to be written. */
+  constructor(endpoint: Endpoint, runtime: Runtime, limit: () => number, onDirty: () => void) {
     this.#endpoint = endpoint;
     this.#runtime = runtime;
     this.#limit = limit;
     this.#onDirty = onDirty;
-    this.#onKept = onKept;
   }
 
   /** Most bytes; it may change. */
@@ -145,7 +137,6 @@ export class CacheMemory {
     while (!this.tryTake(bytes)) {
       // What is on its way frees enough: what waits for its RPC to be full can go on to.
       if (this.#underWay < bytes) this.writeOldest(bytes);
-      if (this.#kept > 0) this.#onKept();
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
@@ -207,7 +198,8 @@ export class CacheMemory {
     if (bytes < 0) this.#wake();
   }
 
-  /** There is enough left for others when so many bytes more are kept. */
+  /** There is enough left for others when so many bytes more are kept, without asking servers for commits, which each would do for
+   * all of its clients. */
   mayKeep(bytes: number): boolean {
     return this.#kept + bytes <= this.limit / 2;
   }
@@ -215,7 +207,6 @@ export class CacheMemory {
   /** So many bytes more, or fewer, are kept as they are until a server has them on disk. */
   keeping(bytes: number): void {
     this.#kept += bytes;
-    if (bytes > 0 && this.#kept > this.limit / 4) this.#onKept();
   }
 
   /** Gives memory back that nothing uses any more. */

@@ -16,7 +16,7 @@ import { cutRun, type Part, rpcSize } from '../osc/brw.ts';
 import { write } from '../osc/write.ts';
 import { Activities, type Activity, Change, overlaps, type Range } from './activities.ts';
 import { BLOCK_SIZE, Block, type BlockOwner, blockCapacity, type CacheMemory } from './cache-memory.ts';
-import { type DirtyPiece, dirtyBlocks, dirtyRuns, forget, hold } from './dirty-runs.ts';
+import { type DirtyPiece, dirtyBlocks, dirtyRuns, forget, hold, roomBytes } from './dirty-runs.ts';
 import { type FillPiece, planFill } from './fill-plan.ts';
 import { readMissing } from './fill-read.ts';
 
@@ -29,8 +29,6 @@ export interface ObjectContext {
   now(): number;
   readonly owner: { readonly uid: number; readonly gid: number; readonly privileged: boolean };
   readonly dirty: DirtyObjects;
-  /** So many bytes of an object more, or fewer, are kept until the server has them on disk. */
-  keeping(stripe: Stripe, bytes: number): void;
   /** Bytes of the file could not be written: whoever has it open for writing is told. */
   failed(fileKey: string, error: Error): void;
   /** The object holds nothing any more. */
@@ -349,15 +347,17 @@ export class CachedObject implements BlockOwner {
     };
   }
 
-  #keep(pieces: readonly DirtyPiece[], { segments, length }: Part): KeptBulk | undefined {
-    if (!this.#context.memory.mayKeep(length)) return undefined;
+  #keep(pieces: readonly DirtyPiece[], { segments }: Part): KeptBulk | undefined {
+    const { memory } = this.#context;
+    const bytes = roomBytes(pieces);
+    if (!memory.mayKeep(bytes)) return undefined;
     const free = this.#hold(pieces);
-    this.#context.keeping(this.stripe, length);
+    memory.keeping(bytes);
     return {
       segments,
       release: () => {
         free();
-        this.#context.keeping(this.stripe, -length);
+        memory.keeping(-bytes);
       },
     };
   }

@@ -12,9 +12,7 @@ import type { DirtyObjects } from '../objects/dirty-objects.ts';
 import type { Stripe } from '../objects/file-objects.ts';
 import type { Part } from '../osc/brw.ts';
 import { resourceKey } from '../osc/known-objects.ts';
-import { EOF, type StripeObject } from '../osc/stripe-object.ts';
-import { sync } from '../osc/sync.ts';
-import type { ObjectTarget } from '../osc/target.ts';
+import { EOF } from '../osc/stripe-object.ts';
 import type { RequestContext } from '../request-options.ts';
 import type { Session } from '../session.ts';
 import { CacheMemory } from './cache-memory.ts';
@@ -46,9 +44,6 @@ export class DataCache implements LockHook {
   readonly #objects = new Map<string, CachedObject>();
   readonly #byFile = new Map<string, Set<CachedObject>>();
   readonly #failures = new Map<string, Failures>();
-  /** The newest object on each OST of which bytes are kept, since that was last asked for a commit. */
-  readonly #kept = new Map<ObjectTarget, StripeObject>();
-  readonly #asked = new Set<ObjectTarget>();
   #timer: Timer | undefined;
 
   constructor(session: Session, dirty: DirtyObjects) {
@@ -59,18 +54,16 @@ export class DataCache implements LockHook {
       runtime,
       () => session.settings.cacheBytes,
       () => this.#startTimer(),
-      () => this.#askForCommits(),
     );
     dirty.follow({
       lost: (fileKey, error) => this.#failed(fileKey, error),
-      copy: (stripe, part) => this.#keepCopy(stripe, part),
+      copy: (part) => this.#keepCopy(part),
     });
     this.#context = {
       memory: this.memory,
       now: () => Math.floor(runtime.wallTime() / 1000),
       owner,
       dirty,
-      keeping: (stripe, bytes) => this.#keeping(stripe, bytes),
       failed: (fileKey, error) => this.#failed(fileKey, error),
       empty: (object) => this.#empty(object),
     };
@@ -116,13 +109,8 @@ export class DataCache implements LockHook {
     await Promise.all(objects.map((object) => object.flush(0, Number.POSITIVE_INFINITY)));
   }
 
-  #keeping({ ost, object, onMdt }: Stripe, bytes: number): void {
-    if (bytes > 0 && !onMdt) this.#kept.set(ost, object);
-    this.memory.keeping(bytes);
-  }
-
   /** Bytes of a caller's, as they are now. */
-  #keepCopy(stripe: Stripe, { segments, length }: Part): KeptBulk | undefined {
+  #keepCopy({ segments, length }: Part): KeptBulk | undefined {
     if (length > COPY_MAX || !this.memory.mayKeep(length)) return undefined;
     this.memory.takeAnyway(length);
     const memory = this.memory.allocate(length);
@@ -131,26 +119,12 @@ export class DataCache implements LockHook {
       memory.bytes.set(segment.memory.bytes.subarray(segment.offset, segment.offset + segment.length), at);
       at += segment.length;
     }
-    this.#keeping(stripe, length);
+    this.memory.keeping(length);
     const release = (): void => {
       this.memory.free(memory);
-      this.#keeping(stripe, -length);
+      this.memory.keeping(-length);
     };
     return { segments: [{ memory, offset: 0, length }], release };
-  }
-
-  /** Memory is short because servers have not yet on disk what it holds for them. */
-  #askForCommits(): void {
-    for (const [ost, object] of this.#kept) {
-      if (this.#asked.has(ost)) continue;
-      this.#kept.delete(ost);
-      this.#asked.add(ost);
-      sync(ost, object)
-        .catch((err: unknown) =>
-          ost.runtime.log.warn({ err, target: ost.name }, 'asking for a commit failed'),
-        )
-        .finally(() => this.#asked.delete(ost));
-    }
   }
 
   /** How often writing a file's data has failed. */

@@ -52,6 +52,11 @@ export function hold(pieces: readonly DirtyPiece[], free: (block: Block, room: R
   };
 }
 
+/** Memory that holding a run keeps from others. */
+export function roomBytes(pieces: readonly DirtyPiece[]): number {
+  return [...onePerBlock(pieces)].reduce((sum, { room }) => sum + room.memory.bytes.length, 0);
+}
+
 /** What the server does not have may not be read back as if it were there. */
 export function forget(pieces: readonly DirtyPiece[]): void {
   for (const { block, from, to } of pieces) {

@@ -144,7 +144,7 @@ export class LocklessIo {
       const { owner, time } = this.#who();
       const { key: fileKey } = file.inode;
       const lost = (): void => this.#dirty.lost(fileKey, ost);
-      const keep = (): KeptBulk | undefined => this.#dirty.copy(stripe, part);
+      const keep = (): KeptBulk | undefined => this.#dirty.copy(part);
       const request = { object, part, lockHandle: undefined, owner, time, keep, lost };
       const written = await write(ost, request, options);
       // Of the size nothing is known without a lock.

@@ -85,7 +85,7 @@ export async function writeDirectly(
         owner,
         time: BigInt(time),
         synchronous,
-        keep: () => dirty.copy(stripe, part),
+        keep: () => dirty.copy(part),
         lost: () => dirty.lost(fileKey, ost),
       };
       const written = await write(ost, request, options);

@@ -28,7 +28,7 @@ interface Pending {
 /** Where bytes are kept, and who tells those who have a file open what became of them. */
 export interface WrittenMemory {
   lost(fileKey: string, error: LustreError): void;
-  copy(stripe: Stripe, part: Part): KeptBulk | undefined;
+  copy(part: Part): KeptBulk | undefined;
 }
 
 export class DirtyObjects {
@@ -47,8 +47,8 @@ export class DirtyObjects {
   }
 
   /** Bytes of a caller's that were written, as they are now; undefined where that costs too much. */
-  copy(stripe: Stripe, part: Part): KeptBulk | undefined {
-    return this.#memory?.copy(stripe, part);
+  copy(part: Part): KeptBulk | undefined {
+    return this.#memory?.copy(part);
   }
 
   /** A server has answered a write of a file. */
