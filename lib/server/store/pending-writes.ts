@@ -5,6 +5,7 @@
  * groups, not a longer queue. When a commit fails, what was written on top of it fails with it.
  */
 import { LustreError } from '../../runtime/errors.ts';
+import { SideBySide } from '../../runtime/side-by-side.ts';
 import type { Table, Transaction, WritableTable } from './key-value-store.ts';
 import { byKey, type Written } from './written-entries.ts';
 
@@ -39,24 +40,8 @@ const keyText = (key: Uint8Array): string =>
   ).latin1Slice();
 export const keyBytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 
-/** Values side by side: one backing store for each would cost the allocator and the collector more than all the rest of a put. */
-const CHUNK = 16 << 10;
-let chunk = new ArrayBuffer(CHUNK);
-let used = 0;
-
-/** A copy, for the caller may go on using its array. */
-function kept(value: Uint8Array): Uint8Array {
-  const { length } = value;
-  if (length > CHUNK / 4) return Uint8Array.prototype.slice.call(value);
-  if (used + length > CHUNK) {
-    chunk = new ArrayBuffer(CHUNK);
-    used = 0;
-  }
-  const copy = new Uint8Array(chunk, used, length);
-  copy.set(value);
-  used = (used + length + 7) & ~7;
-  return copy;
-}
+/** The caller may go on using its array. */
+const copies = new SideBySide(16 << 10);
 
 export class GroupCommit {
   readonly #medium: Medium;
@@ -248,7 +233,7 @@ class GroupTable implements WritableTable {
   }
 
   put(key: Uint8Array, value: Uint8Array): void {
-    this.#write(keyText(key), kept(value));
+    this.#write(keyText(key), copies.copy(value));
   }
 
   remove(key: Uint8Array): void {
