@@ -1,6 +1,7 @@
 /** What a fill asks the server for: the object's bytes, in as few RPCs as can be. */
 import type { ClientLock } from '../../ldlm/client-lock.ts';
 import type { Segment } from '../../lnet/network.ts';
+import { settle } from '../objects/direct-io.ts';
 import type { Stripe } from '../objects/file-objects.ts';
 import { cutRun, rpcSize } from '../osc/brw.ts';
 import { read } from '../osc/read.ts';
@@ -22,13 +23,11 @@ export async function readMissing(
   { owner, now }: { readonly owner: Owner; now(): number },
 ): Promise<void> {
   const time = BigInt(now());
-  const results = await Promise.allSettled(
+  await settle(
     cutRun(start, segments, rpcSize(ost.granted)).map(async (part) => {
       const there = Math.min(Math.max(size - part.offset, 0), part.length);
       const request = { object, part, lockHandle: lock.serverHandle, owner, time };
       zeroFrom(part.segments, there === 0 ? 0 : await read(ost, request), part.length);
     }),
   );
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
 }
