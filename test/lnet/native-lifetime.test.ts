@@ -106,7 +106,14 @@ describe('threads', () => {
     );
     for (const rounds of [1, 5, 20]) {
       const before = whole;
-      const worker = startWorker('send-files.ts', { nid: B, peer: A, port: a.port, path, length });
+      const worker = startWorker('move-files.ts', {
+        nid: B,
+        peer: A,
+        port: a.port,
+        path,
+        length,
+        receives: false,
+      });
       await new Promise<void>((resolve, reject) => {
         worker.once('error', reject);
         onWhole = () => {
@@ -143,7 +150,14 @@ describe('threads', () => {
     );
     for (const rounds of [1, 5, 20]) {
       await writeFile(path, '');
-      const worker = startWorker('receive-files.ts', { nid: B, peer: A, port: a.port, path, length });
+      const worker = startWorker('move-files.ts', {
+        nid: B,
+        peer: A,
+        port: a.port,
+        path,
+        length,
+        receives: true,
+      });
       let whole = 0;
       await new Promise<void>((resolve, reject) => {
         worker.once('error', reject);
