@@ -1,7 +1,5 @@
 // The I/O thread: its loop, a turn of it, reading, time.
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -12,6 +10,7 @@
 #include <cstring>
 
 #include "endpoint.h"
+#include "own_thread.h"
 
 namespace lustre::lnet {
 namespace {
@@ -136,11 +135,7 @@ void Endpoint::schedule(std::int64_t at) {
 // ---------------------------------------------------------------- loop
 
 void Endpoint::run() {
-  // Signals are the program's business: they go to its own threads.
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  pthread_setname_np(pthread_self(), "lustre-lnet");
+  BeginOwnThread("lustre-lnet");
   std::array<epoll_event, kEventsMax> events;
   int timeout = kTickMs;
   for (bool going = true; going;) {

@@ -1,7 +1,5 @@
 #include "receivers.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -10,6 +8,7 @@
 #include <utility>
 
 #include "connection.h"
+#include "own_thread.h"
 
 namespace lustre::lnet {
 namespace {
@@ -70,11 +69,7 @@ void Receivers::spawn() {
 }
 
 void Receivers::run() {
-  // Signals are the program's business: they go to its own threads.
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  pthread_setname_np(pthread_self(), "lustre-receive");
+  BeginOwnThread("lustre-receive");
   const auto piece = std::make_unique_for_overwrite<Piece>();
   std::unique_lock lock(mutex_);
   for (;;) {

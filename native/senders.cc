@@ -1,10 +1,9 @@
 #include "senders.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <utility>
+
+#include "own_thread.h"
 
 namespace lustre::lnet {
 
@@ -20,11 +19,7 @@ void Senders::want(const std::shared_ptr<Connection>& c) {
 }
 
 void Senders::run() {
-  // Signals are the program's business: they go to its own threads.
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  pthread_setname_np(pthread_self(), "lustre-send");
+  BeginOwnThread("lustre-send");
   std::unique_lock lock(mutex_);
   for (;;) {
     ++idle_;
