@@ -174,7 +174,7 @@ class Connection final : public FrameHandler, public std::enable_shared_from_thi
   std::unique_ptr<SendStage> txStage;
   bool txBlocked = false;  // the socket is full; a turn hears when it is not
   bool txEdge = false;     // it became writable while a thread was in sendmsg
-  bool txDead = false;
+  bool txDead = false;     // set under the endpoint's mutex too
   int txError = 0;
   std::int64_t txProgress = 0;
   std::atomic<std::size_t> txBytes = 0;

@@ -25,6 +25,7 @@ int Endpoint::describe(const Operation& operation, Md::Kind kind, Md*& md) {
   }
   std::unique_ptr<FileSource> file;
   std::unique_ptr<FileSink> sink;
+  ChecksumType checksum = operation.checksum;
   if (operation.file != nullptr) {
     const bool sends = kind == Md::Kind::Put;
     const bool refused = kind == Md::Kind::Attached && (operation.options & option::kGet) != 0;
@@ -35,6 +36,7 @@ int Endpoint::describe(const Operation& operation, Md::Kind kind, Md*& md) {
       file = FileSource::open(*operation.file);
     } else {
       sink = FileSink::open(*operation.file);
+      checksum = operation.file->checksum;
     }
     if (file == nullptr && sink == nullptr) return -errno;
   }
@@ -54,7 +56,7 @@ int Endpoint::describe(const Operation& operation, Md::Kind kind, Md*& md) {
   md->options = operation.options;
   md->threshold = operation.threshold;
   md->maxSize = operation.maxSize;
-  md->checksum = md->sink != nullptr ? operation.file->checksum : operation.checksum;
+  md->checksum = checksum;
   md->finalOffset = operation.finalOffset;
   md->handler = operation.handler;
   md->generation = operation.generation;

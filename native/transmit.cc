@@ -263,7 +263,11 @@ void Endpoint::flush(const ConnectionPtr& c, Flusher who) {
   if (fromFile) senders_.want(c);
   if (done.empty() && failed.empty() && !handOver) return;
   const Lock lock(mutex_);
-  while (TxMessage* m = done.pop()) endMessage(m, 0);
+  // closePeer has failed who waited for an answer, but did not know yet that these do.
+  const int unanswered = c->txDead ? -ECONNRESET : 0;
+  while (TxMessage* m = done.pop()) {
+    endMessage(m, m->md != nullptr && m->md->wantsResponse && !m->md->responseDone ? unanswered : 0);
+  }
   while (TxMessage* m = failed.pop()) endMessage(m, failure);
   if (handOver) wantFlush(c);
   // Only a turn of the I/O thread wakes the consumer.
