@@ -2,7 +2,8 @@
  * How long a fuzz target runs: a moment under `npm test`, LUSTRE_FUZZ_SECONDS (60 in CI) per target when set. A
  * failure prints fast-check's seed and path; LUSTRE_FUZZ_SEED replays it.
  */
-import type { Parameters } from 'fast-check';
+import { setImmediate } from 'node:timers/promises';
+import fc, { type IRawProperty } from 'fast-check';
 
 /** Per target. */
 export const fuzzSeconds = Number(process.env.LUSTRE_FUZZ_SECONDS ?? 1);
@@ -11,14 +12,21 @@ const seed = process.env.LUSTRE_FUZZ_SEED;
 /** Where a target that counts its seeds begins. */
 export const firstSeed = (usual: number): number => (seed === undefined ? usual : Number(seed));
 
-/** Parameters for fc.assert: as many inputs as fit into the time. */
-export function fuzzParameters<T>(): Parameters<T> {
-  return {
-    numRuns: Number.MAX_SAFE_INTEGER,
-    interruptAfterTimeLimit: fuzzSeconds * 1000,
-    markInterruptAsFailure: false,
-    ...(seed === undefined ? {} : { seed: Number(seed) }),
-  };
+/** Between two parts of a target the runner hears of it; it gives up on a worker that says nothing for a minute. */
+const PART_SECONDS = 10;
+
+/** Tries as many inputs as fit into the time. */
+export async function fuzz<T>(property: IRawProperty<T>): Promise<void> {
+  const end = performance.now() + fuzzSeconds * 1000;
+  for (let left = fuzzSeconds * 1000; left > 0; left = end - performance.now()) {
+    await fc.assert(property, {
+      numRuns: Number.MAX_SAFE_INTEGER,
+      interruptAfterTimeLimit: Math.min(left, PART_SECONDS * 1000),
+      markInterruptAsFailure: false,
+      ...(seed === undefined ? {} : { seed: Number(seed) }),
+    });
+    await setImmediate();
+  }
 }
 
 /** The time limit of a test that runs one target, ms. */
