@@ -29,9 +29,10 @@ int Endpoint::describe(const Operation& operation, Md::Kind kind, Md*& md) {
   if (operation.file != nullptr) {
     const bool sends = kind == Md::Kind::Put;
     const bool refused = kind == Md::Kind::Attached && (operation.options & option::kGet) != 0;
-    if (refused || operation.segmentCount > 0 || operation.file->position < 0) return -EINVAL;
-    if (operation.file->length > kMtu) return -EINVAL;
-    length = operation.file->length;
+    const std::int64_t bytes = BytesOf(*operation.file);
+    if (refused || operation.segmentCount > 0 || bytes < 0 || bytes > kMtu) return -EINVAL;
+    if (operation.file->rest.size() >= kMaxFragments) return -EINVAL;
+    length = static_cast<std::uint64_t>(bytes);
     if (sends) {
       file = FileSource::open(*operation.file);
     } else {

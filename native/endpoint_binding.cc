@@ -15,6 +15,7 @@
 #include "endpoint.h"
 #include "mapping.h"
 #include "owner_poll.h"
+#include "scratch.h"
 #include "t10.h"
 
 namespace lustre {
@@ -25,43 +26,9 @@ using lnet::EventRing;
 using lnet::MemoryId;
 using lnet::Nid;
 using lnet::Operation;
-using lnet::SegmentRef;
-
-// Arguments of one operation: JavaScript writes them into memory that both map, then makes one call without
-// arguments (a bigint argument costs more than the call). lib/lnet/native-addon.ts knows the layout
-// (OperationWord).
-struct Scratch {
-  std::uint64_t peer;
-  std::uint64_t matchBits;
-  std::uint64_t ignoreBits;
-  std::uint64_t hdrData;
-  std::uint64_t object;  // result of attach, put and get; argument of unlink
-  std::uint32_t peerPid;
-  std::uint32_t portal;
-  std::uint32_t threshold;
-  std::uint32_t options;
-  std::uint32_t maxSize;
-  std::uint32_t offset;
-  std::uint32_t handler;
-  std::uint32_t generation;
-  std::uint32_t flags;
-  std::uint32_t segmentCount;
-  std::uint32_t finalOffset;
-  SegmentRef segments[lnet::kMaxFragments];
-};
-static_assert(sizeof(SegmentRef) == 12 && offsetof(Scratch, segments) == 84);
+using lnet::Scratch;
 
 constexpr std::size_t kMappingsMin = 64;
-constexpr std::uint32_t kFlagAutoUnlink = 1;
-constexpr std::uint32_t kFlagBefore = 2;
-constexpr std::uint32_t kFlagAck = 4;
-constexpr std::uint32_t kFlagLater = 8;
-// Out of a file, or into one: the place of the segments holds {descriptor, checksum type, length}, {position
-// low, high, 0}.
-constexpr std::uint32_t kFlagFile = 16;
-// The type of checksum over what is received, as in obd_cksum_types.
-constexpr unsigned kChecksumShift = 8;
-constexpr std::uint32_t kFlagQuiet = 32;
 
 // An ArrayBuffer over the mapping, which lives until the last of its owners lets go.
 Napi::ArrayBuffer expose(Napi::Env env, const std::shared_ptr<Mapping>& mapping, std::size_t bytes) {
@@ -90,9 +57,6 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint> {
   static void atExit(void* self);
   bool configure(const Napi::Object& options, EndpointConfig& config);
   void stop();
-  Operation operation() const;
-  template <typename Start>
-  int withFile(Start start);
 
   Napi::Value open(const Napi::CallbackInfo& info);
   Napi::Value attach(const Napi::CallbackInfo& info);
@@ -290,34 +254,6 @@ void NativeEndpoint::Finalize(Napi::BasicEnv) {
   stop();
 }
 
-Operation NativeEndpoint::operation() const {
-  Operation op;
-  op.peer = scratch_->peer;
-  op.peerPid = scratch_->peerPid;
-  op.portal = scratch_->portal;
-  op.matchBits = scratch_->matchBits;
-  op.ignoreBits = scratch_->ignoreBits;
-  op.hdrData = scratch_->hdrData;
-  op.threshold = scratch_->threshold;
-  op.options = scratch_->options;
-  op.maxSize = scratch_->maxSize;
-  op.offset = scratch_->offset;
-  op.finalOffset = scratch_->finalOffset;
-  op.handler = scratch_->handler;
-  op.generation = scratch_->generation;
-  op.autoUnlink = (scratch_->flags & kFlagAutoUnlink) != 0;
-  op.before = (scratch_->flags & kFlagBefore) != 0;
-  op.ack = (scratch_->flags & kFlagAck) != 0;
-  op.later = (scratch_->flags & kFlagLater) != 0;
-  if (const std::uint32_t type = scratch_->flags >> kChecksumShift; IsChecksumType(type)) {
-    op.checksum = static_cast<ChecksumType>(type);
-  }
-  op.quiet = (scratch_->flags & kFlagQuiet) != 0;
-  op.segments = scratch_->segments;
-  op.segmentCount = scratch_->segmentCount;
-  return op;
-}
-
 Napi::Value NativeEndpoint::open(const Napi::CallbackInfo& info) {
   std::string text;
   const int error = endpoint_->start(text);
@@ -330,38 +266,22 @@ Napi::Value NativeEndpoint::open(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), endpoint_->listenPort());
 }
 
-// Calls `start` with the operation and its file.
-template <typename Start>
-int NativeEndpoint::withFile(Start start) {
-  Operation op = operation();
-  if ((scratch_->flags & kFlagFile) == 0) return start(op);
-  const auto& [fd, type, length] = scratch_->segments[0];
-  const auto& [low, high, nothing] = scratch_->segments[1];
-  if (!IsChecksumType(type)) return -EINVAL;
-  const lnet::FileRange range = {static_cast<int>(fd),
-                                 static_cast<std::int64_t>(std::uint64_t{high} << 32 | low), length,
-                                 static_cast<ChecksumType>(type)};
-  op.file = &range;
-  op.segmentCount = 0;
-  return start(op);
-}
-
 Napi::Value NativeEndpoint::attach(const Napi::CallbackInfo& info) {
   if (endpoint_ == nullptr) return Napi::Number::New(info.Env(), -ESHUTDOWN);
   const auto start = [this](const Operation& op) { return endpoint_->attach(op, scratch_->object); };
-  return Napi::Number::New(info.Env(), withFile(start));
+  return Napi::Number::New(info.Env(), scratch_->begin(start));
 }
 
 Napi::Value NativeEndpoint::put(const Napi::CallbackInfo& info) {
   if (endpoint_ == nullptr) return Napi::Number::New(info.Env(), -ESHUTDOWN);
   const auto start = [this](const Operation& op) { return endpoint_->put(op, scratch_->object); };
-  return Napi::Number::New(info.Env(), withFile(start));
+  return Napi::Number::New(info.Env(), scratch_->begin(start));
 }
 
 Napi::Value NativeEndpoint::get(const Napi::CallbackInfo& info) {
   if (endpoint_ == nullptr) return Napi::Number::New(info.Env(), -ESHUTDOWN);
   const auto start = [this](const Operation& op) { return endpoint_->get(op, scratch_->object); };
-  return Napi::Number::New(info.Env(), withFile(start));
+  return Napi::Number::New(info.Env(), scratch_->begin(start));
 }
 
 void NativeEndpoint::unlink(const Napi::CallbackInfo&) {

@@ -10,7 +10,7 @@ namespace lustre::lnet {
 std::unique_ptr<FileSink> FileSink::open(const FileRange& range) {
   const int fd = fcntl(range.fd, F_DUPFD_CLOEXEC, 0);
   if (fd < 0) return nullptr;
-  return std::unique_ptr<FileSink>(new FileSink(fd, range.position));
+  return std::unique_ptr<FileSink>(new FileSink(fd, range));
 }
 
 FileSink::~FileSink() {
@@ -26,7 +26,8 @@ void FileSink::write(const std::uint8_t* bytes, std::size_t length) {
   const std::lock_guard lock(writing_);
   if (stopped_ && error_ == 0) error_ = -ECANCELED;
   while (length > 0 && error_ == 0) {
-    const ssize_t put = pwrite(fd_, bytes, length, position_);
+    const FileExtent run = cursor_.next(length);
+    const ssize_t put = pwrite(fd_, bytes, run.length, run.position);
     if (put < 0 && errno == EINTR) continue;
     if (put <= 0) {
       error_ = put < 0 ? -errno : -EIO;
@@ -34,7 +35,7 @@ void FileSink::write(const std::uint8_t* bytes, std::size_t length) {
     }
     bytes += put;
     length -= static_cast<std::size_t>(put);
-    position_ += put;
+    cursor_.advance(static_cast<std::size_t>(put));
   }
 }
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <mutex>
 
-#include "file_source.h"
+#include "file_extents.h"
 
 namespace lustre::lnet {
 
@@ -20,7 +20,7 @@ class FileSink {
   FileSink& operator=(const FileSink&) = delete;
 
   // What is written next goes so far into the range.
-  void seek(std::uint32_t offset) { position_ = start_ + offset; }
+  void seek(std::uint32_t offset) { cursor_.seek(offset); }
   // The next bytes of the range. May wait for a disk. After an error nothing more is written: the message is
   // read to its end all the same.
   void write(const std::uint8_t* bytes, std::size_t length);
@@ -32,11 +32,10 @@ class FileSink {
   int error() const { return error_; }
 
  private:
-  FileSink(int fd, std::int64_t start) : fd_(fd), start_(start), position_(start) {}
+  FileSink(int fd, const FileRange& range) : fd_(fd), cursor_(range) {}
 
   const int fd_;
-  const std::int64_t start_;
-  std::int64_t position_;
+  FileCursor cursor_;
   int error_ = 0;
   std::mutex writing_;
   bool stopped_ = false;

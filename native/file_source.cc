@@ -20,21 +20,20 @@ FileSource::~FileSource() {
 }
 
 ssize_t FileSource::read(std::uint8_t* into, std::size_t room) {
-  const std::size_t wanted = std::min(room, left_);
-  std::size_t have = 0;
-  while (have < wanted) {
-    const ssize_t got = pread(fd_, into + have, wanted - have, position_ + static_cast<std::int64_t>(have));
+  const std::size_t wanted = std::min(room, cursor_.remaining());
+  for (std::size_t have = 0; have < wanted;) {
+    const auto [position, length] = cursor_.next(wanted - have);
+    ssize_t got = pread(fd_, into + have, length, position);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return -errno;
     if (got == 0) {
-      std::memset(into + have, 0, wanted - have);
-      break;
+      std::memset(into + have, 0, length);
+      got = length;
     }
     have += static_cast<std::size_t>(got);
+    cursor_.advance(static_cast<std::size_t>(got));
   }
   sum_.Update(into, wanted);
-  position_ += static_cast<std::int64_t>(wanted);
-  left_ -= wanted;
   return static_cast<ssize_t>(wanted);
 }
 

@@ -11,15 +11,9 @@
 #include <memory>
 
 #include "checksum.h"
+#include "file_extents.h"
 
 namespace lustre::lnet {
-
-struct FileRange {
-  int fd = -1;
-  std::int64_t position = 0;
-  std::uint32_t length = 0;
-  ChecksumType checksum = ChecksumType::kNone;
-};
 
 class FileSource {
  public:
@@ -39,12 +33,10 @@ class FileSource {
   std::uint32_t checksum() const { return sum_.Value(); }
 
  private:
-  FileSource(int fd, const FileRange& range)
-      : fd_(fd), position_(range.position), left_(range.length), sum_(range.checksum) {}
+  FileSource(int fd, const FileRange& range) : fd_(fd), cursor_(range), sum_(range.checksum) {}
 
   const int fd_;
-  std::int64_t position_;
-  std::size_t left_;
+  FileCursor cursor_;
   Checksum sum_;
 };
 

@@ -1,6 +1,6 @@
 /**
  * The addon's LNet part, typed. The only file that sees it; `native-network.ts` builds the Network on it.
- * Layouts here are those of native/event_ring.h and native/endpoint_binding.cc.
+ * Layouts here are those of native/event_ring.h and native/scratch.h.
  */
 import { LustreError } from '../runtime/errors.ts';
 import { checksumTypeBits } from './checksum.ts';
@@ -135,7 +135,7 @@ export const EventType = {
 export const ScratchBig = { PEER: 0, MATCH_BITS: 1, IGNORE_BITS: 2, HDR_DATA: 3, OBJECT: 4 } as const;
 
 /** 32-bit words of `scratch`; a segment is three: memory, offset, length. With ScratchFlag.FILE instead of them: descriptor,
- * checksum type, length, position low, position high. */
+ * checksum type, number of extents, and of each: position low, position high, length. */
 export const ScratchWord = {
   OBJECT_LOW: 8,
   OBJECT_HIGH: 9,

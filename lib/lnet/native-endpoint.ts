@@ -29,12 +29,12 @@ import {
 import { NativeEvent } from './native-event.ts';
 import { NativeHandle } from './native-handle.ts';
 import { PinnedMemory } from './native-memory.ts';
+import { writeFileRange } from './native-scratch.ts';
 import { checksumSegments } from './native-storage.ts';
 import type {
   BulkChecksumName,
   Endpoint,
   EndpointCounters,
-  FileRange,
   GetOptions,
   LnetEventType,
   LnetHandler,
@@ -158,7 +158,7 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#words[ScratchWord.OPTIONS] = 0;
     const flags = quiet | (options.ack === true ? ScratchFlag.ACK : 0);
     if (options.file === undefined) this.#writeSegments(options.segments);
-    else this.#writeFile(options.file);
+    else writeFileRange(this.#words, options.file);
     this.#words[ScratchWord.FLAGS] = flags | (options.file === undefined ? this.#when() : ScratchFlag.FILE);
     return this.#claim(handler, true);
   }
@@ -172,7 +172,7 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#words[ScratchWord.OPTIONS] = 0;
     const flags = this.#when() | checksumBits(options.checksum);
     if (options.file === undefined) this.#writeSegments(options.segments);
-    else this.#writeFile(options.file);
+    else writeFileRange(this.#words, options.file);
     this.#words[ScratchWord.FLAGS] = options.file === undefined ? flags : flags | ScratchFlag.FILE;
     const slot = this.#claim(handler, true);
     return this.#sent(slot, this.#native.get(), 'get', options.peer.nid);
@@ -273,16 +273,6 @@ export class NativeLnetEndpoint implements Endpoint {
       words[at + 2] = length;
       at += 3;
     }
-  }
-
-  #writeFile({ fd, position, length, checksum }: FileRange): void {
-    const words = this.#words;
-    words[ScratchWord.SEGMENT_COUNT] = 0;
-    words[ScratchWord.SEGMENTS] = fd;
-    words[ScratchWord.SEGMENTS + 1] = checksum === undefined ? 0 : checksumTypeBits[checksum];
-    words[ScratchWord.SEGMENTS + 2] = length;
-    words[ScratchWord.SEGMENTS + 3] = Number(position & 0xffff_ffffn);
-    words[ScratchWord.SEGMENTS + 4] = Number(position >> 32n);
   }
 
   #claim(handler: LnetHandler, sending: boolean): number {

@@ -108,14 +108,24 @@ export interface MdHandle {
   unlink(): void;
 }
 
-/** Bytes of an open file. The descriptor may be closed as soon as the call that takes it has returned. */
-export interface FileRange {
-  readonly fd: number;
+/** Bytes of a file that lie together. */
+export interface FileExtent {
   readonly position: bigint;
   readonly length: number;
+}
+
+/** Bytes of an open file, moved as one run: an extent, and those that follow it. The descriptor may be closed as soon as the
+ * call that takes it has returned. */
+export interface FileRange extends FileExtent {
+  readonly fd: number;
+  /** Not empty, each behind the one before it in the file; at most FILE_EXTENTS_MAX with the first for one PUT or GET. */
+  readonly rest?: readonly FileExtent[];
   /** Taken over the bytes as they are sent, or as they come. */
   readonly checksum?: ChecksumName;
 }
+
+/** As many as LNET_MTU has pages. */
+export const FILE_EXTENTS_MAX = 256;
 
 export interface PutOptions {
   readonly peer: ProcessId;

@@ -1,5 +1,5 @@
 /** How a bulk payload is cut into descriptors: whole MiB of the concatenation, at most 16 (guide 04 §3.3, §7). */
-import type { FileRange, Segment } from '../lnet/network.ts';
+import { FILE_EXTENTS_MAX, type FileExtent, type FileRange, type Segment } from '../lnet/network.ts';
 import { LustreError } from '../runtime/errors.ts';
 
 /** LNET_MTU: the most that one descriptor moves. */
@@ -43,18 +43,39 @@ export function splitBulk(segments: readonly Segment[], pageOffset = 0, count?: 
   return pieces;
 }
 
+/** Bytes of all extents of a range. */
+export function bytesOfFile({ length, rest = [] }: FileRange): number {
+  return rest.reduce((sum, extent) => sum + extent.length, length);
+}
+
 /** The same for bytes of a file: exactly `count` ranges, the last ones possibly empty. */
 export function splitFile(file: FileRange, pageOffset: number, count: number): FileRange[] {
+  const { fd, checksum, rest = [] } = file;
   const ranges: FileRange[] = [];
-  let at = 0;
-  let room = BULK_PIECE - (pageOffset % BULK_PAGE);
-  while (ranges.length < count) {
-    const length = Math.min(file.length - at, room);
-    ranges.push({ ...file, position: file.position + BigInt(at), length });
-    at += length;
-    room = BULK_PIECE;
+  const extents = [file, ...rest];
+  let next = 0;
+  let within = 0;
+  for (let room = BULK_PIECE - (pageOffset % BULK_PAGE); ranges.length < count; room = BULK_PIECE) {
+    const parts: FileExtent[] = [];
+    while (room > 0 && next < extents.length) {
+      const { position, length } = extents[next]!;
+      const take = Math.min(length - within, room);
+      parts.push({ position: position + BigInt(within), length: take });
+      room -= take;
+      within += take;
+      if (within === length) [next, within] = [next + 1, 0];
+    }
+    if (parts.length > FILE_EXTENTS_MAX)
+      throw invalid(`more than ${FILE_EXTENTS_MAX} extents of a file in a MiB of bulk`);
+    const [first = { position: file.position + BigInt(file.length), length: 0 }, ...others] = parts;
+    ranges.push({
+      fd,
+      ...first,
+      ...(others.length > 0 && { rest: others }),
+      ...(checksum !== undefined && { checksum }),
+    });
   }
-  if (at < file.length) throw invalid(`${file.length} bytes of bulk where ${count} MiB fit`);
+  if (next < extents.length) throw invalid(`${bytesOfFile(file)} bytes of bulk where ${count} MiB fit`);
   return ranges;
 }
 

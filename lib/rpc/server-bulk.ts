@@ -15,7 +15,7 @@ import type {
 import type { Nid } from '../lnet/nid.ts';
 import { type ErrorContext, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Runtime, Timer } from '../runtime/runtime.ts';
-import { BULK_PAGE, BULK_PIECE, BULK_PIECES_MAX, splitBulk, splitFile } from './bulk-pieces.ts';
+import { BULK_PAGE, BULK_PIECE, BULK_PIECES_MAX, bytesOfFile, splitBulk, splitFile } from './bulk-pieces.ts';
 import type { BulkMoved } from './rpc.ts';
 
 /** Bulk did not come through: the request gets no reply, so that the client resends it. */
@@ -76,7 +76,8 @@ export interface RunningBulk {
 /** Starts all transfers at once. Throws EPROTO where the client announced less room than there is to move. */
 export function startBulk(transfer: BulkTransfer): RunningBulk {
   const count = announcedPieces(transfer.lastMatchBits, transfer.piecesMax);
-  const bytes = transfer.file?.length ?? lengthOf(transfer.segments);
+  const { file, segments } = transfer;
+  const bytes = file === undefined ? lengthOf(segments) : bytesOfFile(file);
   if (count > BULK_PIECES_MAX || bytes + (transfer.pageOffset % BULK_PAGE) > count * BULK_PIECE)
     throw new LustreError(
       'EPROTO',
@@ -96,7 +97,7 @@ function piecesOf({ file, segments, pageOffset }: BulkTransfer, count: number): 
       bytes: lengthOf(piece),
     }));
   return splitFile(file, pageOffset, count).map((piece) =>
-    piece.length > 0 ? { segments: [], file: piece, bytes: piece.length } : { segments: [], bytes: 0 },
+    piece.length > 0 ? { segments: [], file: piece, bytes: bytesOfFile(piece) } : { segments: [], bytes: 0 },
   );
 }
 

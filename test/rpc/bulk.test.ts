@@ -202,6 +202,28 @@ test('splits a file as it splits memory', () => {
   expect(() => splitFile(file, 100, 2)).toThrow(/where 2 MiB fit/);
 });
 
+test('splits extents of a file in the middle of one, and keeps no more of them together than go', () => {
+  const checksum = 'crc32c';
+  const rest = [
+    { position: 1n << 40n, length: MiB },
+    { position: 1n << 41n, length: 10 },
+  ];
+  const file = { fd: 3, position: 5n, length: 100, rest, checksum } as const;
+  expect(splitFile(file, 5, 3)).toEqual([
+    { fd: 3, position: 5n, length: 100, rest: [{ position: 1n << 40n, length: MiB - 105 }], checksum },
+    {
+      fd: 3,
+      position: (1n << 40n) + BigInt(MiB - 105),
+      length: 105,
+      rest: [{ position: 1n << 41n, length: 10 }],
+      checksum,
+    },
+    { fd: 3, position: 105n, length: 0, checksum },
+  ]);
+  const small = Array.from({ length: 256 }, (_, i) => ({ position: BigInt(1000 + 2 * i), length: 1 }));
+  expect(() => splitFile({ fd: 3, position: 0n, length: 1, rest: small }, 0, 1)).toThrow(/256 extents/);
+});
+
 test('counts descriptors by the low bits of the last match bits', () => {
   expect(announcedPieces(0x6b02b50500f80n, 16)).toBe(1);
   expect(announcedPieces(0x6b02b50500f81n, 16)).toBe(2);

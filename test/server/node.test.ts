@@ -1,5 +1,6 @@
 /** A whole server node: on real sockets and a directory, and in the simulator. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { ManagementClient, readClientConfig } from '../../lib/config/management-client.ts';
 import { Import } from '../../lib/connection/import.ts';
 import { LockCallbacks } from '../../lib/ldlm/lock-callbacks.ts';
+import { checksumTs } from '../../lib/lnet/checksum.ts';
 import { createNativeNetwork } from '../../lib/lnet/native-network.ts';
 import type { Endpoint, Network } from '../../lib/lnet/network.ts';
 import { PtlRpc } from '../../lib/rpc/ptlrpc.ts';
@@ -23,7 +25,7 @@ import {
   RQF_SEQ_QUERY,
 } from '../../lib/wire/formats.ts';
 import { MdValid } from '../../lib/wire/mds-constants.ts';
-import { BrwFlag } from '../../lib/wire/ost-constants.ts';
+import { BrwFlag, ObdoFlag } from '../../lib/wire/ost-constants.ts';
 import type { Obdo } from '../../lib/wire/ost-structs.ts';
 import type { StructInput } from '../../lib/wire/struct.ts';
 import { freePorts } from '../lnet/free-ports.ts';
@@ -85,46 +87,65 @@ async function client(o: { runtime: Runtime; network: Network; nid: string; mgs:
 }
 
 /** An object in a sequence of the test's own: those that the MDT had made are cleaned up when it starts again. */
-async function createObject(imp: Import): Promise<Oa> {
+async function createObject(imp: Import, f_oid = 1): Promise<Oa> {
   const range = { seq_opc: 1, seq_range: { lsr_flags: 1 } };
   const { seq_range } = (await imp.call(RQF_SEQ_QUERY, range, { requestPortal: 31 })).values;
-  const o_oi = { oi_fid: { f_seq: seq_range!.lsr_start, f_oid: 1, f_ver: 0 } };
+  const o_oi = { oi_fid: { f_seq: seq_range!.lsr_start, f_oid, f_ver: 0 } };
   await imp.call(RQF_OST_CREATE, { ost_body: { oa: { o_oi, o_valid: MdValid.OBD_MD_FLGROUP } } });
   return { o_oi, o_valid: MdValid.OBD_MD_FLID | MdValid.OBD_MD_FLGROUP };
 }
 
 type Oa = StructInput<typeof Obdo>;
 type Pinning = Pick<Endpoint, 'pin'>;
-const ioobj = { ioo_bufcnt: 1, ioo_max_brw: 0xf0000 };
-const niobuf = (rnb_len: number) => ({
-  rnb_offset: 0n,
-  rnb_len,
-  rnb_flags: BrwFlag.OBD_BRW_SRVLOCK | BrwFlag.OBD_BRW_ASYNC,
-});
-
-async function writeObject(imp: Import, oa: Oa, endpoint: Pinning, data: Uint8Array) {
-  const segments = [{ memory: endpoint.pin(data), offset: 0, length: data.length }];
-  await imp.call(
-    RQF_OST_BRW_WRITE,
-    {
-      ost_body: { oa },
-      obd_ioobj: [ioobj],
-      niobuf_remote: [niobuf(data.length)],
-      short_io: new Uint8Array(0),
-    },
-    { bulk: { direction: 'source', portal: 8, segments } },
-  );
+interface Extent {
+  readonly at: number;
+  readonly length: number;
 }
 
-async function readObject(imp: Import, oa: Oa, endpoint: Pinning, length: number) {
+/** A read or write of these extents, with a checksum. */
+function brw(oa: Oa, extents: readonly Extent[], data?: Uint8Array) {
+  const sums = MdValid.OBD_MD_FLCKSUM | MdValid.OBD_MD_FLFLAGS;
+  const sum = data === undefined ? {} : { o_nlink: checksumTs('crc32c', [data]) };
+  const o_flags = ObdoFlag.OBD_FL_CKSUM_CRC32C;
+  return {
+    ost_body: { oa: { ...oa, ...sum, o_valid: (oa.o_valid ?? 0n) | sums, o_flags } },
+    obd_ioobj: [{ ioo_bufcnt: extents.length, ioo_max_brw: 0xf0000 }],
+    niobuf_remote: extents.map(({ at, length }) => ({
+      rnb_offset: BigInt(at),
+      rnb_len: length,
+      rnb_flags: BrwFlag.OBD_BRW_SRVLOCK | BrwFlag.OBD_BRW_ASYNC,
+    })),
+    short_io: new Uint8Array(0),
+  };
+}
+
+const bytesOf = (extents: readonly Extent[]): number => extents.reduce((sum, e) => sum + e.length, 0);
+/** As kernels cut bulk: where its first byte lies in a page. */
+const pageOffset = ([first]: readonly Extent[]): number => first!.at % 4096;
+
+async function writeObject(imp: Import, oa: Oa, endpoint: Pinning, data: Uint8Array, extents?: Extent[]) {
+  const segments = [{ memory: endpoint.pin(data), offset: 0, length: data.length }];
+  const where = extents ?? [{ at: 0, length: data.length }];
+  const bulk = { direction: 'source', portal: 8, segments, pageOffset: pageOffset(where) } as const;
+  const { values } = await imp.call(RQF_OST_BRW_WRITE, brw(oa, where, data), { bulk });
+  expect(values.ost_body!.oa.o_nlink).toBe(checksumTs('crc32c', [data]));
+  expect(values.rcs).toEqual(where.map(() => 0));
+}
+
+async function readObject(
+  imp: Import,
+  oa: Oa,
+  endpoint: Pinning,
+  length: number,
+  where: Extent[] = [{ at: 0, length }],
+) {
   const into = new Uint8Array(length);
   const segments = [{ memory: endpoint.pin(into), offset: 0, length }];
-  const reply = await imp.call(
-    RQF_OST_BRW_READ,
-    { ost_body: { oa }, obd_ioobj: [ioobj], niobuf_remote: [niobuf(length)], short_io: new Uint8Array(0) },
-    { bulk: { direction: 'sink', portal: 8, segments } },
-  );
-  return into.subarray(0, reply.status);
+  const bulk = { direction: 'sink', portal: 8, segments, pageOffset: pageOffset(where) } as const;
+  const reply = await imp.call(RQF_OST_BRW_READ, brw(oa, where), { bulk });
+  const data = into.subarray(0, reply.status);
+  expect(reply.values.ost_body!.oa.o_nlink).toBe(checksumTs('crc32c', [data]));
+  return data;
 }
 
 describe('a node on a directory', () => {
@@ -159,6 +180,64 @@ describe('a node on a directory', () => {
     await first.endpoint.close();
     await node.stop();
     await expect(serve(dir, port).then((n) => n.stop())).resolves.toBeUndefined();
+  });
+
+  it('moves niobufs with holes between them, and nothing of the holes', async () => {
+    const dir = directory();
+    const port = await freePort();
+    await serve(dir, port, 1);
+    const { connectOst, endpoint, close } = await client({
+      runtime,
+      network,
+      nid: '127.0.7.3@tcp',
+      mgs: NID,
+      port,
+    });
+    const ost = await connectOst(0);
+    const every = (count: number, length: number, step: number, from = 0): Extent[] =>
+      Array.from({ length: count }, (_, i) => ({ at: from + i * step, length }));
+    const page = 4096;
+    const requests: Extent[][] = [
+      every(2, 3 * page, 1 << 20),
+      // Two MiB of single pages: as many extents to each as the network takes.
+      every(512, page, 2 * page),
+      // A first and a last that are no whole pages, and two that lie together.
+      [
+        { at: 777, length: page - 777 },
+        ...every(300, page, 3 * page, page),
+        { at: 4 << 20, length: page },
+        { at: (4 << 20) + page, length: 1 << 20 },
+        { at: 6 << 20, length: 99 },
+      ],
+      // More extents to a MiB than the network takes.
+      every(600, 100, 1000, 50),
+      every(200, 9000, 12_345, 13),
+    ];
+    for (const [i, extents] of requests.entries()) {
+      const oa = await createObject(ost, i + 1);
+      const end = extents.at(-1)!.at + extents.at(-1)!.length;
+      const object = Buffer.alloc(end + 500_000, 0xaa);
+      await writeObject(ost, oa, endpoint, object);
+      const data = randomBytes(bytesOf(extents));
+      await writeObject(ost, oa, endpoint, data, extents);
+      let from = 0;
+      for (const { at, length } of extents) {
+        data.copy(object, at, from, from + length);
+        from += length;
+      }
+      expect(Buffer.compare(await readObject(ost, oa, endpoint, object.length + 10), object)).toBe(0);
+      const back = await readObject(ost, oa, endpoint, data.length, extents);
+      expect(Buffer.compare(back, data)).toBe(0);
+      // The object ends in the middle of one extent; what lies behind it is not there.
+      const beyond = [
+        ...extents,
+        { at: object.length - 400, length: 500 },
+        { at: object.length + 1000, length: 10 },
+      ];
+      const short = await readObject(ost, oa, endpoint, bytesOf(beyond), beyond);
+      expect(Buffer.compare(short, Buffer.concat([data, Buffer.alloc(400, 0xaa)]))).toBe(0);
+    }
+    await close([ost]);
   });
 
   it('refuses what cannot work, by name and with advice', async () => {

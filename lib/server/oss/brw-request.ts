@@ -83,6 +83,9 @@ function checkNiobufs(niobufs: readonly NiobufRemote[]): number {
   return bytes;
 }
 
+/** Where in its page the bulk begins. */
+export const pageOffsetOf = ({ niobufs }: BrwRequest): number => Number(niobufs[0]!.rnb_offset % 4096n);
+
 /**
  * Runs `work` under the lock that covers the request: the server's own where it is asked to take it, else the client's,
  * which gets its whole time again. A client whose lock is gone was evicted: -ESTALE (guide 12 §5.9).

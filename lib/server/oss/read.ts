@@ -1,17 +1,19 @@
 /** OST_READ (guide 12 §5): pb_status is the number of bytes, short at the end of the object. */
 import type { Call, Operation } from '../../connection/target.ts';
-import type { BulkChecksumName, Segment } from '../../lnet/network.ts';
+import type { BulkChecksumName, FileExtent, Segment } from '../../lnet/network.ts';
 import { ofParts } from '../../lnet/t10.ts';
+import { bytesOfFile } from '../../rpc/bulk-pieces.ts';
 import { Errno, errnoError } from '../../runtime/errors.ts';
 import { RQF_OST_BRW_READ } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import { Portal } from '../../wire/opcodes.ts';
 import { ObdoFlag } from '../../wire/ost-constants.ts';
 import { operation } from '../operation.ts';
-import { type BrwRequest, checkBrw, underLock } from './brw-request.ts';
+import { type BrwRequest, checkBrw, pageOffsetOf, underLock } from './brw-request.ts';
 import { checksumOfNiobufs } from './bulk-checksum.ts';
 import { sliceSegments } from './bulk-memory.ts';
 import { asFileTransfer } from './file-transfers.ts';
+import { extentsOf } from './niobuf-extents.ts';
 import { checksumOf, flagsWithChecksum, hasFlag, type OstBodyInput } from './object-request.ts';
 import type { OstContext } from './ost-context.ts';
 
@@ -50,16 +52,15 @@ async function shortRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Prom
 }
 
 async function bulkRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Promise<void> {
-  const [only] = brw.niobufs;
   const type = checksumOf(brw.oa);
   const sendable = call.request.movesFiles && ost.store.withFile !== undefined && ofParts(type) === type;
-  if (brw.niobufs.length === 1 && only !== undefined && sendable)
-    return asFileTransfer(call.export, call.request, () => fileRead(ost, call, brw, only.rnb_offset));
+  const extents = sendable ? extentsOf(brw.niobufs) : undefined;
+  if (extents !== undefined)
+    return asFileTransfer(call.export, call.request, () => fileRead(ost, call, brw, extents));
   const buffer = await ost.memory.take(brw.bytes);
   try {
     const result = await readNiobufs(ost, brw, buffer.segments, type);
-    const pageOffset = Number((brw.niobufs[0]?.rnb_offset ?? 0n) % 4096n);
-    await call.request.bulkPut(Portal.OST_BULK_PORTAL, result.segments, brw.brwSize, pageOffset);
+    await call.request.bulkPut(Portal.OST_BULK_PORTAL, result.segments, brw.brwSize, pageOffsetOf(brw));
     call.reply({ ost_body: replyBody(ost, call, brw, result, type) }, { status: result.bytes });
   } finally {
     buffer.release();
@@ -67,15 +68,20 @@ async function bulkRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Promi
 }
 
 /** The same straight out of the object's file, without memory of ours. */
-async function fileRead(ost: OstContext, call: ReadCall, brw: BrwRequest, position: bigint): Promise<void> {
+async function fileRead(
+  ost: OstContext,
+  call: ReadCall,
+  brw: BrwRequest,
+  extents: readonly FileExtent[],
+): Promise<void> {
   const { id } = brw.object;
   const type = ofParts(checksumOf(brw.oa));
   if (!ost.store.exists(id)) throw errnoError(Errno.ENOENT, { syscall: 'read' });
-  await ost.store.withFile!(id, position, brw.bytes, async (file) => {
+  await ost.store.withFile!(id, extents, async (file) => {
     const range = { ...file, ...(type !== undefined && { checksum: type }) };
-    const pageOffset = Number(position % 4096n);
+    const pageOffset = pageOffsetOf(brw);
     const checksum = await call.request.bulkPutFile(Portal.OST_BULK_PORTAL, range, brw.brwSize, pageOffset);
-    const done = { bytes: file.length, checksum };
+    const done = { bytes: bytesOfFile(file), checksum };
     call.reply({ ost_body: replyBody(ost, call, brw, done, type) }, { status: done.bytes });
   });
 }

@@ -14,12 +14,13 @@ import type { NiobufRemote, Obdo } from '../../wire/ost-structs.ts';
 import { MsgFlag } from '../../wire/ptlrpc-constants.ts';
 import { operation } from '../operation.ts';
 import type { ObjectAttributes, StoredAttributes } from '../store/object-store.ts';
-import { type BrwRequest, checkBrw, underLock } from './brw-request.ts';
+import { type BrwRequest, checkBrw, pageOffsetOf, underLock } from './brw-request.ts';
 import { checksumOfNiobufs } from './bulk-checksum.ts';
 import { sliceSegments } from './bulk-memory.ts';
 import { asFileTransfer, refuseGone } from './file-transfers.ts';
 import type { WriteCharge } from './grants.ts';
 import { withLayoutVersion } from './layout-version.ts';
+import { extentsOf } from './niobuf-extents.ts';
 import {
   ATTRIBUTES_VALID,
   attributeFields,
@@ -99,19 +100,18 @@ function straightIntoFile(
   brw: BrwRequest,
   charge: WriteCharge,
 ): (() => Promise<Pick<Written, 'checksum' | 'rcs'>>) | undefined {
-  const [only] = brw.niobufs;
   const wanted = checksumOf(brw.oa);
   const type = ofParts(wanted);
-  const fits = !brw.short && call.request.movesFiles && ost.store.intoFile !== undefined && type === wanted;
-  if (!fits || only === undefined || brw.niobufs.length > 1 || charge.allowed[0] !== true) return undefined;
-  const pageOffset = Number(only.rnb_offset % 4096n);
+  const moves = !brw.short && call.request.movesFiles && ost.store.intoFile !== undefined && type === wanted;
+  const extents = moves && charge.allowed.every((allowed) => allowed) ? extentsOf(brw.niobufs) : undefined;
+  if (extents === undefined) return undefined;
   return () =>
     asFileTransfer(call.export, call.request, () =>
-      ost.store.intoFile!(brw.object.id, only.rnb_offset, brw.bytes, async (file) => {
+      ost.store.intoFile!(brw.object.id, extents, async (file) => {
         const range = { ...file, ...(type !== undefined && { checksum: type }) };
         const portal = Portal.OST_BULK_PORTAL;
-        const checksum = await call.request.bulkGetFile(portal, range, brw.brwSize, pageOffset);
-        return { checksum, rcs: [0] };
+        const checksum = await call.request.bulkGetFile(portal, range, brw.brwSize, pageOffsetOf(brw));
+        return { checksum, rcs: brw.niobufs.map(() => 0) };
       }),
     );
 }
@@ -131,14 +131,13 @@ async function withData(
   }
   const buffer = await ost.memory.take(brw.bytes);
   try {
-    const pageOffset = Number((brw.niobufs[0]?.rnb_offset ?? 0n) % 4096n);
     const wanted = checksumOf(brw.oa);
     const asItComes = ofParts(wanted);
     const { checksum } = await call.request.bulkGet(
       Portal.OST_BULK_PORTAL,
       buffer.segments,
       brw.brwSize,
-      pageOffset,
+      pageOffsetOf(brw),
       asItComes,
     );
     refuseGone(call.export);

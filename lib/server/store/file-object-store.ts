@@ -19,9 +19,10 @@ import { statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { NativeStorage, OpenFile } from '../../lnet/native-storage.ts';
-import type { BulkChecksumName, ChecksumName, FileRange, Segment } from '../../lnet/network.ts';
+import type { BulkChecksumName, ChecksumName, FileExtent, FileRange, Segment } from '../../lnet/network.ts';
 import { errnoError, errnoOf } from '../../runtime/errors.ts';
 import type { Runtime, Timer } from '../../runtime/runtime.ts';
+import { fileRange, fileRangeWithin } from './file-ranges.ts';
 import type { KeyValueStore } from './key-value-store.ts';
 import { makeObjectDirectories, objectPath } from './object-paths.ts';
 import {
@@ -204,24 +205,20 @@ class FileObjectStore implements ObjectStore {
 
   withFile<T>(
     id: ObjectId,
-    position: bigint,
-    length: number,
+    extents: readonly FileExtent[],
     work: (file: FileRange) => Promise<T>,
   ): Promise<T> {
-    return this.#use(id, (_, { fd }) => {
-      const left = BigInt(fstatSync(fd, { bigint: true }).size) - position;
-      const there = left < 0n ? 0 : left < length ? Number(left) : length;
-      return work({ fd, position, length: there });
-    });
+    return this.#use(id, (_, { fd }) =>
+      work(fileRangeWithin(fd, extents, fstatSync(fd, { bigint: true }).size)),
+    );
   }
 
   intoFile<T>(
     id: ObjectId,
-    position: bigint,
-    length: number,
+    extents: readonly FileExtent[],
     work: (file: FileRange) => Promise<T>,
   ): Promise<T> {
-    return this.#change(id, ({ fd }) => work({ fd, position, length }));
+    return this.#change(id, ({ fd }) => work(fileRange(fd, extents)));
   }
 
   write(id: ObjectId, position: bigint, segments: readonly Segment[], checksum?: ChecksumName) {

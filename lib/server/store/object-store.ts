@@ -2,7 +2,7 @@
  * What an object storage target keeps: one plain file per object (design: Stores), attributes beside it. Data moves between
  * files and bulk memory in native code.
  */
-import type { BulkChecksumName, ChecksumName, FileRange, Segment } from '../../lnet/network.ts';
+import type { BulkChecksumName, ChecksumName, FileExtent, FileRange, Segment } from '../../lnet/network.ts';
 
 export interface ObjectId {
   readonly seq: bigint;
@@ -69,19 +69,17 @@ export interface ObjectStore {
     segments: readonly Segment[],
     checksum?: ChecksumName,
   ): Promise<ObjectTransfer>;
-  /** Where objects are files that a network can move: runs `work` with the file of at most `length` bytes from `position` on,
-   * fewer at the end of the object. The descriptor is open until `work` has settled. */
+  /** Where objects are files that a network can move: runs `work` with the file and what of `extents`, at least one and ascending,
+   * there is before the end of the object. The descriptor is open until `work` has settled. */
   withFile?<T>(
     id: ObjectId,
-    position: bigint,
-    length: number,
+    extents: readonly FileExtent[],
     work: (file: FileRange) => Promise<T>,
   ): Promise<T>;
-  /** The same with the `length` bytes from `position` on, for `work` to write them. */
+  /** The same with all of `extents`, for `work` to write them. */
   intoFile?<T>(
     id: ObjectId,
-    position: bigint,
-    length: number,
+    extents: readonly FileExtent[],
     work: (file: FileRange) => Promise<T>,
   ): Promise<T>;
   write(

@@ -250,7 +250,7 @@ describe('objects in files', () => {
     directories.push(dir);
     const { store } = openFiles(dir, undefined, 4, storage);
     await store.precreate(SEQ, 0, 1);
-    await store.intoFile!(id(1), 5n, 4, async (file) => {
+    await store.intoFile!(id(1), [{ position: 5n, length: 4 }], async (file) => {
       expect(file).toMatchObject({ position: 5n, length: 4 });
       await store.syncAll();
       expect(syncs).toBe(1);
