@@ -2,7 +2,6 @@
  * How long a fuzz target runs: a moment under `npm test`, LUSTRE_FUZZ_SECONDS (60 in CI) per target when set. A
  * failure prints fast-check's seed and path; LUSTRE_FUZZ_SEED replays it.
  */
-import { setImmediate } from 'node:timers/promises';
 import fc, { type IRawProperty } from 'fast-check';
 
 /** Per target. */
@@ -25,7 +24,7 @@ export async function fuzz<T>(property: IRawProperty<T>): Promise<void> {
       markInterruptAsFailure: false,
       ...(seed === undefined ? {} : { seed: Number(seed) }),
     });
-    await setImmediate();
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
