@@ -12,9 +12,11 @@ export function writeFileRange(words: Uint32Array, range: FileRange): void {
   words[ScratchWord.SEGMENTS] = fd;
   words[ScratchWord.SEGMENTS + 1] = checksum === undefined ? 0 : checksumTypeBits[checksum];
   words[ScratchWord.SEGMENTS + 2] = 1 + rest.length;
-  const first = ScratchWord.SEGMENTS + EXTENT_WORDS;
-  writeExtent(words, first, range);
-  rest.forEach((extent, i) => writeExtent(words, first + (i + 1) * EXTENT_WORDS, extent));
+  let at = ScratchWord.SEGMENTS + EXTENT_WORDS;
+  for (const extent of [range, ...rest]) {
+    writeExtent(words, at, extent);
+    at += EXTENT_WORDS;
+  }
 }
 
 function writeExtent(words: Uint32Array, at: number, { position, length }: FileExtent): void {
