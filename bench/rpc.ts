@@ -10,7 +10,7 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { Import } from '../lib/connection/import.ts';
 import type { Call, Operation, Target } from '../lib/connection/target.ts';
 import { TargetNode } from '../lib/connection/target-node.ts';
-import { Outbox } from '../lib/engine-thread.ts';
+import { type ChannelMemory, channelMemory, EngineChannel, type Numbered } from '../lib/engine-channel.ts';
 import { createNativeNetwork } from '../lib/lnet/native-network.ts';
 import type { Endpoint } from '../lib/lnet/network.ts';
 import { PtlRpc } from '../lib/rpc/ptlrpc.ts';
@@ -233,47 +233,61 @@ type Message = readonly [number, Uint8Array | undefined];
 
 /** An import in a thread of its own. */
 class Hop {
-  readonly #worker = new Worker(fileURLToPath(import.meta.url), { workerData: { bench: 'rpc hop' } });
+  readonly #worker: Worker;
+  readonly #channel: EngineChannel<Message, Message>;
   readonly #pending = new Map<number, (value: unknown) => void>();
-  readonly #outbox = new Outbox<Message>((messages) => this.#worker.postMessage(messages));
   #next = 0;
 
   constructor() {
+    const memory = channelMemory();
+    const settings: HopData = { bench: 'rpc hop', memory };
+    this.#worker = new Worker(fileURLToPath(import.meta.url), { workerData: settings });
     this.#worker.on('error', (error) => {
       throw error;
     });
-    this.#worker.on('message', (messages: readonly Message[]) => {
-      for (const [number, answer] of messages) {
-        this.#pending.get(number)?.(answer);
-        this.#pending.delete(number);
-      }
-    });
+    const answered = ([number, answer]: Message): void => {
+      this.#pending.get(number)?.(answer);
+      this.#pending.delete(number);
+    };
+    this.#channel = new EngineChannel(this.#worker, memory.toEngine, memory.fromEngine, answered);
+    this.#worker.on('message', (message: Numbered<Message>) => this.#channel.fromPort(message));
+    this.#channel.listen();
   }
 
   ask(bytes: Uint8Array | undefined): Promise<unknown> {
     return new Promise((resolve) => {
       this.#pending.set(++this.#next, resolve);
-      this.#outbox.send([this.#next, bytes]);
+      this.#channel.send([this.#next, bytes]);
     });
   }
 
   async end(): Promise<void> {
     await this.ask(undefined);
     await this.#worker.terminate();
+    this.#channel.close();
   }
 }
 
-function serveHop(port: NonNullable<typeof parentPort>): void {
+interface HopData {
+  readonly bench: 'rpc hop';
+  readonly memory: ChannelMemory;
+}
+
+function serveHop(port: NonNullable<typeof parentPort>, memory: ChannelMemory): void {
   const connecting = connect();
-  const outbox = new Outbox<Message>((messages) => port.postMessage(messages));
   const answer = async ([number, bytes]: Message): Promise<void> => {
     const client = await connecting;
     if (bytes === undefined) await disconnect(client);
-    outbox.send([number, bytes && new Uint8Array(await ask(client.importer, bytes))]);
+    channel.send([number, bytes && (await ask(client.importer, bytes))]);
   };
-  port.on('message', (messages: readonly Message[]) => {
-    for (const message of messages) void answer(message);
-  });
+  const channel = new EngineChannel<Message, Message>(
+    port,
+    memory.fromEngine,
+    memory.toEngine,
+    (message) => void answer(message),
+  );
+  port.on('message', (message: Numbered<Message>) => channel.fromPort(message));
+  channel.listen();
 }
 
 async function hopRows(rounds: number, count: number): Promise<Row[]> {
@@ -363,5 +377,8 @@ async function rpcRows(
   return rows;
 }
 
-if (!isMainThread && (workerData as { bench?: string }).bench === 'rpc hop') serveHop(parentPort!);
-else if (isMainThread && process.argv[2] === 'serve') await serve(Number(process.argv[3]));
+if (!isMainThread) {
+  const { bench, memory } = workerData as HopData;
+  if (bench === 'rpc hop') serveHop(parentPort!, memory);
+}
+if (isMainThread && process.argv[2] === 'serve') await serve(Number(process.argv[3]));

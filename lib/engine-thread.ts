@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import type { EngineSettings, FromEngine, ToEngine } from './client/engine/engine-calls.ts';
 import type { EngineListener, EngineThread } from './client/engine/worker-engine.ts';
 import type { SessionOptions } from './client/mount/session-options.ts';
+import { type ChannelMemory, channelMemory, EngineChannel, type Numbered } from './engine-channel.ts';
 import { replyChannel, requestChannel } from './rpc/rpc-counters.ts';
 import { errorValue } from './runtime/error-values.ts';
 import { LustreError } from './runtime/errors.ts';
@@ -20,31 +21,12 @@ export interface EngineTask {
 /** What the program in the thread is given. */
 export interface EngineWorkerData extends EngineTask {
   readonly settings: EngineSettings;
+  readonly memory: ChannelMemory;
   /** News that this side has not taken in yet; a program that computes takes in none. */
   readonly backlog: Int32Array;
 }
 
 const channels = { request: requestChannel, reply: replyChannel } as const;
-
-/** Collects what is sent until the code that runs has returned, then hands it on in one piece. */
-export class Outbox<T> {
-  readonly #post: (messages: readonly T[]) => void;
-  #messages: T[] = [];
-
-  constructor(post: (messages: readonly T[]) => void) {
-    this.#post = post;
-  }
-
-  send(message: T): void {
-    if (this.#messages.push(message) === 1) process.nextTick(() => this.flush());
-  }
-
-  flush(): void {
-    const messages = this.#messages;
-    this.#messages = [];
-    if (messages.length > 0) this.#post(messages);
-  }
-}
 
 /** Mounts in a thread. `log` gets what the engine logs; its level counts, also when it changes. */
 export function startEngineThread(
@@ -58,61 +40,55 @@ export function startEngineThread(
   });
   let current = settings();
   const backlog = new Int32Array(new SharedArrayBuffer(4));
-  const workerData: EngineWorkerData = { ...task, settings: current, backlog };
+  const memory = channelMemory();
+  const workerData: EngineWorkerData = { ...task, settings: current, backlog, memory };
   const worker = startWorker(workerData);
   // Alive only while it is held.
   worker.unref();
-  const outbox = new Outbox<ToEngine>((messages) => {
-    try {
-      worker.postMessage(messages);
-    } catch {
-      for (const message of messages) postOne(message);
-    }
-  });
-  /** Values that no thread can be given (functions, symbols) fail their own call only. */
-  const postOne = (message: ToEngine): void => {
-    try {
-      worker.postMessage([message]);
-    } catch (cause) {
-      if (message[0] !== 'call') throw cause;
-      const error = new LustreError('ERR_INVALID_ARG_TYPE', 'an argument is no plain value', {
-        syscall: message[2],
-        cause,
-      });
-      listener.onMessage(['failed', message[1], errorValue(error)]);
+  const onMessage = (message: FromEngine): void => {
+    if (message[0] === 'log') {
+      Atomics.sub(backlog, 0, 1);
+      if (log !== undefined) logLine(log, message[1]);
+    } else if (message[0] === 'trace') {
+      Atomics.sub(backlog, 0, 1);
+      channels[message[1]].publish(message[2]);
+    } else {
+      listener.onMessage(message);
     }
   };
+  /** Values that no thread can be given (functions, symbols) fail their own call only. */
+  const onRefused = (message: ToEngine, cause: unknown): void => {
+    if (message[0] !== 'call') throw cause;
+    const error = new LustreError('ERR_INVALID_ARG_TYPE', 'an argument is no plain value', {
+      syscall: message[2],
+      cause,
+    });
+    listener.onMessage(['failed', message[1], errorValue(error)]);
+  };
+  const { toEngine, fromEngine } = memory;
+  const channel = new EngineChannel<ToEngine, FromEngine>(worker, toEngine, fromEngine, onMessage, onRefused);
+  channel.listen();
   let failure: Error | undefined;
   worker.on('error', (error) => {
     failure = error;
   });
   const exited = new Promise<void>((resolve) => {
     worker.once('exit', (code) => {
+      channel.drain();
+      channel.close();
       listener.onExit(failure ?? new Error(`exit code ${code}`));
       resolve();
     });
   });
-  worker.on('message', (messages: readonly FromEngine[]) => {
-    for (const message of messages) {
-      if (message[0] === 'log') {
-        Atomics.sub(backlog, 0, 1);
-        if (log !== undefined) logLine(log, message[1]);
-      } else if (message[0] === 'trace') {
-        Atomics.sub(backlog, 0, 1);
-        channels[message[1]].publish(message[2]);
-      } else {
-        listener.onMessage(message);
-      }
-    }
-  });
+  worker.on('message', (message: Numbered<FromEngine>) => channel.fromPort(message));
   return {
     send(message) {
       const now = settings();
       if (now.logLevel !== current.logLevel || now.traced !== current.traced) {
         current = now;
-        outbox.send(['settings', now]);
+        channel.send(['settings', now]);
       }
-      outbox.send(message);
+      channel.send(message);
     },
     hold: (busy) => (busy ? worker.ref() : worker.unref()),
     async stop() {

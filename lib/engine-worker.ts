@@ -6,7 +6,8 @@ import { EngineHost } from './client/engine/engine-host.ts';
 import { InlineEngine } from './client/engine/inline-engine.ts';
 import { connectSession } from './client/mount/connect.ts';
 import { type ControlSocket, listenForLocks } from './control-socket.ts';
-import { type EngineWorkerData, Outbox } from './engine-thread.ts';
+import { EngineChannel, type Numbered } from './engine-channel.ts';
+import type { EngineWorkerData } from './engine-thread.ts';
 import { createNativeNetwork } from './lnet/native-network.ts';
 import { type RpcTrace, replyChannel, requestChannel } from './rpc/rpc-counters.ts';
 import { errorValue } from './runtime/error-values.ts';
@@ -15,9 +16,10 @@ import { nodeRuntime } from './runtime/runtime.ts';
 /** Log lines and traces that may wait for a program that computes; what exceeds it is dropped and counted. */
 const BACKLOG_MAX = 10_000;
 
-const { spec, options, control, settings, backlog } = workerData as EngineWorkerData;
+const { spec, options, control, settings, backlog, memory } = workerData as EngineWorkerData;
 const port = parentPort!;
-const outbox = new Outbox<FromEngine>((messages) => port.postMessage(messages));
+let host: EngineHost;
+const channel = new EngineChannel<FromEngine, ToEngine>(port, memory.fromEngine, memory.toEngine, receive);
 let dropped = 0;
 
 function tell(message: FromEngine): void {
@@ -26,7 +28,7 @@ function tell(message: FromEngine): void {
     return;
   }
   Atomics.add(backlog, 0, 1);
-  outbox.send(message);
+  channel.send(message);
   if (dropped === 0) return;
   const lost = dropped;
   dropped = 0;
@@ -54,7 +56,7 @@ function apply({ logLevel, traced: wanted }: typeof settings): void {
   }
 }
 
-function receive(host: EngineHost, message: ToEngine): void {
+function receive(message: ToEngine): void {
   switch (message[0]) {
     case 'call':
       void host.call(message[1], message[2], message[3]);
@@ -85,15 +87,14 @@ try {
     await engine.unmount();
     throw error;
   }
-  const host = new EngineHost(
+  host = new EngineHost(
     engine,
-    (message) => outbox.send(message),
+    (message) => channel.send(message),
     () => socket?.close(),
   );
-  port.on('message', (messages: readonly ToEngine[]) => {
-    for (const message of messages) receive(host, message);
-  });
-  outbox.send(['mounted']);
+  port.on('message', (message: Numbered<ToEngine>) => channel.fromPort(message));
+  channel.listen();
+  channel.send(['mounted']);
 } catch (error) {
-  outbox.send(['ended', undefined, errorValue(error)]);
+  channel.send(['ended', undefined, errorValue(error)]);
 }

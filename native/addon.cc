@@ -1,7 +1,8 @@
 // The addon's door. Every environment (main thread, workers) has its own classes and endpoints; all that they
-// share is the memory that one lends another.
+// share is the memory that one lends another, and the doorbells by which they wake each other.
 #include <napi.h>
 
+#include "doorbell_binding.h"
 #include "endpoint_binding.h"
 #include "lending_binding.h"
 #ifdef LUSTRE_WITH_STORAGE
@@ -13,6 +14,7 @@ namespace {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   lustre::InitEndpoint(env, exports);
   lustre::InitLending(env, exports);
+  lustre::InitDoorbell(env, exports);
 #ifdef LUSTRE_WITH_STORAGE
   lustre::InitStorage(env, exports);
 #endif

@@ -1,41 +1,20 @@
 #include "owner_poll.h"
 
-#include <cstddef>
 #include <cstdlib>
 #include <utility>
 
-// libuv 1.x, whose ABI is stable. Weak: a runtime without them loads the module all the same.
-extern "C" {
-struct uv_loop_s;
-#define LUSTRE_UV __attribute__((weak))
-std::size_t uv_handle_size(int type) LUSTRE_UV;
-int uv_poll_init(uv_loop_s* loop, void* handle, int fd) LUSTRE_UV;
-int uv_poll_start(void* handle, int events, void (*callback)(void*, int, int)) LUSTRE_UV;
-int uv_poll_stop(void* handle) LUSTRE_UV;
-void uv_unref(void* handle) LUSTRE_UV;
-void uv_close(void* handle, void (*callback)(void*)) LUSTRE_UV;
-void* uv_handle_get_data(const void* handle) LUSTRE_UV;
-void uv_handle_set_data(void* handle, void* data) LUSTRE_UV;
-#undef LUSTRE_UV
-}
+#include "libuv.h"
 
 namespace lustre {
 namespace {
 
-constexpr int kUvPoll = 8;  // UV_POLL of uv_handle_type
 constexpr int kUvReadable = 1;
-
-bool hasLibuv() {
-  return uv_handle_size != nullptr && uv_poll_init != nullptr && uv_poll_start != nullptr &&
-         uv_poll_stop != nullptr && uv_unref != nullptr && uv_close != nullptr &&
-         uv_handle_get_data != nullptr && uv_handle_set_data != nullptr;
-}
 
 }  // namespace
 
 std::shared_ptr<OwnerPoll> OwnerPoll::watch(napi_env env, int fd, std::function<void()> ready) {
   uv_loop_s* loop = nullptr;
-  if (!hasLibuv() || napi_get_uv_event_loop(env, &loop) != napi_ok) return nullptr;
+  if (!HasLibuv() || napi_get_uv_event_loop(env, &loop) != napi_ok) return nullptr;
   std::shared_ptr<OwnerPoll> poll(new OwnerPoll(std::move(ready)));
   void* handle = std::calloc(1, uv_handle_size(kUvPoll));
   if (handle == nullptr || uv_poll_init(loop, handle, fd) != 0) {
