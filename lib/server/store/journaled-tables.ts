@@ -5,6 +5,7 @@
  */
 import type { Generation, Journal } from './journal.ts';
 import { type Entry, type Medium, merge, type Writes } from './pending-writes.ts';
+import { RecentReads } from './recent-reads.ts';
 import { WrittenEntries } from './written-entries.ts';
 
 /** Bytes of a generation: some hundred creates, enough that they share LMDB's pages, and few enough to be collected young. */
@@ -30,6 +31,7 @@ export class JournaledTables implements Medium {
   readonly #journal: Journal;
   readonly #bringInto: Bring;
   readonly #tables: ReadonlyMap<string, number>;
+  readonly #reads: ReadonlyMap<string, RecentReads>;
   #written: Layer = new Map();
   /** What LMDB is getting, or could not take. */
   #leaving: Layer | undefined;
@@ -47,6 +49,7 @@ export class JournaledTables implements Medium {
     this.#journal = journal;
     this.#bringInto = bring;
     this.#tables = tables;
+    this.#reads = new Map([...tables.keys()].map((name) => [name, new RecentReads()]));
   }
 
   get(table: string, key: Uint8Array, text: string): Uint8Array | undefined {
@@ -55,7 +58,12 @@ export class JournaledTables implements Medium {
     if (value !== undefined || written?.has(text)) return value;
     const leaving = this.#leaving?.get(table);
     if (leaving?.has(text)) return leaving.get(text);
-    return this.#committed.get(table, key);
+    const reads = this.#reads.get(table);
+    const known = reads?.get(text);
+    if (known !== undefined) return known ?? undefined;
+    const read = this.#committed.get(table, key);
+    reads?.add(text, read ?? null);
+    return read;
   }
 
   range(table: string, start: Uint8Array, end: Uint8Array, from: string, to: string): Iterable<Entry> {
@@ -106,6 +114,7 @@ export class JournaledTables implements Medium {
       throw error;
     }
     this.#left = undefined;
+    for (const [table, entries] of this.#leaving ?? []) this.#reads.get(table)?.forget(entries);
     this.#leaving = undefined;
     this.#committed.renew();
   }

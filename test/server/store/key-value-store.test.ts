@@ -241,6 +241,40 @@ describe('LMDB store', () => {
     }
   });
 
+  it('reads what was written since it was read, wherever that is by now', async () => {
+    const path = mkdtempSync(join(tmpdir(), 'lustre-store-'));
+    const store = await openLmdbStore({ path, tables });
+    const keys = ['comes', 'goes', 'changes', 'stays', 'never'];
+    const values = (): (string | undefined)[] => keys.map((key) => text(store.table('a').get(bytes(key))));
+    // More than a generation of the journal: LMDB gets what was written before.
+    const fill = async (): Promise<void> => {
+      const value = new Uint8Array(64 * 1024);
+      for (let i = 0; i < 24; i++) {
+        await store.transact((tx) => tx.table('b').put(bytes(`${i}`), value));
+        values();
+      }
+    };
+    try {
+      await store.transact((tx) => {
+        for (const key of ['goes', 'changes', 'stays']) tx.table('a').put(bytes(key), bytes('before'));
+      });
+      await fill();
+      expect(values()).toEqual([undefined, 'before', 'before', 'before', undefined]);
+      await store.transact((tx) => {
+        tx.table('a').put(bytes('comes'), bytes('after'));
+        tx.table('a').remove(bytes('goes'));
+        tx.table('a').put(bytes('changes'), bytes('after'));
+      });
+      for (let turn = 0; turn < 2; turn++) {
+        await fill();
+        expect(values()).toEqual(['after', undefined, 'after', 'before', undefined]);
+      }
+    } finally {
+      await store.close();
+      rmSync(path, { recursive: true, force: true });
+    }
+  });
+
   it('grows its map past what it started with', async () => {
     const path = mkdtempSync(join(tmpdir(), 'lustre-store-'));
     const store = await openLmdbStore({ path, tables });
