@@ -383,8 +383,10 @@ class ImportCall<F extends Format> {
       replays.addUnkept(transno, lost);
       return;
     }
-    const own = copyBytes(this.#request);
-    const request = reply === undefined ? own : (replayAs?.(own, reply) ?? own);
+    const request =
+      reply === undefined || replayAs === undefined
+        ? copyBytes(this.#request)
+        : replayAs(this.#request, reply);
     if (committed && makes?.made !== true) return;
     replays.add({
       transno,

@@ -76,7 +76,8 @@ export interface CallOptions {
   /** Buffers that are asked for anew whenever the request is sent or replayed: an open handle is another one once its server
    * was restarted. */
   readonly current?: () => object;
-  /** The request as it is to be replayed, now that its reply is known (guide 06 §4.1); default unchanged. */
+  /** The request as it is to be replayed, now that its reply is known (guide 06 §4.1), with bytes that nobody else uses; default
+   * a copy. */
   readonly replayAs?: (request: object, reply: object) => object;
   /** The request is replayed until this is ended, however long its transaction is committed. */
   readonly makes?: MadeState;

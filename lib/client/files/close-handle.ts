@@ -14,12 +14,12 @@ import type { MdtHandle } from './open-handles.ts';
 /**
  * Gives a handle of an MDT back, with what is certain of times and size. An MDT before 2.16 takes a time of modification that
  * is later than its own, whatever has happened since: one that is not under a lock any more could undo what another client
- * has set.
+ * has set. `untouched`: the open made the file and nobody used it, so there is nothing to tell of its data.
  */
 export async function closeHandle(
   session: Session,
   handle: MdtHandle,
-  how: { modified?: boolean; context?: { syscall: string; path: string } } = {},
+  how: { modified?: boolean; untouched?: boolean; context?: { syscall: string; path: string } } = {},
 ): Promise<void> {
   const { inode } = handle;
   if (!handle.state.made || handle.generation !== inode.mdt.generation) return;
@@ -30,7 +30,7 @@ export async function closeHandle(
     mode: body.mbo_mode,
     group: supplementaryGroup(session.who, body.mbo_gid),
     ...(handle.readAt > inode.atimeChosen && { atime: BigInt(handle.readAt) }),
-    ...knownOfData(session, inode),
+    ...(how.untouched !== true && knownOfData(session, inode)),
     modified: how.modified === true,
   };
   try {

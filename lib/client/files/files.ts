@@ -337,11 +337,9 @@ export class Files {
     const last = this.#handles.release(handle);
     handle.readAt = Math.max(handle.readAt, file.readAt);
     try {
-      if (last)
-        await closeHandle(this.#session, handle, {
-          modified: file.modified,
-          context,
-        });
+      const { modified, created } = file;
+      const untouched = created && !modified && handle.readAt === 0;
+      if (last) await closeHandle(this.#session, handle, { modified, untouched, context });
     } finally {
       this.#walker.cache.unpin(inode);
     }
