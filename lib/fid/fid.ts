@@ -45,9 +45,17 @@ export function parseFid(text: string): Fid {
   return makeFid(seq, oid, ver);
 }
 
+/** Of the key before: FIDs come in runs of one sequence, and the text of a bigint is dear. */
+let lastSeq = 0n;
+let lastSeqText = '0:';
+
 /** A short exact text of a FID, for map keys. */
-export function fidKey(fid: Fid): string {
-  return `${fid.f_seq.toString(36)}:${fid.f_oid}:${fid.f_ver}`;
+export function fidKey({ f_seq, f_oid, f_ver }: Fid): string {
+  if (f_seq !== lastSeq) {
+    lastSeq = f_seq;
+    lastSeqText = `${f_seq.toString(36)}:`;
+  }
+  return f_ver === 0 ? `${lastSeqText}${f_oid}` : `${lastSeqText}${f_oid}:${f_ver}`;
 }
 
 export function sameFid(a: Fid, b: Fid): boolean {

@@ -43,6 +43,8 @@ export interface Grant {
 /** For `wantedBits`: all of the lock. */
 export const WHOLE_LOCK = 0xffff_ffff_ffff_ffffn;
 
+export const NO_LVB = new Uint8Array(0);
+
 export class ClientLock {
   /** C: our handle, which servers put into ASTs. */
   readonly handle: bigint;
@@ -53,7 +55,7 @@ export class ClientLock {
   mode: LockModeNumber;
   policy: Policy;
   /** Bytes that came with the lock: ost_lvb, a layout. */
-  lvb: Uint8Array = new Uint8Array(0);
+  lvb: Uint8Array = NO_LVB;
   /** What the lock protects need not be written before it goes back (the object is destroyed). */
   discardData = false;
   /** The inode bits that are wanted back. */

@@ -9,10 +9,10 @@ import { ConnectFlag } from '../wire/connection-constants.ts';
 import type { Format } from '../wire/format.ts';
 import { LockFlag, LockMode, LockType } from '../wire/ldlm-constants.ts';
 import { CancelBatch } from './cancel-batch.ts';
-import { ClientLock, type ClientLockActions, clientLockActions, WHOLE_LOCK } from './client-lock.ts';
+import { ClientLock, type ClientLockActions, clientLockActions, NO_LVB, WHOLE_LOCK } from './client-lock.ts';
 import { ClientLockTable } from './client-lock-table.ts';
 import type { ClientNamespaceOptions } from './client-namespace-options.ts';
-import { decodePolicy, isLockType, resourceName } from './description.ts';
+import { decodePolicy, inodeBitsPolicy, isLockType, resourceName } from './description.ts';
 import {
   asLustreError,
   carriesCancels,
@@ -369,7 +369,7 @@ export class ClientNamespace implements ClientLockActions {
     const have = lock.policy.inodeBits ?? 0n;
     const gone = have & lock.wantedBits;
     // From here on they protect nothing; what is wanted besides is told meanwhile.
-    lock.policy = { inodeBits: have & ~gone };
+    lock.policy = inodeBitsPolicy(have & ~gone);
     lock.wantedBits = 0n;
     void this.#drop(lock, gone).then(() => {
       if (lock.accepts('converted')) lock.dispatch('converted');
@@ -448,8 +448,8 @@ export class ClientNamespace implements ClientLockActions {
       this.#adopt(lock, rep.lock_desc, rep.lock_desc.l_req_mode, true);
     else this.#adopt(lock, rep.lock_desc, lock.mode, lock.type === LockType.LDLM_EXTENT);
     // Optional bits that were granted are in `inodeBits` now.
-    if (lock.policy.tryBits !== undefined) lock.policy = { inodeBits: lock.policy.inodeBits ?? 0n };
-    lock.lvb = (values.dlm_lvb ?? new Uint8Array(0)).slice();
+    if (lock.policy.tryBits !== undefined) lock.policy = inodeBitsPolicy(lock.policy.inodeBits ?? 0n);
+    lock.lvb = values.dlm_lvb?.slice() ?? NO_LVB;
     const waits = (flags & (LockFlag.LDLM_FL_BLOCK_GRANTED | LockFlag.LDLM_FL_BLOCK_WAIT)) !== 0;
     lock.dispatch(waits ? 'blocked' : 'granted');
   }

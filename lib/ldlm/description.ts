@@ -1,4 +1,5 @@
 /** Lock descriptions on the wire: resource, modes and the policy in the form of the lock's type (guide 08 §2). */
+import { sharedBigint } from '../runtime/shared-bigints.ts';
 import { LockType } from '../wire/ldlm-constants.ts';
 import type { LdlmLockDesc, LdlmWirePolicyData } from '../wire/ldlm-structs.ts';
 import type { StructInput } from '../wire/struct.ts';
@@ -66,6 +67,20 @@ export function encodePolicy(type: LockTypeNumber, policy: Policy): WirePolicyIn
   }
 }
 
+/** Few of them are in use, and each is kept by very many locks. */
+const policies = new Map<bigint, Policy>();
+const POLICIES_MAX = 256;
+
+export function inodeBitsPolicy(inodeBits: bigint): Policy {
+  let policy = policies.get(inodeBits);
+  if (policy === undefined) {
+    if (policies.size === POLICIES_MAX) policies.clear();
+    policy = { inodeBits };
+    policies.set(inodeBits, policy);
+  }
+  return policy;
+}
+
 export function decodePolicy(type: LockTypeNumber, wire: LdlmWirePolicyData): Policy {
   switch (type) {
     case LockType.LDLM_EXTENT: {
@@ -74,6 +89,7 @@ export function decodePolicy(type: LockTypeNumber, wire: LdlmWirePolicyData): Po
     }
     case LockType.LDLM_IBITS: {
       const { bits, try_bits, li_gid } = wire.l_inodebits;
+      if (try_bits === 0n && li_gid === 0n) return inodeBitsPolicy(bits);
       return {
         inodeBits: bits,
         ...(try_bits !== 0n && { tryBits: try_bits }),
@@ -91,7 +107,12 @@ export function decodePolicy(type: LockTypeNumber, wire: LdlmWirePolicyData): Po
 
 /** The four words of a decoded resource name. */
 export function resourceName(words: readonly bigint[]): ResourceId {
-  return [words[0] ?? 0n, words[1] ?? 0n, words[2] ?? 0n, words[3] ?? 0n];
+  return [
+    sharedBigint(words[0] ?? 0n),
+    words[1] ?? 0n,
+    sharedBigint(words[2] ?? 0n),
+    sharedBigint(words[3] ?? 0n),
+  ];
 }
 
 export function samePolicy(type: LockTypeNumber, a: Policy, b: Policy): boolean {

@@ -378,8 +378,7 @@ export class Files {
     file.readAt = Math.floor(this.#session.runtime.wallTime() / 1000);
     const { inode } = file;
     // The MDT is told at close, and tells nobody: meanwhile the time of access is what we say.
-    if (BigInt(file.readAt) > inode.body.mbo_atime)
-      inode.body = { ...inode.body, mbo_atime: BigInt(file.readAt) };
+    if (BigInt(file.readAt) > inode.body.mbo_atime) inode.body.mbo_atime = BigInt(file.readAt);
     return this.layouts.usingMirrors(file, context, async (objects, how) => {
       if (objects === undefined) return 0;
       return this.io.read(file, objects, buffers, position, how);

@@ -8,6 +8,7 @@ import { MdValid } from '../../wire/mds-constants.ts';
 import type { MdtBody } from '../../wire/mds-structs.ts';
 import type { Attributes } from '../engine.ts';
 import type { ObjectAttributes } from '../osc/known-objects.ts';
+import type { KnownAttributes } from './known-attributes.ts';
 
 export const S_IFMT = 0o170000;
 export const S_IFREG = 0o100000;
@@ -35,7 +36,7 @@ export function checkBody(body: MdtBody, target: string): void {
 }
 
 /** True when the MDT's own size counts: no data objects, or it is not a regular file. */
-export function sizeIsFromMdt(body: MdtBody, layout: FileLayout | undefined): boolean {
+export function sizeIsFromMdt(body: KnownAttributes, layout: FileLayout | undefined): boolean {
   if (!isRegular(body.mbo_mode) || layout === undefined) return true;
   return (
     (body.mbo_valid & MdValid.OBD_MD_FLSIZE) !== 0n ||
@@ -49,7 +50,7 @@ const ms = (seconds: bigint | number): number => Number(seconds) * 1000;
 /** `objects`: the attributes of the map's objects in order, where the size is theirs to say. */
 export function mergeAttributes(
   fid: Fid,
-  body: MdtBody,
+  body: KnownAttributes,
   map: FileMap | undefined,
   objects: readonly ObjectAttributes[] | undefined,
 ): Attributes {

@@ -16,12 +16,14 @@ import type { FileLayout } from '../../layout/file-layout.ts';
 import { decodeLayout } from '../../layout/layout-ea.ts';
 import type { ClientLock } from '../../ldlm/client-lock.ts';
 import { LustreError } from '../../runtime/errors.ts';
+import { SideBySide } from '../../runtime/side-by-side.ts';
 import { InodeBit } from '../../wire/ldlm-constants.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import type { MdtBody } from '../../wire/mds-structs.ts';
 import type { MetadataTarget } from '../mdc/target.ts';
 import { resourceKey } from '../osc/known-objects.ts';
 import { checkBody, isDirectory, isRegular } from './attributes.ts';
+import { KnownAttributes } from './known-attributes.ts';
 
 /** Bytes of heap for each object that is remembered, with its name and its locks: they take some 6 KB. */
 const HEAP_SHARE = 16_384;
@@ -56,13 +58,17 @@ export function holds(lock: ClientLock | undefined, bits: number): boolean {
 /** Not LOOKUP: a chmod leaves locks without PERM to who has the file open. */
 const holdsPermission = (lock: ClientLock | undefined): boolean => holds(lock, MDS_INODELOCK_PERM);
 
+const NOTHING = new Uint8Array(0);
+/** Layouts that nobody has asked for. */
+const layouts = new SideBySide(16 << 10);
+
 export class Inode {
   readonly fid: Fid;
   readonly key: string;
   readonly mdt: MetadataTarget;
-  body: MdtBody;
+  body: KnownAttributes;
   /** Access ACL in the form of its extended attribute; empty where the mode says it all. */
-  acl: Uint8Array = new Uint8Array(0);
+  acl: Uint8Array = NOTHING;
   /** Where a symlink leads. */
   target: string | undefined;
   /** How often it was opened for reading only since it became known. */
@@ -81,7 +87,8 @@ export class Inode {
   #updateLock: ClientLock | undefined;
   #permissionLock: ClientLock | undefined;
   #layoutLock: ClientLock | undefined;
-  #layout: FileLayout | Error | undefined;
+  /** As it came, until somebody asks what it says. */
+  #layout: FileLayout | Error | Uint8Array | undefined;
   #layoutLearned = false;
   #directory: DirectoryLayout | Error | undefined;
 
@@ -89,7 +96,7 @@ export class Inode {
     this.fid = body.mbo_fid1;
     this.key = fidKey(this.fid);
     this.mdt = mdt;
-    this.body = body;
+    this.body = new KnownAttributes(body);
   }
 
   /**
@@ -105,8 +112,9 @@ export class Inode {
       // A reply that was under way for long does not know better than a lock that is held.
       const { mbo_mode, mbo_uid, mbo_gid } = this.body;
       const held = !permission && this.permissionsValid;
-      this.body = held ? { ...body, mbo_mode, mbo_uid, mbo_gid } : body;
-      if (!held) this.acl = body.mbo_aclsize > 0 ? acl.slice() : new Uint8Array(0);
+      this.body = new KnownAttributes(body);
+      if (held) Object.assign(this.body, { mbo_mode, mbo_uid, mbo_gid });
+      else this.acl = body.mbo_aclsize > 0 ? acl.slice() : NOTHING;
       this.#begun = Math.max(begun, this.#begun);
       if (isDirectory(body.mbo_mode)) this.#learnDirectory(body, ea, directoryDefault);
     }
@@ -137,11 +145,7 @@ export class Inode {
   takeLayout(ea: Uint8Array, lock: ClientLock | undefined): void {
     this.#layoutLock = lock;
     this.#layoutLearned = true;
-    try {
-      this.#layout = ea.length === 0 ? undefined : decodeLayout(ea);
-    } catch (error) {
-      this.#layout = error as Error;
-    }
+    this.#layout = ea.length === 0 ? undefined : layouts.copy(ea);
   }
 
   /** All attributes are current. */
@@ -173,6 +177,13 @@ export class Inode {
 
   /** Undefined where the file has no objects. Throws what was wrong with the layout. */
   get layout(): FileLayout | undefined {
+    if (this.#layout instanceof Uint8Array) {
+      try {
+        this.#layout = decodeLayout(this.#layout);
+      } catch (error) {
+        this.#layout = error as Error;
+      }
+    }
     if (this.#layout instanceof Error) throw this.#located(this.#layout as LustreError);
     return this.#layout;
   }
@@ -194,13 +205,11 @@ export class Inode {
 
   /** Times that were chosen at `now` (seconds): what a close tells is not to undo them. */
   choose(times: { readonly atime?: bigint; readonly mtime?: bigint }, now: number): void {
-    if (times.atime !== undefined) this.atimeChosen = now;
-    const { mbo_atime, mbo_mtime } = this.body;
-    this.body = {
-      ...this.body,
-      mbo_atime: times.atime ?? mbo_atime,
-      mbo_mtime: times.mtime ?? mbo_mtime,
-    };
+    if (times.atime !== undefined) {
+      this.atimeChosen = now;
+      this.body.mbo_atime = times.atime;
+    }
+    if (times.mtime !== undefined) this.body.mbo_mtime = times.mtime;
   }
 }
 
