@@ -27,8 +27,10 @@ int Endpoint::describe(const Operation& operation, Md::Kind kind, Md*& md) {
   std::unique_ptr<FileSink> sink;
   ChecksumType checksum = operation.checksum;
   if (operation.file != nullptr) {
-    const bool sends = kind == Md::Kind::Put;
-    const bool refused = kind == Md::Kind::Attached && (operation.options & option::kGet) != 0;
+    const bool taken = kind == Md::Kind::Attached && (operation.options & option::kGet) != 0;
+    const bool sends = kind == Md::Kind::Put || taken;
+    // One place in the file that is being read, so one message that is sent out of it.
+    const bool refused = taken && ((operation.options & option::kPut) != 0 || operation.threshold != 1);
     const std::int64_t bytes = BytesOf(*operation.file);
     if (refused || operation.segmentCount > 0 || bytes < 0 || bytes > kMtu) return -EINVAL;
     if (operation.file->rest.size() >= kMaxFragments) return -EINVAL;
@@ -186,7 +188,7 @@ void Endpoint::putToSelf(Md* md, const MessageHeader& header) {
   std::vector<std::uint8_t> bytes;
   iovec piece;
   ScatterCursor payload;
-  int status = payloadToSelf(*md, bytes, piece, payload);
+  int status = payloadToSelf(*md, 0, md->length, bytes, piece, payload);
   if (match.outcome == MatchResult::Outcome::Matched) {
     payload.shorten(status == 0 ? match.mlength : 0);
     deposit(*match.md, match.offset, payload);
@@ -241,11 +243,17 @@ void Endpoint::getFromSelf(Md* md, const MessageHeader& header) {
     answered = match.outcome == MatchResult::Outcome::Matched;
     if (answered) {
       moved = match.mlength;
-      const ScatterCursor payload = match.md->cursor(match.offset, moved);
+      std::vector<std::uint8_t> bytes;
+      iovec piece;
+      ScatterCursor payload;
+      if (match.md->file != nullptr) match.md->file->answer(match.offset, moved);
+      payloadToSelf(*match.md, match.offset, moved, bytes, piece, payload);
       deposit(*md, 0, payload);
       sum = sumOf(md->checksum, payload);
       --match.md->refs;
-      deliver(match.md, eventOf(*match.md, EventType::Get, 0, header, match.offset, moved));
+      Event event = eventOf(*match.md, EventType::Get, 0, header, match.offset, moved);
+      tellOfFile(*match.md, event);
+      deliver(match.md, event);
     } else {
       drop("no match for a GET from our own NID", header);
     }

@@ -91,8 +91,9 @@ struct Operation {
   bool later = false;  // what is sent waits for sendLater(), so that one call writes many messages
   const SegmentRef* segments = nullptr;
   std::size_t segmentCount = 0;
-  const FileRange* file =
-      nullptr;  // instead of segments: what a PUT sends, or where a GET's REPLY or what is put goes
+  // Instead of segments: what a PUT sends or a GET that comes takes, or where a GET's REPLY or what is put
+  // goes.
+  const FileRange* file = nullptr;
   // Of what is received: by an attached descriptor, or as a GET's REPLY.
   ChecksumType checksum = ChecksumType::kNone;
 };
@@ -167,7 +168,9 @@ class Endpoint {
   int describe(const Operation& operation, Md::Kind kind, Md*& md);
   void unlink(Md* md);
   ConnectionPtr start(Md* md, const Operation& operation, MessageHeader& header, std::uint64_t& object);
-  static int payloadToSelf(Md& md, std::vector<std::uint8_t>& bytes, iovec& piece, ScatterCursor& payload);
+  static int payloadToSelf(Md& md, std::uint32_t offset, std::uint32_t length,
+                           std::vector<std::uint8_t>& bytes, iovec& piece, ScatterCursor& payload);
+  static void tellOfFile(const Md& md, Event& event);
   static void deposit(Md& md, std::uint32_t offset, const ScatterCursor& from);
   static std::uint32_t sumOf(ChecksumType type, const ScatterCursor& payload);
   void putToSelf(Md* md, const MessageHeader& header);

@@ -74,7 +74,7 @@ struct Md {
 
   std::vector<iovec> pieces;
   std::vector<MemoryId> memories;
-  // What a PUT sends instead of memory.
+  // What a PUT sends, or the REPLY to the only GET that it takes, instead of memory.
   std::unique_ptr<FileSource> file;
   // Where what is received goes instead of memory.
   std::shared_ptr<FileSink> sink;

@@ -86,11 +86,12 @@ void Endpoint::unpark(ParkedMessage& message, const MatchResult& match) {
 
 // ---------------------------------------------------------------- within this endpoint
 
-// What a PUT to ourselves sends: its memory, or `bytes` with those of its file. 0 or -errno.
-int Endpoint::payloadToSelf(Md& md, std::vector<std::uint8_t>& bytes, iovec& piece, ScatterCursor& payload) {
-  payload = md.cursor(0, md.length);
+// What is sent to ourselves of a descriptor: its memory, or `bytes` with the next of its file. 0 or -errno.
+int Endpoint::payloadToSelf(Md& md, std::uint32_t offset, std::uint32_t length,
+                            std::vector<std::uint8_t>& bytes, iovec& piece, ScatterCursor& payload) {
+  payload = md.cursor(offset, length);
   if (md.file == nullptr) return 0;
-  bytes.resize(md.length);
+  bytes.resize(length);
   for (std::size_t have = 0; have < bytes.size();) {
     const ssize_t got = md.file->read(bytes.data() + have, bytes.size() - have);
     if (got < 0) return static_cast<int>(got);
@@ -99,6 +100,13 @@ int Endpoint::payloadToSelf(Md& md, std::vector<std::uint8_t>& bytes, iovec& pie
   piece = {bytes.data(), bytes.size()};
   payload = ScatterCursor(&piece, 1, 0, bytes.size());
   return 0;
+}
+
+// What came of the file that was sent.
+void Endpoint::tellOfFile(const Md& md, Event& event) {
+  if (md.file == nullptr) return;
+  event.checksum = md.file->checksum();
+  event.fileError = md.file->error();
 }
 
 // Into its memory or its file.
@@ -370,6 +378,8 @@ void Endpoint::replyTo(Connection& c, const MessageHeader& get, Md* md) {
   TxMessage* message = newMessage(TxMessage::Kind::Reply, c.peer);
   message->md = md;  // with the reference that matching took
   message->event = eventOf(*md, EventType::Get, 0, get, offset, length);
+  message->file = md->file.get();
+  if (md->file != nullptr) md->file->answer(offset, length);
   buildMessage(message, reply, md->cursor(offset, length));
   submitResponse(message);
 }

@@ -58,6 +58,7 @@ void Endpoint::endMessage(TxMessage* message, int status) {
     --md->refs;
     if (message->kind == TxMessage::Kind::Reply) {
       message->event.status = status;
+      tellOfFile(*md, message->event);
       if (status != 0) message->event.mlength = 0;
       deliver(md, message->event);
     } else {
