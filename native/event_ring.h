@@ -40,8 +40,8 @@ struct Event {
   std::uint64_t hdrData = 0;
   std::uint32_t rlength = 0;
   std::uint32_t mlength = 0;
-  std::uint32_t checksum = 0;  // of what a PUT sent out of a file, or of what came, where it was asked for
-  std::int32_t fileError = 0;  // of what came for a file: 0, or -errno, and then not all of it is there
+  std::uint32_t checksum = 0;  // of what went out of a file, or of what came, where it was asked for
+  std::int32_t fileError = 0;  // 0, or -errno: not all that came is in the file, or zeros were taken for it
 };
 static_assert(sizeof(Event) == 64);
 

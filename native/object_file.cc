@@ -10,6 +10,7 @@
 #include <climits>
 #include <cstddef>
 #include <limits>
+#include <memory>
 
 namespace lustre {
 
@@ -17,6 +18,8 @@ namespace {
 
 // The most that one system call moves when a checksum is taken: what was moved is then still in the L2 cache.
 constexpr size_t kChecksumPiece = size_t{1} << 20;
+// What is read for its checksum alone, and stays in that cache.
+constexpr size_t kHotPiece = size_t{256} << 10;
 // The kernel moves no more than this at once whatever is asked (MAX_RW_COUNT).
 constexpr size_t kPlainPiece = size_t{1} << 30;
 
@@ -135,6 +138,26 @@ FileResult WriteSegments(int fd, int64_t position, std::span<const iovec> segmen
   for (const iovec& segment : segments) wanted += segment.iov_len;
   // A write that moves nothing and names no error would otherwise pass for a whole one.
   if (result.error == 0 && result.value < wanted) result.error = EIO;
+  return result;
+}
+
+FileResult ChecksumRanges(int fd, std::span<const ByteRange> ranges, ChecksumType type) {
+  const auto piece = std::make_unique_for_overwrite<std::array<std::byte, kHotPiece>>();
+  Checksum sum(type);
+  FileResult result;
+  for (const ByteRange& range : ranges) {
+    if (range.position < 0) return {.error = EINVAL};
+    for (uint64_t done = 0; done < range.length;) {
+      const size_t wanted = std::min<uint64_t>(piece->size(), range.length - done);
+      const ssize_t got = pread(fd, piece->data(), wanted, range.position + static_cast<int64_t>(done));
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) return {.error = got < 0 ? errno : 0, .value = result.value, .checksum = sum.Value()};
+      sum.Update(piece->data(), static_cast<size_t>(got));
+      done += static_cast<uint64_t>(got);
+      result.value += static_cast<uint64_t>(got);
+    }
+  }
+  result.checksum = sum.Value();
   return result;
 }
 

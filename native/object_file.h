@@ -27,6 +27,15 @@ FileResult ReadSegments(int fd, int64_t position, std::span<const iovec> segment
 // Writes all segments; fewer bytes only together with an error.
 FileResult WriteSegments(int fd, int64_t position, std::span<const iovec> segments, ChecksumType type);
 
+struct ByteRange {
+  int64_t position = 0;
+  uint64_t length = 0;
+};
+
+// The checksum of ranges of a file one after the other, read a piece at a time into the same few pages; ends
+// where the file does.
+FileResult ChecksumRanges(int fd, std::span<const ByteRange> ranges, ChecksumType type);
+
 enum class AllocateMode : uint32_t {
   kAllocate = 0,          // Reserve blocks, growing the file.
   kAllocateKeepSize = 1,  // Reserve blocks, the size stays.

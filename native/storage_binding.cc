@@ -1,5 +1,9 @@
 #include "storage_binding.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -192,6 +196,55 @@ Napi::Value Transfer(const Napi::CallbackInfo& info) {
   return StorageWork::Start(info.Env(), std::move(operation), &pinned->views);
 }
 
+// Ranges as [position, length, position, length ...]. Fails for anything else.
+std::optional<std::vector<ByteRange>> ToRanges(const Napi::Value& value) {
+  if (!value.IsArray()) return std::nullopt;
+  const auto array = value.As<Napi::Array>();
+  const uint32_t count = array.Length();
+  if (count > 2 * kMaxSegments || count % 2 != 0) return std::nullopt;
+  std::vector<ByteRange> ranges;
+  ranges.reserve(count / 2);
+  for (uint32_t i = 0; i < count; i += 2) {
+    const std::optional<int64_t> position = ToInt64(array.Get(i));
+    const std::optional<int64_t> length = ToInt64(array.Get(i + 1));
+    if (!position || !length) return std::nullopt;
+    ranges.push_back({*position, static_cast<uint64_t>(*length)});
+  }
+  return ranges;
+}
+
+// A descriptor of an operation's own: the caller may close his while it runs.
+class OwnDescriptor {
+ public:
+  explicit OwnDescriptor(int fd) : fd_(fcntl(fd, F_DUPFD_CLOEXEC, 0)) {}
+  ~OwnDescriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  OwnDescriptor(const OwnDescriptor&) = delete;
+  OwnDescriptor& operator=(const OwnDescriptor&) = delete;
+
+  int Get() const { return fd_; }
+
+ private:
+  const int fd_;
+};
+
+// checksumRanges(fd, ranges, type)
+Napi::Value ChecksumRangesLater(const Napi::CallbackInfo& info) {
+  const std::optional<uint32_t> fd = ToUint32(info[0], INT32_MAX);
+  std::optional<std::vector<ByteRange>> ranges = ToRanges(info[1]);
+  const std::optional<ChecksumType> type = ToChecksumType(info[2]);
+  if (!fd || !ranges || !type) {
+    ThrowType(info.Env(), "checksumRanges: expected (fd, [position, length ...], checksum type)");
+    return info.Env().Undefined();
+  }
+  auto own = std::make_shared<OwnDescriptor>(static_cast<int>(*fd));
+  auto operation = [own, ranges = std::move(*ranges), type = *type] {
+    return own->Get() < 0 ? FileResult{.error = EBADF} : ChecksumRanges(own->Get(), ranges, type);
+  };
+  return StorageWork::Start(info.Env(), std::move(operation));
+}
+
 // allocate(fd, mode, position, length)
 Napi::Value AllocateLater(const Napi::CallbackInfo& info) {
   const std::optional<uint32_t> fd = ToUint32(info[0], INT32_MAX);
@@ -250,6 +303,7 @@ Napi::Object InitStorage(Napi::Env env, Napi::Object exports) {
   storage.Set("checksumAsync", Napi::Function::New<ChecksumLater>(env, "checksumAsync"));
   storage.Set("readv", Napi::Function::New<Transfer<ReadSegments>>(env, "readv"));
   storage.Set("writev", Napi::Function::New<Transfer<WriteSegments>>(env, "writev"));
+  storage.Set("checksumRanges", Napi::Function::New<ChecksumRangesLater>(env, "checksumRanges"));
   storage.Set("allocate", Napi::Function::New<AllocateLater>(env, "allocate"));
   storage.Set("seek", Napi::Function::New<SeekLater>(env, "seek"));
   storage.Set("sync", Napi::Function::New<SyncLater>(env, "sync"));

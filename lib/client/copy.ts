@@ -1,11 +1,13 @@
 /**
- * Copies into, out of and within Lustre: pieces of a file go one after the other through a few buffers that are used again
- * and again, several at a time, so that RPCs to all OSTs are in flight and memory does not grow with the file.
+ * Copies into, out of and within Lustre: pieces of a file, several at a time, so that RPCs to all OSTs are in flight. Those of a
+ * local file go straight between it and the servers, others through a few buffers that are used again and again: memory does
+ * not grow with the file.
  */
 import { constants } from 'node:fs';
 import { open as openLocal } from 'node:fs/promises';
 import type { StripingOptions } from './engine.ts';
 import type { FileHandle } from './file-handle.ts';
+import { settle } from './objects/direct-io.ts';
 import type { SignalOption } from './operations.ts';
 import { Slots } from './osc/slots.ts';
 
@@ -33,11 +35,18 @@ const PARALLEL = 4;
 /** Pieces under way in all copies of this process: 64 MiB. */
 const PIECES_MAX = 8;
 
+/** Pieces under way straight between local files and servers, in all copies of this process: each has as many descriptors of its
+ * file as it has MiB. */
+const STRAIGHT_MAX = 16;
+
 const pieces = new Slots(PIECES_MAX);
+const straightPieces = new Slots(STRAIGHT_MAX);
 const spare: Buffer[] = [];
 
 /** A smaller file has a buffer of its own size. */
 const SMALL = 1 << 20;
+/** Room for what has come behind the size that a file had. */
+const GROWN = 64 << 10;
 
 /** Runs `work` with a buffer of at most a piece; pieces are counted, and used again. */
 async function withBuffer(size: number, work: (buffer: Buffer) => Promise<void>): Promise<void> {
@@ -54,6 +63,14 @@ async function withBuffer(size: number, work: (buffer: Buffer) => Promise<void>)
 
 type ReadAt = (buffer: Buffer, position: number) => Promise<number>;
 type WriteAt = (buffer: Buffer, position: number) => Promise<void>;
+
+/** Two ends of a copy. */
+interface Ends {
+  readonly read: ReadAt;
+  readonly write: WriteAt;
+  /** Moves bytes without memory of ours in between, fewer only at the end of the source; undefined where that cannot be. */
+  readonly straight?: ((position: number, length: number) => Promise<number | undefined>) | undefined;
+}
 
 /** Copies `[start, end)` between open files. Holes are `left` where there is nothing yet, or `made` where something may be. */
 export async function copyRange(
@@ -72,39 +89,87 @@ export async function copyRange(
       const room = Math.max(0, Math.min(buffer.length, hole - data - position));
       return room === 0 ? 0 : readLustre(from)(buffer.subarray(0, room), data + position);
     };
-    await pump(hole - data, read, (buffer, position) => writeLustre(to)(buffer, data + position), options);
+    const write: WriteAt = (buffer, position) => writeLustre(to)(buffer, data + position);
+    await pump(hole - data, { read, write }, options);
     at = hole;
   }
 }
 
 /** Moves `size` bytes and whatever follows them, piece by piece. Resolves with the bytes moved. */
-async function pump(size: number, read: ReadAt, write: WriteAt, options: CopyOptions): Promise<number> {
-  let next = 0;
-  let moved = 0;
+async function pump(size: number, ends: Ends, options: CopyOptions): Promise<number> {
+  const { straight } = ends;
+  if (straight === undefined || size < SMALL) return moveBuffered(0, size, ends, options);
+  const moved = await moveStraight(size, { ...ends, straight }, options);
+  return moved < size ? moved : moved + (await moveBuffered(size, GROWN, ends, options));
+}
+
+/** Runs some lanes side by side until each has ended; the first failure counts, and ends the others where they ask. */
+async function inLanes(count: number, lane: (failed: () => boolean) => Promise<void>): Promise<void> {
   let failed = false;
-  const move = async (buffer: Buffer): Promise<void> => {
-    while (!failed) {
-      options.signal?.throwIfAborted();
-      const at = next;
-      next += buffer.length;
-      const count = await read(buffer, at);
-      if (count === 0) return;
-      await write(buffer.subarray(0, count), at);
-      moved += count;
-      options.onProgress?.(count);
-      if (count < buffer.length) return;
-    }
-  };
-  // One byte more than there should be tells whether the file has grown.
-  const lane = (): Promise<void> =>
-    withBuffer(Math.min(PIECE, size + 1), move).catch((error: unknown) => {
+  const run = (): Promise<void> =>
+    lane(() => failed).catch((error: unknown) => {
       failed = true;
       throw error;
     });
+  await settle(Array.from({ length: count }, run));
+}
+
+/** Moves what follows from `start` on through buffers, `size` bytes as far as is known. */
+async function moveBuffered(start: number, size: number, ends: Ends, options: CopyOptions): Promise<number> {
+  let next = start;
+  let moved = 0;
   const lanes = Math.max(1, Math.min(PARALLEL, Math.ceil((size + 1) / PIECE)));
-  const results = await Promise.allSettled(Array.from({ length: lanes }, lane));
-  const failure = results.find((result) => result.status === 'rejected');
-  if (failure !== undefined) throw failure.reason;
+  await inLanes(lanes, (failed) =>
+    // One byte more than there should be tells whether the file has grown.
+    withBuffer(Math.min(PIECE, size + 1), async (buffer) => {
+      while (!failed()) {
+        options.signal?.throwIfAborted();
+        const at = next;
+        next += buffer.length;
+        const count = await ends.read(buffer, at);
+        if (count === 0) return;
+        await ends.write(buffer.subarray(0, count), at);
+        moved += count;
+        options.onProgress?.(count);
+        if (count < buffer.length) return;
+      }
+    }),
+  );
+  return moved;
+}
+
+/** Moves the first `size` bytes without buffers, but for pieces that cannot go so. */
+async function moveStraight(
+  size: number,
+  { straight, read, write }: Ends & { readonly straight: NonNullable<Ends['straight']> },
+  options: CopyOptions,
+): Promise<number> {
+  let next = 0;
+  let moved = 0;
+  let possible = true;
+  const buffered = async (at: number, length: number): Promise<number> => {
+    let count = 0;
+    await withBuffer(length, async (buffer) => {
+      count = await read(buffer.subarray(0, length), at);
+      await write(buffer.subarray(0, count), at);
+    });
+    return count;
+  };
+  await inLanes(Math.min(PARALLEL, Math.ceil(size / PIECE)), async (failed) => {
+    while (!failed() && next < size) {
+      options.signal?.throwIfAborted();
+      const at = next;
+      const length = Math.min(PIECE, size - at);
+      next += length;
+      const went = possible ? await straightPieces.run(() => straight(at, length)) : undefined;
+      possible &&= went !== undefined;
+      const count = went ?? (await buffered(at, length));
+      moved += count;
+      options.onProgress?.(count);
+      // It was cut meanwhile.
+      if (count < length) return;
+    }
+  });
   return moved;
 }
 
@@ -175,8 +240,13 @@ export async function copyIn(
       return filesystem.open(path, 'w', mode & 0o7777, options);
     },
     async (from, to) => {
-      const { size } = await from.stat();
-      return pump(size, (buffer, at) => readLocal(from, buffer, at), writeLustre(to), options);
+      const source = await from.stat();
+      const file = { fd: from.fd, path: localPath };
+      const straight = async (at: number, length: number): Promise<number | undefined> =>
+        to.copyIn({ file, offset: at, length }, at, options);
+      const read: ReadAt = (buffer, at) => readLocal(from, buffer, at);
+      const ends = { read, write: writeLustre(to), straight: source.isFile() ? straight : undefined };
+      return pump(source.size, ends, options);
     },
   );
 }
@@ -202,7 +272,16 @@ export async function copyOut(
     },
     async (from, to) => {
       const { size } = await from.stat();
-      return pump(size, readLustre(from), (buffer, at) => writeLocal(to, buffer, at), options);
+      const regular = (await to.stat()).isFile();
+      const file = { fd: to.fd, path: localPath };
+      const straight = async (at: number, length: number): Promise<number | undefined> =>
+        from.copyOut({ file, offset: at, length }, at, options);
+      const write: WriteAt = (buffer, at) => writeLocal(to, buffer, at);
+      const ends = { read: readLustre(from), write, straight: regular ? straight : undefined };
+      const moved = await pump(size, ends, options);
+      // A hole at the end has not been written.
+      if (regular) await to.truncate(moved);
+      return moved;
     },
   );
 }
@@ -225,7 +304,7 @@ export async function copyWithin(
     },
     async (from, target) => {
       const { size } = await from.stat();
-      return pump(size, readLustre(from), writeLustre(target), {});
+      return pump(size, { read: readLustre(from), write: writeLustre(target) }, {});
     },
   );
 }

@@ -11,6 +11,7 @@ import type { DirectoryStriping } from '../layout/directory-layout.ts';
 import type { StripingOptions } from '../layout/striping.ts';
 import type { LockEntry, LockReport, ReportOptions, ResourceReport } from '../ldlm/lock-report.ts';
 import type { ChangelogRecord } from '../llog/changelog-record.ts';
+import type { FileSegment } from '../lnet/network.ts';
 import type { VersionFlush } from './osc/data-version.ts';
 import type { FallocateMode } from './osc/fallocate.ts';
 import type { Advice } from './osc/ladvise.ts';
@@ -21,6 +22,7 @@ export type {
   ChangelogRecord,
   DirectoryStriping,
   FallocateMode,
+  FileSegment,
   Layout,
   LockEntry,
   LockReport,
@@ -315,6 +317,22 @@ export interface Engine {
     position: number,
     operation?: number,
   ): Promise<number>;
+  /**
+   * The same as `read` and `write` straight between a local file, open in this process until the call is settled, and the
+   * servers. Undefined where that cannot be; nothing or anything has been copied then, and it is to be done through memory.
+   */
+  handleCopyOut(
+    handle: number,
+    local: FileSegment,
+    position: number,
+    operation?: number,
+  ): Promise<number | undefined>;
+  handleCopyIn(
+    handle: number,
+    local: FileSegment,
+    position: number,
+    operation?: number,
+  ): Promise<number | undefined>;
   handleStat(handle: number, operation?: number): Promise<Attributes>;
   handleSetattr(handle: number, changes: AttributeChanges, operation?: number): Promise<void>;
   handleTruncate(handle: number, size: number, operation?: number): Promise<void>;

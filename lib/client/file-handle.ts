@@ -1,7 +1,15 @@
 /** `FileHandle` in the shape of node:fs/promises. */
 import { ReadableStream } from 'node:stream/web';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
-import type { Advice, Engine, Extent, FileLock, FileLockHolder, VersionFlush } from './engine.ts';
+import type {
+  Advice,
+  Engine,
+  Extent,
+  FileLock,
+  FileLockHolder,
+  FileSegment,
+  VersionFlush,
+} from './engine.ts';
 import { appends, canWrite } from './flags.ts';
 import type { Operations, SignalOption } from './operations.ts';
 import { BigIntStats, Stats } from './stats.ts';
@@ -411,6 +419,16 @@ export class FileHandle {
       },
       { highWaterMark: 2 },
     );
+  }
+
+  /** @internal Copies bytes from `position` on straight into a local file; undefined where they have to go through memory. */
+  copyOut(local: FileSegment, position: number, options: SignalOption = {}): Promise<number | undefined> {
+    return this.#operations.run(options, (op) => this.#engine.handleCopyOut(this.fd, local, position, op));
+  }
+
+  /** @internal Copies what is in a local file straight to `position`. */
+  copyIn(local: FileSegment, position: number, options: SignalOption = {}): Promise<number | undefined> {
+    return this.#operations.run(options, (op) => this.#engine.handleCopyIn(this.fd, local, position, op));
   }
 
   /** @internal What streams and copies need to know. */

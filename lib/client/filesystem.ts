@@ -326,12 +326,16 @@ export class Filesystem extends Mirroring {
     await copyWithin(this, text(from), text(to), (mode & constants.COPYFILE_EXCL) !== 0);
   }
 
-  /** Copies a local file in: several RPCs at a time, in memory that does not grow with the file. Resolves with its bytes. */
+  /**
+   * Copies a local file in: several RPCs at a time, straight from the file to the sockets, or through memory that does not grow
+   * with it. Resolves with its bytes as `close` does: the servers have them, on disk where they could not get them again. Rejects
+   * with EIO that names the local file when it becomes shorter meanwhile.
+   */
   copyIn(localPath: string, path: PathLike, options: CopyOptions = {}): Promise<number> {
     return copyIn(this, localPath, text(path), options);
   }
 
-  /** Copies a file out to a local path. Resolves with its bytes. */
+  /** Copies a file out to a local path, straight from the sockets. What no object has is a hole. Resolves with its bytes. */
   copyOut(path: PathLike, localPath: string, options: CopyOptions = {}): Promise<number> {
     return copyOut(this, text(path), localPath, options);
   }

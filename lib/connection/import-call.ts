@@ -2,6 +2,7 @@
  * One call over an import, from its slot to its reply, however many attempts that takes (guide 04 §3.3, §4.3, §4.4, §6;
  * guide 06 §3).
  */
+import type { BulkSegment } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { requestTimeout } from '../rpc/adaptive-timeout.ts';
 import { opcodeName, replyPortalOf, requestPortalOf, type TargetKind } from '../rpc/portals.ts';
@@ -106,7 +107,7 @@ class ImportCall<F extends Format> {
   readonly #options: CallOptions;
   readonly #opcode: number;
   #generation: number;
-  readonly #bulk: Bulk | undefined;
+  readonly #bulk: Bulk<BulkSegment> | undefined;
   #lengths: readonly number[] = [];
   #replySize = 0;
   #xid = 0n;
@@ -322,6 +323,8 @@ class ImportCall<F extends Format> {
         this.#view.lost(connectCount, outcome.error);
         if (this.#options.noResend === true) throw this.#networkError(outcome.error);
         break;
+      case 'local':
+        throw outcome.error;
       case 'aborted':
         this.#options.signal?.throwIfAborted();
         if (this.#options.noResend === true) throw errnoError(Errno.ECONNRESET, this.#context());
@@ -334,7 +337,7 @@ class ImportCall<F extends Format> {
   }
 
   #onReply(outcome: Outcome & { kind: 'reply' }, connectCount: number): Reply<F> | undefined {
-    const { body, message, bulkBytes, bulkChecksum, elapsedMs } = outcome;
+    const { body, message, bulkBytes, bulkChecksum, bulkFileError, elapsedMs } = outcome;
     const { runtime, timeouts } = this.#view;
     timeouts.measure(this.#requestPortal, body, elapsedMs, runtime.now());
     this.#view.replied(body, this.#opcode);
@@ -361,7 +364,8 @@ class ImportCall<F extends Format> {
       const values = decodeBuffers(this.#format.reply, message, body) as ReplyValues<F>;
       if (body.pb_transno !== 0n) this.#retain(body, values);
       else if (ends !== undefined) this.#view.replays.end(ends);
-      return { values, status, xid: this.#xid, transno: body.pb_transno, bulkBytes, bulkChecksum };
+      const { pb_transno: transno } = body;
+      return { values, status, xid: this.#xid, transno, bulkBytes, bulkChecksum, bulkFileError };
     } catch (cause) {
       const text = cause instanceof LustreError ? cause.message : String(cause);
       throw new ProtocolError('ERR_LUSTRE_REPLY', `malformed reply: ${text}`, { ...this.#context(), cause });

@@ -127,8 +127,10 @@ export class NativeLnetEndpoint implements Endpoint {
     words[ScratchWord.FLAGS] =
       (entry.autoUnlink ? ScratchFlag.AUTO_UNLINK : 0) |
       (entry.position === 'before' ? ScratchFlag.BEFORE : 0) |
+      (entry.file === undefined ? 0 : ScratchFlag.FILE) |
       checksumBits(entry.checksum);
-    this.#writeSegments(entry.segments);
+    if (entry.file === undefined) this.#writeSegments(entry.segments);
+    else writeFileRange(words, entry.file);
     const slot = this.#claim(handler, false);
     return this.#started(slot, this.#native.attach(), 'attach', entry.peer.nid);
   }

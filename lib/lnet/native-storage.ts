@@ -6,7 +6,7 @@
 import { errnoError, LustreError } from '../runtime/errors.ts';
 import { checksumTypeBits } from './checksum.ts';
 import { loadNative } from './native-loader.ts';
-import type { BulkChecksumName, ChecksumName, Segment } from './network.ts';
+import type { BulkChecksumName, ChecksumName, FileSegment, Segment } from './network.ts';
 
 /** An open file: the descriptor, and the path that errors name. The caller opens and closes it. */
 export interface OpenFile {
@@ -45,6 +45,13 @@ export interface NativeStorage {
     segments: readonly Uint8Array[],
     checksum?: ChecksumName,
   ): Promise<Transferred>;
+  /** The checksum of ranges of a file one after the other; `bytes` are fewer where the file ends. The descriptor may be closed as
+   * soon as the call has returned. */
+  checksumRanges(
+    file: OpenFile,
+    ranges: readonly { readonly offset: number; readonly length: number }[],
+    checksum: ChecksumName,
+  ): Promise<Transferred>;
   /** Changes what is reserved of a range. A hole reads as zeros; the file's size stays. */
   allocate(
     file: OpenFile,
@@ -80,6 +87,7 @@ interface StorageBinding {
   checksumAsync(type: number, segments: readonly Uint8Array[], pageOffset: number): Promise<NativeResult>;
   readv: TransferFunction;
   writev: TransferFunction;
+  checksumRanges(fd: number, ranges: readonly number[], type: number): Promise<NativeResult>;
   allocate(
     fd: number,
     mode: number,
@@ -124,6 +132,17 @@ class Storage implements NativeStorage {
     checksum?: ChecksumName,
   ) {
     return transfer(this.#native.writev, 'write', file, position, segments, checksum);
+  }
+
+  async checksumRanges(
+    file: OpenFile,
+    ranges: readonly { readonly offset: number; readonly length: number }[],
+    checksum: ChecksumName,
+  ) {
+    const flat = ranges.flatMap(({ offset, length }) => [offset, length]);
+    const result = await this.#native.checksumRanges(file.fd, flat, checksumTypeBits[checksum]);
+    check(result.error, 'read', file);
+    return { bytes: result.value, checksum: result.checksum };
   }
 
   async allocate(file: OpenFile, mode: AllocateMode, position: number | bigint, length: number | bigint) {
@@ -187,7 +206,16 @@ function check(error: number, syscall: string, file: OpenFile): void {
 }
 
 function isStorageBinding(value: unknown): value is StorageBinding {
-  const names = ['checksum', 'checksumAsync', 'readv', 'writev', 'allocate', 'seek', 'sync'];
+  const names = [
+    'checksum',
+    'checksumAsync',
+    'readv',
+    'writev',
+    'checksumRanges',
+    'allocate',
+    'seek',
+    'sync',
+  ];
   return (
     typeof value === 'object' &&
     value !== null &&
@@ -220,4 +248,16 @@ export function checksumSegments(
     segments.map(({ memory, offset, length }) => memory.bytes.subarray(offset, offset + length)),
     pageOffset,
   );
+}
+
+/** The checksum of bytes of a local file, and how many there were. */
+export function checksumFile(type: ChecksumName, segments: readonly FileSegment[]): Promise<Transferred> {
+  shared ??= openNativeStorage();
+  return shared.checksumRanges(segments[0]!.file, segments, type);
+}
+
+/** Makes bytes of a local file zeroes, a hole where its file system can. */
+export function zeroFile({ file, offset, length }: FileSegment): Promise<void> {
+  shared ??= openNativeStorage();
+  return shared.allocate(file, 'punch-hole', offset, length);
 }

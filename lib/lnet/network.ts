@@ -48,6 +48,23 @@ export interface ProcessId {
   readonly pid?: number;
 }
 
+/** A file that is open in this process. */
+export interface LocalFile {
+  readonly fd: number;
+  /** For errors. */
+  readonly path: string;
+}
+
+/** A piece of one. */
+export interface FileSegment {
+  readonly file: LocalFile;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** What bulk moves: bytes of memory, or of local files. */
+export type BulkSegment = Segment | FileSegment;
+
 export interface MatchEntry {
   readonly portal: number;
   readonly matchBits: bigint;
@@ -55,6 +72,9 @@ export interface MatchEntry {
   readonly ignoreBits?: bigint;
   readonly peer: ProcessId;
   readonly segments: readonly Segment[];
+  /** Where what is put goes, or what a GET takes, instead of segments, where the endpoint `movesFiles`: at most LNET_MTU. A GET
+   * takes it once: the threshold is 1. */
+  readonly file?: FileRange | undefined;
   /** Operations accepted before the entry is exhausted; Infinity for no limit. */
   readonly threshold: number;
   /** MdOption bits. */
@@ -91,9 +111,10 @@ export interface LnetEvent {
   readonly rlength: number;
   /** Bytes moved. */
   readonly mlength: number;
-  /** The checksum that was asked for: with `send` of a PUT out of a file, with `put` and `reply` of what came. */
+  /** The checksum that was asked for: with `send` of a PUT and `get` out of a file, with `put` and `reply` of what came. */
   readonly checksum?: number | undefined;
-  /** Of what came for a file: the errno of a write that failed (negative), and then not all of it is there; else 0. */
+  /** Of what came for a file: the errno of a write that failed (negative), and then not all of it is there; of what a GET took out
+   * of a file: of a read, and then zeros went for it (-ENODATA: the file had ended); else 0. */
   readonly fileError?: number | undefined;
   readonly unlinked: boolean;
 }

@@ -2,7 +2,15 @@
  * The shapes of an RPC, for both ends (guide 04): a request PUT, bulk where the operation has it, a reply PUT. Written
  * apart from what implements them so that imports, services, targets and locks can be read against one page.
  */
-import type { ChecksumName, Endpoint, FileRange, LnetEvent, Memory, Segment } from '../lnet/network.ts';
+import type {
+  BulkSegment,
+  ChecksumName,
+  Endpoint,
+  FileRange,
+  LnetEvent,
+  Memory,
+  Segment,
+} from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import type {
   Format,
@@ -17,15 +25,16 @@ import type { Message } from '../wire/message.ts';
 export type { Endpoint, LnetEvent, Memory, Segment };
 
 /** Bulk memory offered with a request. `sink`: the server PUTs into it (reads). `source`: the server GETs from it (writes).
- * Split into 1 MiB descriptors below; at most 16 MiB (guide 04 §3.3, §7). */
-export interface Bulk {
+ * Split into 1 MiB descriptors below; at most 16 MiB (guide 04 §3.3, §7). Where the endpoint moves files it may be bytes of those
+ * instead, in the order in which they lie there. */
+export interface Bulk<S extends BulkSegment = Segment> {
   readonly direction: 'sink' | 'source';
   readonly portal: number;
-  readonly segments: readonly Segment[];
+  readonly segments: readonly S[];
   /** For BRW: offset & 4095 of the first byte in its object. Kernels cut bulk at 256 pages, so an unaligned start makes the
    * first descriptor shorter, and both ends must cut at the same places. Default 0. */
   readonly pageOffset?: number;
-  /** Of a sink: taken over what the server moves, as it comes. */
+  /** Of a sink, and of a source out of files: taken over what the server moves, as it comes and goes. */
   readonly checksum?: ChecksumName | undefined;
 }
 
@@ -54,7 +63,7 @@ export interface KeptBulk {
 }
 
 export interface CallOptions {
-  readonly bulk?: Bulk;
+  readonly bulk?: Bulk<BulkSegment>;
   readonly requestPortal?: number;
   readonly replyPortal?: number;
   /** For formats that several opcodes share; default the format's first. */
@@ -102,8 +111,10 @@ export interface Reply<F extends Format> {
   readonly transno: bigint;
   /** Bytes that the server moved by bulk. */
   readonly bulkBytes: number;
-  /** Over them, if the sink asked for it, else 0. */
+  /** Over them, if the bulk asked for it, else 0. */
   readonly bulkChecksum?: number;
+  /** As in LnetEvent: 0, or what a local file failed with. */
+  readonly bulkFileError?: number;
 }
 
 /** Sends requests over one import (connection/) and retries, resends and reconnects as that import's rules say. */

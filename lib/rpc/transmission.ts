@@ -5,7 +5,18 @@
  */
 import { crc32 } from 'node:zlib';
 import { combineAll } from '../lnet/checksum-combine.ts';
-import type { Endpoint, LnetEvent, MdHandle, Memory, ProcessId, Segment } from '../lnet/network.ts';
+import type {
+  BulkSegment,
+  ChecksumName,
+  Endpoint,
+  FileExtent,
+  LnetEvent,
+  MatchEntry,
+  MdHandle,
+  Memory,
+  ProcessId,
+  Segment,
+} from '../lnet/network.ts';
 import { MdOption } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { errnoError } from '../runtime/errors.ts';
@@ -20,6 +31,8 @@ import type { SlabPool } from './slab-pool.ts';
 
 /** lustre_msg_early_size: a message of one ptlrpc_body; a real reply lands behind it where AT was granted. */
 export const EARLY_REPLY_SIZE = 224;
+/** What goes wrong with the descriptor of a file that is to be moved. */
+const OF_DESCRIPTORS: ReadonlySet<string> = new Set(['EBADF', 'EMFILE', 'ENFILE']);
 /** No reply is longer: what a truncated one claims is believed up to here. */
 export const REPLY_SIZE_MAX = 4 << 20;
 
@@ -40,7 +53,7 @@ export interface Attempt {
   readonly timeoutMs: number;
   /** Network latency that an early reply's allowance is extended by, milliseconds. */
   readonly latencyMs: number;
-  readonly bulk?: Bulk | undefined;
+  readonly bulk?: Bulk<BulkSegment> | undefined;
   /** Match bits of the last bulk descriptor. */
   readonly bulkMatchBits: bigint;
 }
@@ -52,11 +65,14 @@ export type Outcome =
       readonly body: PtlrpcBody;
       readonly bulkBytes: number;
       readonly bulkChecksum: number;
+      readonly bulkFileError: number;
       readonly elapsedMs: number;
     }
   | { readonly kind: 'truncated'; readonly needed: number }
   | { readonly kind: 'timeout'; readonly during: string }
   | { readonly kind: 'network'; readonly error: Error }
+  /** It could not be sent for a reason that is not the network's. */
+  | { readonly kind: 'local'; readonly error: Error }
   | { readonly kind: 'malformed'; readonly error: Error }
   | { readonly kind: 'aborted' };
 
@@ -92,6 +108,7 @@ export class Transmission {
   #bulkHandles: MdHandle[] | undefined;
   #bulkPending = 0;
   #bulkBytes = 0;
+  #bulkFileError = 0;
   /** By descriptor, where a checksum is taken. */
   #bulkSums: Omit<BulkMoved, 'fileError'>[] | undefined;
   #result: Outcome | undefined;
@@ -116,8 +133,10 @@ export class Transmission {
     if (this.#result === undefined) {
       try {
         this.#post();
-      } catch (error) {
-        this.#finish({ kind: 'network', error: error instanceof Error ? error : new Error(String(error)) });
+      } catch (thrown) {
+        const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+        const local = 'code' in error && OF_DESCRIPTORS.has(error.code as string);
+        this.#finish({ kind: local ? 'local' : 'network', error });
       }
     }
     this.#unlinked();
@@ -172,7 +191,7 @@ export class Transmission {
     else this.#linked++;
   }
 
-  #postBulk(bulk: Bulk, peer: ProcessId): void {
+  #postBulk(bulk: Bulk<BulkSegment>, peer: ProcessId): void {
     const pieces = splitBulk(bulk.segments, bulk.pageOffset);
     const first = this.attempt.bulkMatchBits - BigInt(pieces.length - 1);
     const options = bulk.direction === 'sink' ? MdOption.OP_PUT : MdOption.OP_GET;
@@ -184,11 +203,10 @@ export class Transmission {
         portal: bulk.portal,
         matchBits: first + BigInt(i),
         peer,
-        segments: pieces[i]!,
         threshold: 1,
         options,
         autoUnlink: true,
-        checksum: bulk.checksum,
+        ...payloadOf(pieces[i]!, bulk.checksum),
       };
       this.#bulkHandles.push(this.#owner.endpoint.attach(entry, handler));
       this.#linked++;
@@ -242,6 +260,7 @@ export class Transmission {
     }
     this.#bulkPending--;
     this.#bulkBytes += event.mlength;
+    this.#bulkFileError ||= event.fileError ?? 0;
     if (this.#bulkSums !== undefined) {
       const fromLast = Number(this.attempt.bulkMatchBits - event.matchBits);
       this.#bulkSums[this.#bulkHandles!.length - 1 - fromLast] = {
@@ -306,7 +325,15 @@ export class Transmission {
     if (message === undefined || body === undefined || (body.pb_status >= 0 && this.#bulkPending > 0)) return;
     const elapsedMs = this.#owner.runtime.now() - this.#sentAt;
     const bulkChecksum = this.#checksum();
-    this.#finish({ kind: 'reply', message, body, bulkBytes: this.#bulkBytes, bulkChecksum, elapsedMs });
+    this.#finish({
+      kind: 'reply',
+      message,
+      body,
+      bulkBytes: this.#bulkBytes,
+      bulkChecksum,
+      bulkFileError: this.#bulkFileError,
+      elapsedMs,
+    });
   }
 
   #checksum(): number {
@@ -330,13 +357,28 @@ export class Transmission {
   }
 }
 
+/** What one descriptor moves: memory, or extents of one file, which lie in it in this order. */
+function payloadOf(
+  segments: readonly BulkSegment[],
+  checksum: ChecksumName | undefined,
+): Pick<MatchEntry, 'segments' | 'file' | 'checksum'> {
+  const [first, ...others] = segments;
+  if (first === undefined || 'memory' in first) return { segments: segments as readonly Segment[], checksum };
+  const { fd } = first.file;
+  const rest = others.map(extentOf);
+  const file = { fd, ...extentOf(first), ...(rest.length > 0 && { rest }) };
+  return { segments: [], file: checksum === undefined ? file : { ...file, checksum } };
+}
+
+const extentOf = ({ offset, length }: BulkSegment): FileExtent => ({ position: BigInt(offset), length });
+
 /** crc32_le(~0, body) without the final inversion that zlib's has. */
 export function earlyReplyChecksum(body: Uint8Array): number {
   return (crc32(body) ^ 0xffff_ffff) >>> 0;
 }
 
 /** How many bulk descriptors a payload of this many bytes takes. */
-export function bulkPieceCount(bulk: Bulk | undefined): number {
+export function bulkPieceCount(bulk: Bulk<BulkSegment> | undefined): number {
   if (bulk === undefined) return 0;
   const bytes = bulk.segments.reduce((sum, s) => sum + s.length, 0);
   return Math.max(1, Math.ceil((bytes + ((bulk.pageOffset ?? 0) % BULK_PAGE)) / BULK_PIECE));

@@ -128,6 +128,28 @@ TEST_CASE("a punched hole reads as zeros and keeps the size") {
   CHECK(lustre::SyncData(file.Fd()).error == 0);
 }
 
+TEST_CASE("ranges are summed one after the other, as far as the file goes") {
+  const TemporaryFile file;
+  std::string data = Pattern(1'000'000);
+  REQUIRE(lustre::WriteSegments(file.Fd(), 0, Cut(data, data.size()), ChecksumType::kNone).error == 0);
+  const auto sum = [](std::string text) {
+    return lustre::ChecksumOf(ChecksumType::kCrc32c, Cut(text, std::max<size_t>(text.size(), 1)));
+  };
+  const std::vector<lustre::ByteRange> ranges = {{700'000, 300'000}, {5, 0}, {5, 600'000}};
+  FileResult result = lustre::ChecksumRanges(file.Fd(), ranges, ChecksumType::kCrc32c);
+  CHECK(result.error == 0);
+  CHECK(result.value == 900'000);
+  CHECK(result.checksum == sum(data.substr(700'000) + data.substr(5, 600'000)));
+  const std::vector<lustre::ByteRange> beyond = {{999'000, 5000}, {0, 10}};
+  result = lustre::ChecksumRanges(file.Fd(), beyond, ChecksumType::kCrc32c);
+  CHECK(result.error == 0);
+  CHECK(result.value == 1000);
+  CHECK(result.checksum == sum(data.substr(999'000)));
+  const std::vector<lustre::ByteRange> before = {{-1, 10}};
+  CHECK(lustre::ChecksumRanges(file.Fd(), before, ChecksumType::kCrc32c).error == EINVAL);
+  CHECK(lustre::ChecksumRanges(-1, ranges, ChecksumType::kCrc32c).error == EBADF);
+}
+
 TEST_CASE("threads of the pool work on one file at once") {
   const TemporaryFile file;
   std::vector<std::thread> threads;

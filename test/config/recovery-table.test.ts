@@ -79,7 +79,8 @@ describe('reading the table', () => {
         asked.push(body?.mcb_offset ?? 0n);
         if (answer === undefined) throw new Error('one read too many');
         const [segment] = options?.bulk?.segments ?? [];
-        segment?.memory.bytes.set(answer.pages, segment.offset);
+        if (segment !== undefined && 'memory' in segment)
+          segment.memory.bytes.set(answer.pages, segment.offset);
         const values: object = { mgs_config_res: { mcr_offset: answer.offset, mcr_size: answer.size } };
         const bulkBytes = answer.pages.length;
         return { values: values as ReplyValues<F>, status: 0, xid: 0n, transno: 0n, bulkBytes };

@@ -34,6 +34,8 @@ export const engineCalls: { readonly [call in EngineCall]: 'values' | 'fills' | 
   close: 'values',
   read: 'fills',
   write: 'takes',
+  handleCopyOut: 'values',
+  handleCopyIn: 'values',
   handleStat: 'values',
   handleSetattr: 'values',
   handleTruncate: 'values',

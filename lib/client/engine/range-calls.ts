@@ -1,7 +1,8 @@
-/** Calls of the engine on ranges of open files, beside reading and writing. */
+/** Calls of the engine on ranges of open files, beside reading and writing a program's memory. */
 
-import type { Advice, Extent, FallocateMode, SeekWhat, VersionFlush } from '../engine.ts';
+import type { Advice, Extent, FallocateMode, FileSegment, SeekWhat, VersionFlush } from '../engine.ts';
 import { FileRanges } from '../files/file-ranges.ts';
+import { NotStraight } from '../osc/brw.ts';
 import type { Session } from '../session.ts';
 import { EngineBase } from './engine-base.ts';
 
@@ -11,6 +12,30 @@ export class RangeCalls extends EngineBase {
   constructor(session: Session, onActivity?: (busy: boolean) => void) {
     super(session, onActivity);
     this.ranges = new FileRanges(session, this.files);
+  }
+
+  async handleCopyOut(
+    handle: number,
+    local: FileSegment,
+    position: number,
+    operation?: number,
+  ): Promise<number | undefined> {
+    const file = this.file(handle, 'read');
+    return this.run('read', file.path, operation, (context) =>
+      file.using(() => straight(this.files.read(file, local, position, context))),
+    );
+  }
+
+  async handleCopyIn(
+    handle: number,
+    local: FileSegment,
+    position: number,
+    operation?: number,
+  ): Promise<number | undefined> {
+    const file = this.file(handle, 'write');
+    return this.run('write', file.path, operation, (context) =>
+      file.using(() => straight(this.files.write(file, local, position, context))),
+    );
   }
 
   async handleSeek(
@@ -64,5 +89,15 @@ export class RangeCalls extends EngineBase {
     return this.run('dataVersion', file.path, operation, (context) =>
       file.using(() => this.ranges.dataVersion(file, flush, context)),
     );
+  }
+}
+
+/** Undefined where the bytes have to go through memory. */
+async function straight(moved: Promise<number>): Promise<number | undefined> {
+  try {
+    return await moved;
+  } catch (error) {
+    if (error instanceof NotStraight) return undefined;
+    throw error;
   }
 }

@@ -1,6 +1,10 @@
 /** The caller's buffers as one run of bytes, and the pieces of it that an object has. */
 import type { ObjectRun } from '../../layout/raid0.ts';
+import type { FileSegment } from '../../lnet/network.ts';
 import { BLOCK_SIZE } from '../data-cache/cache-memory.ts';
+
+/** Where bytes of a file come from or go to: a program's buffers, or a local file. */
+export type OtherEnd = readonly Uint8Array[] | FileSegment;
 
 /** Fills the first `count` bytes with zeroes. */
 export function zero(buffers: readonly Uint8Array[], count: number): void {
@@ -11,8 +15,10 @@ export function zero(buffers: readonly Uint8Array[], count: number): void {
   }
 }
 
-export const totalLength = (buffers: readonly Uint8Array[]): number =>
-  buffers.length === 1 ? buffers[0]!.length : buffers.reduce((sum, bytes) => sum + bytes.length, 0);
+export function totalLength(other: OtherEnd): number {
+  if ('file' in other) return other.length;
+  return other.length === 1 ? other[0]!.length : other.reduce((sum, bytes) => sum + bytes.length, 0);
+}
 
 /** Puts bytes of an object, from `at` on, where the caller wants them. */
 export function scatter(run: ObjectRun, at: number, bytes: Uint8Array, buffers: readonly Uint8Array[]): void {

@@ -4,10 +4,11 @@
  * objects. Both under extent locks, and in step with each other.
  */
 import type { ObjectRun } from '../../layout/raid0.ts';
+import type { FileSegment } from '../../lnet/network.ts';
 import { Errno, errnoError } from '../../runtime/errors.ts';
 import { BLOCK_SIZE } from '../data-cache/cache-memory.ts';
 import type { DataCache } from '../data-cache/data-cache.ts';
-import { readDirectly, settle, writeDirectly } from '../objects/direct-io.ts';
+import { type RangeBytes, readDirectly, settle, writeDirectly } from '../objects/direct-io.ts';
 import type { DirtyObjects } from '../objects/dirty-objects.ts';
 import {
   type HeldLock,
@@ -17,6 +18,7 @@ import {
   unlock,
 } from '../objects/extent-locks.ts';
 import type { Stripe } from '../objects/file-objects.ts';
+import { RangeFile } from '../objects/range-file.ts';
 import { RangeMemory } from '../objects/range-memory.ts';
 import {
   bytesAt,
@@ -28,7 +30,7 @@ import {
   runKey,
   sizeOf,
 } from '../objects/run-locks.ts';
-import { rpcSize } from '../osc/brw.ts';
+import { NotStraight, rpcSize } from '../osc/brw.ts';
 import { punch } from '../osc/punch.ts';
 import { setattr } from '../osc/setattr.ts';
 import type { ObjectTimes } from '../osc/stripe-object.ts';
@@ -36,7 +38,7 @@ import { sync } from '../osc/sync.ts';
 import type { ObjectTarget } from '../osc/target.ts';
 import { type RequestOptions, untilAborted } from '../request-options.ts';
 import type { Session } from '../session.ts';
-import { totalLength, zero } from './buffer-pieces.ts';
+import { type OtherEnd, totalLength, zero } from './buffer-pieces.ts';
 import { CachedIo } from './cached-io.ts';
 import type { LayoutInUse } from './file-layouts.ts';
 import { LocklessIo } from './lockless-io.ts';
@@ -68,34 +70,35 @@ export class FileIo {
     return Math.floor(this.#session.runtime.wallTime() / 1000);
   }
 
-  /** Reads from `position` into the buffers; resolves with the bytes that the file has there. */
+  /** Reads from `position` into the buffers, or straight into a local file; resolves with the bytes that the file has there. */
   read(
     file: OpenFile,
     objects: LayoutInUse,
-    buffers: readonly Uint8Array[],
+    into: OtherEnd,
     position: number,
     options: RequestOptions = {},
   ): Promise<number> {
-    const length = totalLength(buffers);
+    const length = totalLength(into);
     if (length === 0) return Promise.resolve(0);
     if (position + length > OFFSET_MAX) throw errnoError(Errno.EFBIG, options.context);
+    if ('file' in into) return this.#readLocked(file, objects, into, position, options);
     const lone = this.#lockless.candidate(file, objects, 'read', position, length);
-    if (lone === undefined) return this.#readLocked(file, objects, buffers, position, options);
+    if (lone === undefined) return this.#readLocked(file, objects, into, position, options);
     return this.#lockless.choose(
       lone,
-      (yields) => this.#readLocked(file, objects, buffers, position, { ...options, yields }),
-      () => this.#lockless.read(objects, lone, buffers, position, options),
+      (yields) => this.#readLocked(file, objects, into, position, { ...options, yields }),
+      () => this.#lockless.read(objects, lone, into, position, options),
     );
   }
 
   async #readLocked(
     file: OpenFile,
     objects: LayoutInUse,
-    buffers: readonly Uint8Array[],
+    into: OtherEnd,
     position: number,
     options: LockOptions,
   ): Promise<number> {
-    const length = totalLength(buffers);
+    const length = totalLength(into);
     let runs = objects.map.runs(position, length);
     const ahead = file.readAhead(this.#cache);
     const follows = ahead.begin(position, length);
@@ -106,20 +109,27 @@ export class FileIo {
       const count = await bytesAt(objects, held, runs, position, length, options);
       if (count === 0) return 0;
       if (count < length) runs = objects.map.runs(position, count);
+      if ('file' in into) {
+        const local = this.#localFile(into);
+        if (bytesOf(runs) < count) await local.zero(0, count);
+        await this.#readDirectly(locks, runs, local, file, options);
+        ahead.passed(position, count);
+        return count;
+      }
       // Where the file has no objects it has zeroes.
-      if (bytesOf(runs) < count) zero(buffers, count);
+      if (bytesOf(runs) < count) zero(into, count);
       const direct = file.direct || held.some(({ stripe }) => isUncached(stripe));
       const gathers =
         count < DIRECT_MIN ||
         (follows && position > 0 && held.every(({ stripe }) => this.#isPart(stripe.ost, count)));
       if (direct || !(gathers || this.#isCached(locks, runs, file))) {
-        await this.#readDirectly(locks, runs, buffers, file, options);
+        await this.#inMemory(into, (memory) => this.#readDirectly(locks, runs, memory, file, options));
         ahead.passed(position, count);
       } else {
         const width = Math.max(1, held[0]?.stripe.object.stripeCount ?? 1);
         const window = follows ? ahead.window(count) / width : 0;
         await settle(
-          runs.map((run) => this.#cached.read(lockOf(locks, run), run, buffers, window, file, options)),
+          runs.map((run) => this.#cached.read(lockOf(locks, run), run, into, window, file, options)),
         );
         const unit = width * (held[0] === undefined ? 1 : rpcSize(held[0].stripe.ost.granted));
         for (const next of ahead.read(position, count, unit)) this.#cached.readAhead(file, objects, next);
@@ -142,62 +152,77 @@ export class FileIo {
     });
   }
 
-  async #readDirectly(
-    locks: RunLocks,
-    runs: readonly ObjectRun[],
+  /** Runs `work` with the caller's buffers, of which nothing is used any more when it resolves. */
+  async #inMemory(
     buffers: readonly Uint8Array[],
-    file: OpenFile,
-    options: RequestOptions,
+    work: (memory: RangeMemory) => Promise<void>,
   ): Promise<void> {
     const memory = new RangeMemory(this.#session.endpoint, buffers);
     try {
-      await settle(
-        runs.map(async (run) => {
-          const { stripe, lock } = lockOf(locks, run);
-          await this.#cached.with(stripe, file, async (object) => {
-            await object.untilQuiet(run.objectOffset, run.objectOffset + run.length);
-            await object.flush(run.objectOffset, run.objectOffset + run.length);
-            await readDirectly(this.#session, memory, { stripe, lock }, run, sizeOf(stripe), options);
-          });
-        }),
-      );
+      await work(memory);
     } finally {
       memory.release();
     }
   }
 
-  /** Writes the buffers at `position`, where the map has objects for all of them; resolves with their bytes. `locked`: whole objects, by index. */
+  /** A local file between which and the objects bytes can go straight. Throws NotStraight on networks that move no files. */
+  #localFile(range: FileSegment): RangeFile {
+    if (this.#session.endpoint.movesFiles) return new RangeFile(range);
+    throw new NotStraight('this network moves no files');
+  }
+
+  async #readDirectly(
+    locks: RunLocks,
+    runs: readonly ObjectRun[],
+    bytes: RangeBytes,
+    file: OpenFile,
+    options: RequestOptions,
+  ): Promise<void> {
+    await settle(
+      runs.map(async (run) => {
+        const { stripe, lock } = lockOf(locks, run);
+        await this.#cached.with(stripe, file, async (object) => {
+          await object.untilQuiet(run.objectOffset, run.objectOffset + run.length);
+          await object.flush(run.objectOffset, run.objectOffset + run.length);
+          await readDirectly(this.#session, bytes, { stripe, lock }, run, sizeOf(stripe), options);
+        });
+      }),
+    );
+  }
+
+  /** Writes the buffers, or straight what is in a local file, at `position`, where the map has objects for all of them; resolves with their bytes. `locked`: whole objects, by index. */
   write(
     file: OpenFile,
     objects: LayoutInUse,
-    buffers: readonly Uint8Array[],
+    from: OtherEnd,
     position: number,
     how: RequestOptions & { readonly locked?: readonly HeldLock[] } = {},
   ): Promise<number> {
-    const length = totalLength(buffers);
+    const length = totalLength(from);
     if (position + length > OFFSET_MAX) throw errnoError(Errno.EFBIG, how.context);
     if (length === 0) return Promise.resolve(0);
+    if ('file' in from) return this.#writeLocked(file, objects, from, position, how);
     const lone =
       how.locked === undefined
         ? this.#lockless.candidate(file, objects, 'write', position, length)
         : undefined;
-    if (lone === undefined) return this.#writeLocked(file, objects, buffers, position, how);
+    if (lone === undefined) return this.#writeLocked(file, objects, from, position, how);
     return this.#lockless.choose(
       lone,
-      (yields) => this.#writeLocked(file, objects, buffers, position, { ...how, yields }),
-      () => this.#lockless.write(file, objects, lone, buffers, how),
+      (yields) => this.#writeLocked(file, objects, from, position, { ...how, yields }),
+      () => this.#lockless.write(file, objects, lone, from, how),
     );
   }
 
   async #writeLocked(
     file: OpenFile,
     objects: LayoutInUse,
-    buffers: readonly Uint8Array[],
+    from: OtherEnd,
     position: number,
     how: LockOptions & { readonly locked?: readonly HeldLock[] },
   ): Promise<number> {
     const { locked, ...options } = how;
-    const length = totalLength(buffers);
+    const length = totalLength(from);
     const follows = file.writes(position, length);
     const held: HeldLock[] = [];
     try {
@@ -210,10 +235,10 @@ export class FileIo {
       objects.check();
       const stripes = runs.map((run) => lockOf(locks, run).stripe);
       const alone = length >= DIRECT_MIN && !(follows && this.#gathers(stripes, length));
-      if (file.direct || alone || stripes.some(isUncached))
-        await this.#writeDirectly(locks, runs, buffers, file, options);
-      else
-        await settle(runs.map((run) => this.#cached.write(lockOf(locks, run), run, buffers, file, options)));
+      if ('file' in from) await this.#writeDirectly(locks, runs, this.#localFile(from), file, options);
+      else if (file.direct || alone || stripes.some(isUncached))
+        await this.#inMemory(from, (memory) => this.#writeDirectly(locks, runs, memory, file, options));
+      else await settle(runs.map((run) => this.#cached.write(lockOf(locks, run), run, from, file, options)));
       return length;
     } finally {
       unlock(held);
@@ -253,25 +278,20 @@ export class FileIo {
   async #writeDirectly(
     locks: RunLocks,
     runs: readonly ObjectRun[],
-    buffers: readonly Uint8Array[],
+    bytes: RangeBytes,
     file: OpenFile,
     options: RequestOptions,
   ): Promise<void> {
-    const memory = new RangeMemory(this.#session.endpoint, buffers);
     const how = { ...options, fileKey: file.inode.key, dirty: this.#dirty };
-    try {
-      await settle(
-        runs.map((run) => {
-          const lock = lockOf(locks, run);
-          const work = (): Promise<void> => writeDirectly(this.#session, memory, lock, run, how);
-          return this.#cached.with(lock.stripe, file, (object) =>
-            object.around(run.objectOffset, run.objectOffset + run.length, work),
-          );
-        }),
-      );
-    } finally {
-      memory.release();
-    }
+    await settle(
+      runs.map((run) => {
+        const lock = lockOf(locks, run);
+        const work = (): Promise<void> => writeDirectly(this.#session, bytes, lock, run, how);
+        return this.#cached.with(lock.stripe, file, (object) =>
+          object.around(run.objectOffset, run.objectOffset + run.length, work),
+        );
+      }),
+    );
   }
 
   /** Cuts or grows all objects to what a file of `size` bytes has in them. The MDT has been told before (guide 11 §4). */

@@ -31,6 +31,7 @@ import { objectAttributes } from '../objects/extent-locks.ts';
 import type { FileObjects } from '../objects/file-objects.ts';
 import type { RequestOptions } from '../request-options.ts';
 import { mdtOf, type Session } from '../session.ts';
+import { type OtherEnd, totalLength } from './buffer-pieces.ts';
 import { closeHandle } from './close-handle.ts';
 import { FileIo } from './file-io.ts';
 import { type DataOf, FileLayouts, type Mirror } from './file-layouts.ts';
@@ -353,8 +354,7 @@ export class Files {
     if (current.directory !== undefined)
       return this.#walker.shardAttributes(current, current.directory.shards, context);
     const regular = isRegular(current.body.mbo_mode);
-    const layout: FileLayout | undefined =
-      regular && sizes ? await this.layouts.current(current, context) : undefined;
+    const layout = regular && sizes ? await this.layouts.current(current, context) : undefined;
     if (layout === undefined || sizeIsFromMdt(current.body, layout) || unusable(layout) !== undefined)
       return mergeAttributes(current.fid, current.body, undefined, undefined);
     const merge = async (file: FileObjects | undefined, how: RequestOptions): Promise<Attributes> => {
@@ -367,12 +367,7 @@ export class Files {
     return this.layouts.usingMirrors({ inode: current }, context, merge);
   }
 
-  async read(
-    file: OpenFile,
-    buffers: readonly Uint8Array[],
-    position: number,
-    context: WalkContext,
-  ): Promise<number> {
+  async read(file: OpenFile, into: OtherEnd, position: number, context: WalkContext): Promise<number> {
     if (!file.readable) throw errnoError(Errno.EBADF, options(context).context);
     checkData(file, options(context).context);
     file.readAt = Math.floor(this.#session.runtime.wallTime() / 1000);
@@ -381,32 +376,27 @@ export class Files {
     if (BigInt(file.readAt) > inode.body.mbo_atime) inode.body.mbo_atime = BigInt(file.readAt);
     return this.layouts.usingMirrors(file, context, async (objects, how) => {
       if (objects === undefined) return 0;
-      return this.io.read(file, objects, buffers, position, how);
+      return this.io.read(file, objects, into, position, how);
     });
   }
 
-  async write(
-    file: OpenFile,
-    buffers: readonly Uint8Array[],
-    position: number,
-    context: WalkContext,
-  ): Promise<number> {
+  async write(file: OpenFile, from: OtherEnd, position: number, context: WalkContext): Promise<number> {
     if (!file.writable) throw errnoError(Errno.EBADF, options(context).context);
     checkData(file, options(context).context);
     this.cache.check(file, options(context).context);
     await this.dropSetIds(file.inode, context);
     file.modified = true;
-    const length = buffers.reduce((sum, bytes) => sum + bytes.length, 0);
+    const length = totalLength(from);
     await (file.append
-      ? file.appending.run(() => this.#append(file, buffers, length, context))
-      : this.#write(file, buffers, position, length, context));
+      ? file.appending.run(() => this.#append(file, from, length, context))
+      : this.#write(file, from, position, length, context));
     if (isSync(file.flags)) await syncFile(this.#session, this, file, true, context);
     return length;
   }
 
   async #write(
     file: OpenFile,
-    buffers: readonly Uint8Array[],
+    from: OtherEnd,
     start: number,
     length: number,
     context: WalkContext,
@@ -415,18 +405,13 @@ export class Files {
     if (length === 0) return;
     const need = { kind: 'write', start, end: start + length } as const;
     await this.layouts.usingToWrite(file, need, context, (objects) =>
-      this.io.write(file, objects, buffers, start, options(context)),
+      this.io.write(file, objects, from, start, options(context)),
     );
   }
 
   /** Writes where the file ends, which nobody can change meanwhile: all of it is locked from the look at its size until the
    * bytes are there. Objects that are missing are asked for without locks, and then it begins again. */
-  async #append(
-    file: OpenFile,
-    buffers: readonly Uint8Array[],
-    length: number,
-    context: WalkContext,
-  ): Promise<void> {
+  async #append(file: OpenFile, from: OtherEnd, length: number, context: WalkContext): Promise<void> {
     const order = (layout: FileLayout): readonly number[] => mirrorOrder(layout, 'write');
     for (;;) {
       const missing = await this.layouts.using(
@@ -439,7 +424,7 @@ export class Files {
             objects.check();
             if (objects.map.writeNeed(end.size, end.size + length) !== 'nothing') return end.size;
             const how = { ...options(context), locked: end.locks };
-            await this.io.write(file, objects, buffers, end.size, how);
+            await this.io.write(file, objects, from, end.size, how);
             return undefined;
           } finally {
             end.unlock();

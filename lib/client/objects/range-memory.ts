@@ -1,7 +1,8 @@
 /** The caller's buffers as one run of bytes for the network: pinned, and cut into segments wherever stripes end. */
 import type { Endpoint, Memory, Segment } from '../../lnet/network.ts';
+import type { RangeBytes } from './direct-io.ts';
 
-export class RangeMemory {
+export class RangeMemory implements RangeBytes {
   readonly length: number;
   readonly #parts: { readonly memory: Memory; readonly start: number }[] = [];
 

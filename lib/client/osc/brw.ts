@@ -5,8 +5,11 @@
 
 import { fidToOstId } from '../../fid/ost-id.ts';
 import { checksumFlag } from '../../lnet/checksum-types.ts';
-import type { BulkChecksumName, Segment } from '../../lnet/network.ts';
-import { LustreError } from '../../runtime/errors.ts';
+import { checksumFile } from '../../lnet/native-storage.ts';
+import type { BulkChecksumName, BulkSegment, FileSegment, Segment } from '../../lnet/network.ts';
+import { ofParts } from '../../lnet/t10.ts';
+import { partOf } from '../../rpc/bulk-pieces.ts';
+import { errnoError, LustreError } from '../../runtime/errors.ts';
 import { ConnectFlag } from '../../wire/connection-constants.ts';
 import type { RequestInputs } from '../../wire/format.ts';
 import type { RQF_OST_BRW_READ } from '../../wire/formats.ts';
@@ -26,21 +29,22 @@ const SHORT_IO_MAX = 16384;
 /** ioo_max_brw of short I/O: (0 - 1) << 16 (guide 12 §5.1). */
 const SHORT_IO_MAX_BRW = 0xffff_0000;
 const TRIES = 10;
+const ENODATA = 61;
 /** Below it a checksum costs less than to hand it over, bytes. */
 const ASIDE_MIN = 256 << 10;
 /** Above it nothing else should wait for one, bytes. */
 const LONE_MAX = 1 << 20;
 
 /** One RPC's part of a run. */
-export interface Part {
+export interface Part<S extends BulkSegment = Segment> {
   readonly offset: number;
   readonly length: number;
-  readonly segments: readonly Segment[];
+  readonly segments: readonly S[];
 }
 
 export interface BrwArguments {
   readonly object: StripeObject;
-  readonly part: Part;
+  readonly part: Part<BulkSegment>;
   /** Server handle of the lock that covers the range; undefined: the server takes one of its own. */
   readonly lockHandle: bigint | undefined;
   /** obdo bits of the operation itself, times for one. */
@@ -71,9 +75,13 @@ export function isShortIo(granted: ObjectTarget['granted'], length: number): boo
  * Cuts a run into RPCs. One that does not begin on a page ends at the next MiB, so that it fits one descriptor: with a
  * partial first page both sides would have to cut later ones at odd places (guide 12 §5.3).
  */
-export function cutRun(offset: number, segments: readonly Segment[], size: number): Part[] {
+export function cutRun<S extends BulkSegment>(
+  offset: number,
+  segments: readonly S[],
+  size: number,
+): Part<S>[] {
   const total = segments.reduce((sum, segment) => sum + segment.length, 0);
-  const parts: Part[] = [];
+  const parts: Part<S>[] = [];
   const source = new SegmentCursor(segments);
   for (let at = offset; at < offset + total; ) {
     const room = at % PAGE === 0 ? size : Math.min(size, MIB - (at % MIB));
@@ -85,21 +93,21 @@ export function cutRun(offset: number, segments: readonly Segment[], size: numbe
 }
 
 /** Walks a list of segments. */
-class SegmentCursor {
-  readonly #segments: readonly Segment[];
+class SegmentCursor<S extends BulkSegment> {
+  readonly #segments: readonly S[];
   #index = 0;
   #used = 0;
 
-  constructor(segments: readonly Segment[]) {
+  constructor(segments: readonly S[]) {
     this.#segments = segments;
   }
 
-  take(length: number): Segment[] {
-    const taken: Segment[] = [];
+  take(length: number): S[] {
+    const taken: S[] = [];
     while (length > 0) {
       const segment = this.#segments[this.#index]!;
       const part = Math.min(length, segment.length - this.#used);
-      if (part > 0) taken.push({ memory: segment.memory, offset: segment.offset + this.#used, length: part });
+      if (part > 0) taken.push(partOf(segment, segment.offset + this.#used, part));
       length -= part;
       this.#used += part;
       if (this.#used === segment.length) {
@@ -112,24 +120,46 @@ class SegmentCursor {
 }
 
 /** Shortens a list of segments to its first `length` bytes. */
-export function headOf(segments: readonly Segment[], length: number): Segment[] {
+export function headOf<S extends BulkSegment>(segments: readonly S[], length: number): S[] {
   return new SegmentCursor(segments).take(length);
 }
 
-/** The checksum of a part's first `length` bytes, which are in memory: on another thread where other RPCs are under way
- * meanwhile. A lone one would only wait longer. */
+/** A part that is in memory, or undefined for one of a local file. */
+export function inMemory({ offset, length, segments }: Part<BulkSegment>): Part | undefined {
+  return segments.every(isMemory) ? { offset, length, segments } : undefined;
+}
+
+const isMemory = (segment: BulkSegment): segment is Segment => 'memory' in segment;
+const isFile = (segment: BulkSegment): segment is FileSegment => 'file' in segment;
+
+/** The checksum of a part's first `length` bytes: on another thread where other RPCs are under way meanwhile. A lone one would
+ * only wait longer. Of a local file: read for it a piece at a time. */
 export function sumOf(
   ost: ObjectTarget,
   type: BulkChecksumName,
-  { part, lockHandle }: Pick<BrwArguments, 'part' | 'lockHandle'>,
-  length: number = part.length,
+  { part: wanted, lockHandle }: Pick<BrwArguments, 'part' | 'lockHandle'>,
+  length: number = wanted.length,
 ): number | Promise<number> {
+  const part = inMemory(wanted);
+  if (part === undefined) return sumOfFile(type, headOf(wanted.segments.filter(isFile), length), length);
   const segments = length === part.length ? part.segments : headOf(part.segments, length);
   const pageOffset = part.offset % PAGE;
   const aside = length >= ASIDE_MIN && (slotsOf(ost, { lockHandle }).inUse > 1 || length > LONE_MAX);
   return aside
     ? ost.endpoint.checksumLater(type, segments, pageOffset)
     : ost.endpoint.checksum(type, segments, pageOffset);
+}
+
+async function sumOfFile(
+  type: BulkChecksumName,
+  segments: readonly FileSegment[],
+  length: number,
+): Promise<number> {
+  const taken = ofParts(type);
+  if (taken === undefined) throw new NotStraight(`${type} is not taken of local files`);
+  const { bytes, checksum } = await checksumFile(taken, segments);
+  if (bytes < length) throw localFailed('read', segments, -ENODATA);
+  return checksum;
 }
 
 type BrwRequest = Pick<RequestInputs<typeof RQF_OST_BRW_READ>, 'ost_body' | 'obd_ioobj' | 'niobuf_remote'>;
@@ -179,6 +209,25 @@ export function brwRequest(
       { rnb_offset: BigInt(a.part.offset), rnb_len: a.part.length, rnb_flags: a.niobufFlags | serverLock },
     ],
   };
+}
+
+/** Bytes cannot go straight between a server and a local file, or what became of them is not known: through memory then. */
+export class NotStraight extends Error {}
+
+/** What a local file failed with, a negative errno. */
+export function localFailed(
+  syscall: 'read' | 'write',
+  segments: readonly BulkSegment[],
+  errno: number,
+): LustreError {
+  const path = segments.find(isFile)?.file.path;
+  if (errno !== -ENODATA) return errnoError(errno, { syscall, path });
+  return new LustreError(
+    'EIO',
+    'the local file became shorter while it was copied',
+    { syscall, path, hint: 'The copy may have zeroes there: copy it again when nobody changes it' },
+    -5,
+  );
 }
 
 /** The bytes on the other side were not those that were sent. */

@@ -1,6 +1,7 @@
 /** OST_READ (guide 12 §5): one RPC's worth of bytes under a lock, by bulk or inside the message. */
 
 import { checksumOfFlags } from '../../lnet/checksum-types.ts';
+import type { BulkSegment } from '../../lnet/network.ts';
 import { ofParts } from '../../lnet/t10.ts';
 import { ProtocolError } from '../../runtime/errors.ts';
 import { type RequestInputs, required } from '../../wire/format.ts';
@@ -8,14 +9,25 @@ import { RQF_OST_BRW_READ } from '../../wire/formats.ts';
 import { MdValid } from '../../wire/mds-constants.ts';
 import { BrwFlag } from '../../wire/ost-constants.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
-import { brwRequest, ChecksumMismatch, isShortIo, type Part, slotsOf, sumOf, tryBrw } from './brw.ts';
+import {
+  brwRequest,
+  ChecksumMismatch,
+  inMemory,
+  isShortIo,
+  localFailed,
+  NotStraight,
+  type Part,
+  slotsOf,
+  sumOf,
+  tryBrw,
+} from './brw.ts';
 import { ownerFields } from './obdo.ts';
 import type { Owner, StripeObject } from './stripe-object.ts';
 import { type ObjectTarget, OST_BULK_PORTAL } from './target.ts';
 
 export interface Read {
   readonly object: StripeObject;
-  readonly part: Part;
+  readonly part: Part<BulkSegment>;
   /** Undefined: the server takes a lock of its own. */
   readonly lockHandle: bigint | undefined;
   readonly owner: Owner;
@@ -67,9 +79,11 @@ async function attempt(
   options: RequestOptions,
 ): Promise<number> {
   const { segments, length } = r.part;
-  const shortIo = isShortIo(ost.granted, length);
+  const memory = inMemory(r.part);
+  const shortIo = memory !== undefined && isShortIo(ost.granted, length);
   const type = ost.checksum;
   const summed = ofParts(type);
+  if (memory === undefined && type !== summed) throw new NotStraight(`${type} is not taken of local files`);
   const request = readRequest({
     ...r,
     granted: ost.granted,
@@ -104,11 +118,14 @@ async function attempt(
       opcode: 'OST_READ',
     });
   }
-  if (shortIo) scatter(short, r.part);
+  if ((reply.bulkFileError ?? 0) !== 0) throw localFailed('write', segments, reply.bulkFileError!);
+  if (shortIo) scatter(short, memory);
   const wanted = type === undefined || (oa.o_valid & MdValid.OBD_MD_FLCKSUM) === 0n ? undefined : oa.o_nlink;
   if (wanted === undefined) return moved;
   const used = checksumOfFlags(oa.o_flags);
   const asItCame = !shortIo && summed !== undefined && used === summed ? reply.bulkChecksum : undefined;
+  if (memory === undefined && asItCame === undefined)
+    throw new NotStraight(`the read at ${r.part.offset} was summed with ${used ?? 'an unknown checksum'}`);
   const have = asItCame ?? (used === undefined ? undefined : await sumOf(ost, used, r, moved));
   if (have !== wanted) {
     throw new ChecksumMismatch(

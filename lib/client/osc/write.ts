@@ -1,4 +1,6 @@
 /** OST_WRITE (guide 12 §5): one RPC's worth of bytes under a PW lock, by bulk or inside the message. */
+import type { BulkSegment } from '../../lnet/network.ts';
+import { ofParts } from '../../lnet/t10.ts';
 import type { KeptBulk } from '../../rpc/rpc.ts';
 import { errnoError, ProtocolError } from '../../runtime/errors.ts';
 import { ConnectFlag } from '../../wire/connection-constants.ts';
@@ -8,14 +10,25 @@ import { MdValid } from '../../wire/mds-constants.ts';
 import { BrwFlag } from '../../wire/ost-constants.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 import { type RequestOptions, requestOptions } from '../request-options.ts';
-import { brwRequest, ChecksumMismatch, isShortIo, type Part, slotsOf, sumOf, tryBrw } from './brw.ts';
+import {
+  brwRequest,
+  ChecksumMismatch,
+  inMemory,
+  isShortIo,
+  localFailed,
+  NotStraight,
+  type Part,
+  slotsOf,
+  sumOf,
+  tryBrw,
+} from './brw.ts';
 import { layoutVersion, ownerFields } from './obdo.ts';
 import type { Owner, StripeObject } from './stripe-object.ts';
 import { type ObjectTarget, OST_BULK_PORTAL } from './target.ts';
 
 export interface Write {
   readonly object: StripeObject;
-  readonly part: Part;
+  readonly part: Part<BulkSegment>;
   /** Undefined: the server takes a lock of its own. */
   readonly lockHandle: bigint | undefined;
   readonly owner: Owner;
@@ -70,7 +83,7 @@ export function writeRequest(w: WriteRequestArguments): RequestInputs<typeof RQF
       ...version.fields,
     },
   );
-  return { ...common, short_io: w.shortIo ? gather(w.part) : new Uint8Array(0) };
+  return { ...common, short_io: w.shortIo ? gather(inMemory(w.part)) : new Uint8Array(0) };
 }
 
 export interface Written {
@@ -93,7 +106,8 @@ async function attempt(
   options: RequestOptions,
 ): Promise<Written> {
   const { segments, offset, length } = w.part;
-  const shortIo = isShortIo(ost.granted, length);
+  const local = inMemory(w.part) === undefined;
+  const shortIo = !local && isShortIo(ost.granted, length);
   const type = ost.checksum;
   // It goes in the request, so it is taken before.
   const value = type === undefined ? 0 : await sumOf(ost, type, w);
@@ -129,7 +143,13 @@ async function attempt(
     const reply = await ost.caller.call(RQF_OST_BRW_WRITE, request, {
       requestPortal: ost.ioPortal,
       ...(!shortIo && {
-        bulk: { direction: 'source', portal: OST_BULK_PORTAL, segments, pageOffset: offset % 4096 } as const,
+        bulk: {
+          direction: 'source',
+          portal: OST_BULK_PORTAL,
+          segments,
+          pageOffset: offset % 4096,
+          checksum: local ? ofParts(type) : undefined,
+        } as const,
       }),
       keep,
       lost: w.lost,
@@ -140,6 +160,9 @@ async function attempt(
     if ((oa.o_valid & MdValid.OBD_MD_FLGRANT) !== 0n) more = Number(oa.o_grant & 0xffff_ffffn);
     ost.quota.answered(oa, reply.transno);
     checkWritten(ost, reply.values.rcs ?? [], w);
+    if (local && (reply.bulkFileError ?? 0) !== 0) throw localFailed('read', segments, reply.bulkFileError!);
+    if (local && type !== undefined && reply.bulkChecksum !== value)
+      throw new NotStraight(`the local file changed while the write at ${offset} was sent`);
     const answered = (oa.o_valid & MdValid.OBD_MD_FLCKSUM) !== 0n;
     if (type !== undefined && answered && oa.o_nlink !== value) {
       throw new ChecksumMismatch(
@@ -169,10 +192,10 @@ function checkWritten(ost: ObjectTarget, rcs: readonly number[], w: Write): void
 }
 
 /** Short I/O goes inside the message, so these few bytes are copied. */
-function gather(part: Part): Uint8Array {
-  const bytes = new Uint8Array(part.length);
+function gather(part: Part | undefined): Uint8Array {
+  const bytes = new Uint8Array(part?.length ?? 0);
   let at = 0;
-  for (const { memory, offset, length } of part.segments) {
+  for (const { memory, offset, length } of part?.segments ?? []) {
     bytes.set(memory.bytes.subarray(offset, offset + length), at);
     at += length;
   }
