@@ -1,6 +1,7 @@
 // GETs that take what is in files: what arrives, the checksum, and what happens when either end breaks off.
 #include <fcntl.h>
 
+#include <array>
 #include <cstdlib>
 #include <numeric>
 #include <utility>
@@ -118,6 +119,24 @@ TEST_CASE("a part of what is offered is taken where the other end says") {
   REQUIRE(b.until([&] { return b.ended(10); }));
   CHECK(std::memcmp(sink.data(), file.bytes.data() + 6000, 300'000) == 0);
   CHECK(eventOf(b, 10, EventType::Get).checksum == file.crc32c(6000, 300'000));
+}
+
+TEST_CASE("extents are taken as one run, from where the other end says") {
+  std::vector<std::uint8_t> sink(kMiB);
+  File file(kMiB);
+  Node b(kNidB);
+  Node a(kNidA, {{kNidB, b.address(kNidB)}});
+  const std::array<FileExtent, 2> rest = {{{300'000, 70'000}, {900'000, 5000}}};
+  const FileRange range = {file.fd, 1000, 100'000, ChecksumType::kCrc32c, rest};
+  REQUIRE(offer(b, 10, range, nullptr, option::kGet | option::kManageRemote) == 0);
+  get(a, kNidB, 10, {a.endpoint->addMemory(sink.data(), sink.size()), 0, 120'000}, 52'000);
+  REQUIRE(a.until([&] { return a.ended(10); }));
+  REQUIRE(b.until([&] { return b.ended(10); }));
+  CHECK(std::memcmp(sink.data(), file.bytes.data() + 53'000, 48'000) == 0);
+  CHECK(std::memcmp(sink.data() + 48'000, file.bytes.data() + 300'000, 70'000) == 0);
+  CHECK(std::memcmp(sink.data() + 118'000, file.bytes.data() + 900'000, 2000) == 0);
+  CHECK(eventOf(b, 10, EventType::Get).checksum == eventOf(a, 10, EventType::Reply).checksum);
+  CHECK(eventOf(b, 10, EventType::Get).fileError == 0);
 }
 
 TEST_CASE("what a file does not give is zeros and told, and the connection stays good") {
