@@ -274,13 +274,20 @@ export async function copyOut(
       const { size } = await from.stat();
       const regular = (await to.stat()).isFile();
       const file = { fd: to.fd, path: localPath };
-      const straight = async (at: number, length: number): Promise<number | undefined> =>
-        from.copyOut({ file, offset: at, length }, at, options);
-      const write: WriteAt = (buffer, at) => writeLocal(to, buffer, at);
+      let end = 0;
+      const straight = async (at: number, length: number): Promise<number | undefined> => {
+        const count = await from.copyOut({ file, offset: at, length }, at, options);
+        end = Math.max(end, at + (count ?? 0));
+        return count;
+      };
+      const write: WriteAt = async (buffer, at) => {
+        await writeLocal(to, buffer, at);
+        end = Math.max(end, at + buffer.length);
+      };
       const ends = { read: readLustre(from), write, straight: regular ? straight : undefined };
       const moved = await pump(size, ends, options);
       // A hole at the end has not been written.
-      if (regular) await to.truncate(moved);
+      if (regular) await to.truncate(end);
       return moved;
     },
   );
