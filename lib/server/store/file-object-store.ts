@@ -149,14 +149,16 @@ class FileObjectStore implements ObjectStore {
 
   async destroy(id: ObjectId): Promise<void> {
     const path = objectPath(this.#dir, id);
+    const name = objectName(id);
+    const used = this.#entries.has(name) || this.#attributes.table(OBJECTS).get(objectKey(id)) !== undefined;
     try {
-      if (statSync(path).blocks === 0)
-        unlinkSync(path); // Costs less than having a thread do it.
+      // Where there is nothing to free this costs less than having a thread do it.
+      if (!used || statSync(path).blocks === 0) unlinkSync(path);
       else await unlink(path);
     } catch (error) {
       throw errnoError(errnoOf(error), { syscall: 'destroy object', path });
     }
-    const name = objectName(id);
+    if (!used) return;
     const entry = this.#entries.get(name);
     if (entry !== undefined) {
       entry.destroyed = true;
