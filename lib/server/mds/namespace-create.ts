@@ -174,8 +174,8 @@ function inheritPermissions(ns: NamespaceEdit, o: NewObject, inode: Inode): void
   const inherited = inheritAcl(decodeAcl(bytes), inode.mode);
   inode.mode = inherited.mode;
   if (!aclIsMode(inherited.acl))
-    ns.setXattr(o.fid, XattrName.XATTR_NAME_ACL_ACCESS, encodeAcl(inherited.acl));
-  if (isDirectory(inode)) ns.setXattr(o.fid, XattrName.XATTR_NAME_ACL_DEFAULT, bytes);
+    ns.setXattr(o.fid, XattrName.XATTR_NAME_ACL_ACCESS, encodeAcl(inherited.acl), inode);
+  if (isDirectory(inode)) ns.setXattr(o.fid, XattrName.XATTR_NAME_ACL_DEFAULT, bytes, inode);
 }
 
 /** A directory takes its parent's default layout; the root's is the file system's and stays there (guide 13 §10). */

@@ -69,7 +69,7 @@ export function setXattr(
   if (!present && ((o.flags & XATTR_REPLACE) !== 0 || o.value === undefined))
     throw errnoError(61, { syscall: 'setxattr' });
   if (isAcl(o.name)) setAcl(ns, fid, inode, o.name, o.value);
-  else ns.setXattr(fid, o.name, o.value);
+  else ns.setXattr(fid, o.name, o.value, inode);
   if (o.time > inode.ctime) inode.ctime = o.time;
   ns.putInode(fid, inode);
   return inode;
@@ -106,11 +106,11 @@ function setAcl(
   const acl = value === undefined || value.length === 0 ? [] : decodeAcl(value);
   if (name === XattrName.XATTR_NAME_ACL_DEFAULT) {
     if (!isDirectory(inode)) throw errnoError(acl.length === 0 ? 61 : 13, { syscall: 'setxattr' });
-    ns.setXattr(fid, name, acl.length === 0 ? undefined : value);
+    ns.setXattr(fid, name, acl.length === 0 ? undefined : value, inode);
     return;
   }
   if (acl.length > 0) inode.mode = aclMode(acl, inode.mode);
-  ns.setXattr(fid, name, aclIsMode(acl) ? undefined : value);
+  ns.setXattr(fid, name, aclIsMode(acl) ? undefined : value, inode);
 }
 
 /** Throws EACCES, EPERM for what the caller may not read. */

@@ -154,6 +154,7 @@ export class NamespaceView {
   }
 }
 
+const { XATTR_NAME_LOV, XATTR_NAME_LINK } = XattrName;
 /** A record before a table takes its copy. */
 const scratch = new Uint8Array(Inode.size);
 
@@ -185,7 +186,12 @@ export class NamespaceEdit extends NamespaceView {
     if (((inode?.mode ?? 0) & Mode.S_IFMT) === Mode.S_IFLNK)
       this.#table(MdtTable.symlink).remove(fidKey(fid));
     if (this.isOrphan(fid)) this.#table(MdtTable.orphan).remove(fidKey(fid));
-    for (const { name } of [...this.xattrs(fid)]) this.setXattr(fid, name, undefined);
+    if (inode?.plain !== 1) for (const { name } of [...this.xattrs(fid)]) this.setXattr(fid, name, undefined);
+    else {
+      // The names by which it is known: looking through the table would cost as much as all the rest.
+      if (this.xattr(fid, XATTR_NAME_LOV) !== undefined) this.setXattr(fid, XATTR_NAME_LOV, undefined);
+      this.setXattr(fid, XATTR_NAME_LINK, undefined);
+    }
   }
 
   putEntry(directory: Fid, name: Uint8Array, fid: Fid, type: number): void {
@@ -197,9 +203,22 @@ export class NamespaceEdit extends NamespaceView {
     this.#table(MdtTable.entry).remove(entryKey(directory, nameHash(name), name));
   }
 
-  setXattr(fid: Fid, name: string, value: Uint8Array | undefined): void {
+  /** Of others than layout and names `inode` takes note; who has it as a value writes it afterwards. */
+  setXattr(fid: Fid, name: string, value: Uint8Array | undefined, inode?: Inode): void {
+    if (value !== undefined && name !== XATTR_NAME_LOV && name !== XATTR_NAME_LINK)
+      this.#noteXattr(fid, inode);
     if (value === undefined) this.#table(MdtTable.xattr).remove(xattrKey(fid, name));
     else this.#table(MdtTable.xattr).put(xattrKey(fid, name), value);
+  }
+
+  #noteXattr(fid: Fid, inode: Inode | undefined): void {
+    if (inode !== undefined) inode.plain = 0;
+    const bytes = this.tables.table(MdtTable.inode).get(fidKey(fid));
+    const stored = bytes === undefined ? undefined : Inode.decode(bytes);
+    if (stored === undefined || stored.plain === 0) return;
+    stored.plain = 0;
+    Inode.encodeInto(scratch, 0, stored);
+    this.#table(MdtTable.inode).put(fidKey(fid), scratch);
   }
 
   setTarget(fid: Fid, target: Uint8Array): void {
@@ -233,6 +252,7 @@ export function newInode(fields: Partial<Inode>): Inode {
     flags: 0,
     projid: 0,
     lazySize: 0,
+    plain: 1,
     parent: { ...ZERO_FID },
     ...fields,
   };

@@ -51,6 +51,8 @@ export const Inode = struct('inode', 128, {
   projid: [84, le32],
   /** 1 when size and blocks of a regular file are known from a client's close (LSOM). */
   lazySize: [88, le32],
+  /** 1 when it has never had other extended attributes than its layout and its names; 0 where nobody has kept account. */
+  plain: [92, le32],
   /** A directory's own parent. */
   parent: [96, LuFid],
 });
