@@ -25,7 +25,7 @@ import { resourceKey } from '../osc/known-objects.ts';
 import { checkBody, isDirectory, isRegular } from './attributes.ts';
 import { KnownAttributes } from './known-attributes.ts';
 
-/** Bytes of heap for each object that is remembered, with its name and its locks: they take some 6 KB. */
+/** Bytes of heap for each object that is remembered, with its name and its locks. */
 const HEAP_SHARE = 16_384;
 /** Objects and names remembered: what is in a large directory, where there is memory for it. One that has more of them than
  * that is learned anew in each pass. */
