@@ -8,9 +8,9 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Cluster, startCluster } from '../lib/index.ts';
-import { HeapMeter } from './heap-meter.ts';
-import { contextSwitches, median, type Row, row, scratch } from './measure.ts';
+import { type Filesystem, type MountOptions, mount, startCluster } from '../lib/index.ts';
+import { answerMeters, askMeter, HeapMeter, type HeapUse } from './heap-meter.ts';
+import { contextSwitches, median, type Row, type Running, row, scratch, startBench } from './measure.ts';
 import { type Floor, filePeer, floor, has } from './peers.ts';
 
 const MIB = 1 << 20;
@@ -53,8 +53,23 @@ interface Cost {
   readonly wall: number;
   readonly client: Counts;
   readonly server: Counts;
-  /** Bytes of the client's JavaScript heap, beside buffers. */
-  readonly heap: number;
+  /** Bytes of JavaScript's heap, beside buffers. */
+  readonly heap: { readonly client: number; readonly server: number };
+}
+
+/** What `serve` says when it can be mounted. */
+interface Serving {
+  readonly spec: string;
+  readonly port: number;
+}
+
+/** The servers' process: a cluster, and a meter of its heap. */
+async function serve(dir: string): Promise<void> {
+  const cluster = await startCluster({ fsname: 'bench', osts: 2, dir, inProcess: true });
+  const { spec, port } = cluster;
+  process.stdout.write(`${JSON.stringify({ spec, port } satisfies Serving)}\n`);
+  await answerMeters(() => new HeapMeter());
+  await cluster.stop();
 }
 
 const less = (a: Counts, b: Counts, calls: number): Counts => ({
@@ -65,17 +80,21 @@ const less = (a: Counts, b: Counts, calls: number): Counts => ({
 
 async function costOf(
   calls: number,
-  server: number,
+  servers: Running,
   work: (call: number) => Promise<unknown>,
 ): Promise<Cost> {
+  const pid = servers.child.pid!;
   for (let i = 0; i < WARM_UP; i++) await work(i % calls);
-  const [ours, theirs, at] = [counts(process.pid), counts(server), performance.now()];
+  await askMeter<object>(servers);
+  const [ours, theirs, at] = [counts(process.pid), counts(pid), performance.now()];
   const meter = new HeapMeter();
   for (let i = 0; i < calls; i++) await work(i);
-  const heap = meter.stop().bytes / calls;
+  const used = meter.stop().bytes;
   const wall = ((performance.now() - at) * 1000) / calls;
   const client = less(counts(process.pid), ours, calls);
-  return { wall, client, heap, server: less(counts(server), theirs, calls) };
+  const server = less(counts(pid), theirs, calls);
+  const { bytes } = await askMeter<HeapUse>(servers);
+  return { wall, client, server, heap: { client: used / calls, server: bytes / calls } };
 }
 
 async function benchFloor(rounds: number, mib: number): Promise<Row[]> {
@@ -117,16 +136,20 @@ async function benchFloor(rounds: number, mib: number): Promise<Row[]> {
 }
 
 /** The same calls as a program makes them that copies a file by 1 MiB: through the cache, in the RPCs of a kernel client. */
-async function inSequence(cluster: Cluster, calls: number): Promise<Row[]> {
+async function inSequence(
+  mounted: (options: MountOptions) => Promise<Filesystem>,
+  pid: number,
+  calls: number,
+): Promise<Row[]> {
   const rows: Row[] = [];
   const bytes = Buffer.alloc(MIB, 'b');
   for (const what of ['write', 'read'] as const) {
     // Another mount: nothing is cached.
-    await using lustre = await cluster.mount({ engine: 'inline', checksums: 'crc32c', maxPagesPerRpc: 1024 });
+    await using lustre = await mounted({ maxPagesPerRpc: 1024 });
     const flags = what === 'write' ? 'w' : 'r';
     const layout = what === 'write' ? { stripeCount: 1 } : {};
     const file = await lustre.open('/sequence', flags, 0o644, layout);
-    const [ours, theirs, at] = [counts(process.pid), counts(cluster.pid!), performance.now()];
+    const [ours, theirs, at] = [counts(process.pid), counts(pid), performance.now()];
     for (let call = 0; call < calls; call++) {
       if (what === 'write') await file.write(bytes, 0, MIB, call * MIB);
       else await file.read(bytes, 0, MIB, call * MIB);
@@ -135,7 +158,7 @@ async function inSequence(cluster: Cluster, calls: number): Promise<Row[]> {
     const label = `1 MiB ${what}s in sequence`;
     rows.push(row('path', label, ((performance.now() - at) * 1000) / calls, 'us'));
     rows.push(row('path', `${label}, client: CPU`, less(counts(process.pid), ours, calls).cpu, 'us'));
-    rows.push(row('path', `${label}, server: CPU`, less(counts(cluster.pid!), theirs, calls).cpu, 'us'));
+    rows.push(row('path', `${label}, server: CPU`, less(counts(pid), theirs, calls).cpu, 'us'));
     const { rpcs } = await lustre.counters();
     rows.push(row('path', `${label}: RPCs`, rpcs[what === 'write' ? 'OST_WRITE' : 'OST_READ'] ?? 0, ''));
     await file.close();
@@ -146,10 +169,18 @@ async function inSequence(cluster: Cluster, calls: number): Promise<Row[]> {
 export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
   const dir = await scratch('/dev/shm');
   const rows: Row[] = [];
+  // As `startCluster` starts a process of its own.
+  const servers = startBench(
+    'path',
+    ['serve', join(dir, 'store')],
+    ['--min-semi-space-size=16', '--max-semi-space-size=32'],
+  );
+  const { spec, port } = JSON.parse(await servers.line()) as Serving;
+  const mounted = (options: MountOptions = {}): Promise<Filesystem> =>
+    mount(spec, { port, engine: 'inline', checksums: 'crc32c', ...options });
   {
-    await using cluster = await startCluster({ fsname: 'bench', osts: 2, dir: join(dir, 'store') });
-    await using lustre = await cluster.mount({ engine: 'inline', checksums: 'crc32c' });
-    const pid = cluster.pid!;
+    await using lustre = await mounted();
+    const pid = servers.child.pid!;
     const layout = { stripeCount: 2, stripeSize: MIB };
     // Without the cache, which would send several together.
     const file = await lustre.open('/path', 'w+', 0o644, { ...layout, direct: true });
@@ -160,15 +191,15 @@ export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
     };
     const withPerf = await has('perf');
     for (const [what, work] of Object.entries(works)) {
-      const cost = await costOf(calls, pid, work);
+      const cost = await costOf(calls, servers, work);
       rows.push(row('path', `one 1 MiB ${what}`, cost.wall, 'us'));
-      rows.push(row('path', `one 1 MiB ${what}, client: heap`, cost.heap / 1024, 'KiB'));
       for (const side of ['client', 'server'] as const) {
         const all = async (): Promise<void> => {
           for (let i = 0; i < calls; i++) await work(i);
         };
         const label = `one 1 MiB ${what}, ${side}`;
         rows.push(row('path', `${label}: CPU`, cost[side].cpu, 'us'));
+        rows.push(row('path', `${label}: heap`, cost.heap[side] / 1024, 'KiB'));
         rows.push(row('path', `${label}: context switches`, cost[side].switches, ''));
         rows.push(row('path', `${label}: page faults`, cost[side].faults, ''));
         const made = withPerf ? await systemCalls(side === 'client' ? process.pid : pid, all) : undefined;
@@ -176,8 +207,11 @@ export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
       }
     }
     await file.close();
-    rows.push(...(await inSequence(cluster, calls)));
+    rows.push(...(await inSequence(mounted, pid, calls)));
   }
+  await servers.stop();
   await rm(dir, { recursive: true });
   return [...rows, ...(await benchFloor(rounds, Math.max(64, calls)))];
 }
+
+if (process.argv[2] === 'serve') await serve(process.argv[3]!);

@@ -4,7 +4,6 @@
  * time that it waits, come on top), times that it was switched out, bytes allocated in JavaScript's heap, and collecting them.
  * At last the same with the import in a thread of its own, asked by messages as a mount's engine is.
  */
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { Import } from '../lib/connection/import.ts';
@@ -18,7 +17,7 @@ import { nodeRuntime } from '../lib/runtime/runtime.ts';
 import { ConnectFlag } from '../lib/wire/connection-constants.ts';
 import { RQF_MDS_GET_INFO } from '../lib/wire/formats.ts';
 import { Opcode } from '../lib/wire/opcodes.ts';
-import { HeapMeter, type HeapUse } from './heap-meter.ts';
+import { answerMeters, askMeter, HeapMeter, type HeapUse } from './heap-meter.ts';
 import { contextSwitches, cpuSeconds, median, type Row, type Running, row, startBench } from './measure.ts';
 import { barePingPong, type RoundTrips } from './peers.ts';
 
@@ -53,7 +52,7 @@ async function serve(port: number): Promise<void> {
   };
   node.add(target);
   process.stdout.write('ready\n');
-  await answerMeters(endpoint);
+  await answerMeters(() => new EndMeter(endpoint));
   process.exit(0);
 }
 
@@ -70,15 +69,6 @@ class EndMeter {
 
   stop(): EndUse {
     return { ...this.#heap.stop(), calls: this.#endpoint.counters().systemCalls - this.#calls };
-  }
-}
-
-/** Each line of input starts the meter, or stops it and prints what it says. */
-async function answerMeters(endpoint: Endpoint): Promise<void> {
-  let meter: EndMeter | undefined;
-  for await (const _ of createInterface({ input: process.stdin })) {
-    process.stdout.write(`${JSON.stringify(meter?.stop() ?? {})}\n`);
-    meter = meter === undefined ? new EndMeter(endpoint) : undefined;
   }
 }
 
@@ -101,11 +91,6 @@ interface End {
 interface RpcResult extends RoundTrips {
   readonly client: End;
   readonly server: End;
-}
-
-async function askMeter(server: Running): Promise<EndUse> {
-  server.child.stdin!.write('\n');
-  return JSON.parse(await server.line()) as EndUse;
 }
 
 /** CPU seconds and context switches of a process. */
@@ -175,7 +160,7 @@ async function roundTrips(
   count: number,
 ): Promise<RpcResult> {
   const pid = server.child.pid!;
-  await askMeter(server);
+  await askMeter<object>(server);
   const meter = new EndMeter(client.endpoint);
   const before = [kernelUse(process.pid), kernelUse(pid)] as const;
   const { seconds, took } = await lanes(() => ask(client.importer, value), window, count);
@@ -183,7 +168,7 @@ async function roundTrips(
   return {
     ...timesOf(took, seconds),
     client: perRpc(count, before[0], after[0], meter.stop()),
-    server: perRpc(count, before[1], after[1], await askMeter(server)),
+    server: perRpc(count, before[1], after[1], await askMeter<EndUse>(server)),
   };
 }
 
