@@ -99,6 +99,12 @@ FileResult Transfer(Call call, int fd, int64_t position, std::span<const iovec> 
   return result;
 }
 
+size_t BytesOf(std::span<const iovec> segments) {
+  size_t bytes = 0;
+  for (const iovec& segment : segments) bytes += segment.iov_len;
+  return bytes;
+}
+
 FileResult WriteZeros(int fd, int64_t position, int64_t length) {
   struct stat status {};
   if (fstat(fd, &status) != 0) return {.error = errno};
@@ -132,12 +138,28 @@ FileResult ReadSegments(int fd, int64_t position, std::span<const iovec> segment
   return Transfer(preadv, fd, position, segments, type);
 }
 
+std::optional<FileResult> ReadCached(int fd, int64_t position, std::span<const iovec> segments,
+                                     ChecksumType type) {
+  const auto call = [](int file, const iovec* pieces, int count, off_t at) {
+    return preadv2(file, pieces, count, at, RWF_NOWAIT);
+  };
+  const FileResult result = Transfer(call, fd, position, segments, type);
+  return result.error == 0 ? std::optional(result) : std::nullopt;
+}
+
+std::optional<FileResult> WriteCached(int fd, int64_t position, std::span<const iovec> segments,
+                                      ChecksumType type) {
+  const auto call = [](int file, const iovec* pieces, int count, off_t at) {
+    return pwritev2(file, pieces, count, at, RWF_NOWAIT);
+  };
+  const FileResult result = Transfer(call, fd, position, segments, type);
+  return result.error == 0 && result.value == BytesOf(segments) ? std::optional(result) : std::nullopt;
+}
+
 FileResult WriteSegments(int fd, int64_t position, std::span<const iovec> segments, ChecksumType type) {
   FileResult result = Transfer(pwritev, fd, position, segments, type);
-  size_t wanted = 0;
-  for (const iovec& segment : segments) wanted += segment.iov_len;
   // A write that moves nothing and names no error would otherwise pass for a whole one.
-  if (result.error == 0 && result.value < wanted) result.error = EIO;
+  if (result.error == 0 && result.value < BytesOf(segments)) result.error = EIO;
   return result;
 }
 

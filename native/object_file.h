@@ -1,11 +1,12 @@
 // File I/O of the object store: scatter/gather straight between files and bulk memory, with the checksum
-// taken while the data is in the cache. Every function blocks and is called on a thread of the pool. Free of
-// Node-API.
+// taken while the data is in the cache. Functions block and are called on a thread of the pool, but for those
+// that say so. Free of Node-API.
 #pragma once
 
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "checksum.h"
@@ -24,8 +25,17 @@ struct FileResult {
 // Reads until the segments are full or the file ends: fewer bytes are no error.
 FileResult ReadSegments(int fd, int64_t position, std::span<const iovec> segments, ChecksumType type);
 
+// The same without waiting for a disk, in any thread: none where that cannot be, or where it fails, which
+// ReadSegments is to find out again.
+std::optional<FileResult> ReadCached(int fd, int64_t position, std::span<const iovec> segments,
+                                     ChecksumType type);
+
 // Writes all segments; fewer bytes only together with an error.
 FileResult WriteSegments(int fd, int64_t position, std::span<const iovec> segments, ChecksumType type);
+
+// As ReadCached. Part of it may be written where there is no result.
+std::optional<FileResult> WriteCached(int fd, int64_t position, std::span<const iovec> segments,
+                                      ChecksumType type);
 
 struct ByteRange {
   int64_t position = 0;

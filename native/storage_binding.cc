@@ -151,6 +151,14 @@ class StorageWork {
   FileResult result_;
 };
 
+Napi::Value ResultObject(Napi::Env env, const FileResult& result) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("error", Napi::Number::New(env, result.error));
+  object.Set("value", Napi::Number::New(env, static_cast<double>(result.value)));
+  object.Set("checksum", Napi::Number::New(env, result.checksum));
+  return object;
+}
+
 // checksum(type, segments, page offset) -> number, in the caller's thread.
 Napi::Value ChecksumNow(const Napi::CallbackInfo& info) {
   const std::optional<uint32_t> type = ToBulkChecksumType(info[0]);
@@ -179,9 +187,20 @@ Napi::Value ChecksumLater(const Napi::CallbackInfo& info) {
 }
 
 using TransferFunction = FileResult (*)(int, int64_t, std::span<const iovec>, ChecksumType);
+using TransferNow = std::optional<FileResult> (*)(int, int64_t, std::span<const iovec>, ChecksumType);
 
-// readv/writev(fd, position, segments, type)
-template <TransferFunction kTransfer>
+// What is moved in the caller's thread where no disk has to be waited for: a thread of the pool would cost
+// more than the copy. The most that travels inside messages.
+constexpr size_t kShort = 64 * 1024;
+
+bool IsShort(std::span<const iovec> segments) {
+  size_t bytes = 0;
+  for (const iovec& segment : segments) bytes += segment.iov_len;
+  return bytes <= kShort;
+}
+
+// readv/writev(fd, position, segments, type): a promise, or for little data the result itself.
+template <TransferFunction kTransfer, TransferNow kNow>
 Napi::Value Transfer(const Napi::CallbackInfo& info) {
   const std::optional<uint32_t> fd = ToUint32(info[0], INT32_MAX);
   const std::optional<int64_t> position = ToInt64(info[1]);
@@ -190,6 +209,10 @@ Napi::Value Transfer(const Napi::CallbackInfo& info) {
   if (!fd || !position || !pinned || !type) {
     ThrowType(info.Env(), "readv/writev: expected (fd, position, Uint8Array[], checksum type)");
     return info.Env().Undefined();
+  }
+  if (IsShort(pinned->segments)) {
+    const auto result = kNow(static_cast<int>(*fd), *position, pinned->segments, *type);
+    if (result) return ResultObject(info.Env(), *result);
   }
   auto operation = [fd = static_cast<int>(*fd), position = *position, segments = pinned->segments,
                     type = *type] { return kTransfer(fd, position, segments, type); };
@@ -301,8 +324,8 @@ Napi::Object InitStorage(Napi::Env env, Napi::Object exports) {
   Napi::Object storage = Napi::Object::New(env);
   storage.Set("checksum", Napi::Function::New<ChecksumNow>(env, "checksum"));
   storage.Set("checksumAsync", Napi::Function::New<ChecksumLater>(env, "checksumAsync"));
-  storage.Set("readv", Napi::Function::New<Transfer<ReadSegments>>(env, "readv"));
-  storage.Set("writev", Napi::Function::New<Transfer<WriteSegments>>(env, "writev"));
+  storage.Set("readv", Napi::Function::New<Transfer<ReadSegments, ReadCached>>(env, "readv"));
+  storage.Set("writev", Napi::Function::New<Transfer<WriteSegments, WriteCached>>(env, "writev"));
   storage.Set("checksumRanges", Napi::Function::New<ChecksumRangesLater>(env, "checksumRanges"));
   storage.Set("allocate", Napi::Function::New<AllocateLater>(env, "allocate"));
   storage.Set("seek", Napi::Function::New<SeekLater>(env, "seek"));

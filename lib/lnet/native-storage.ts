@@ -1,6 +1,7 @@
 /**
  * The typed face of the native module's checksums and object file I/O (native/storage_binding.cc): scatter/gather
- * between files and bulk memory on libuv's thread pool, the checksum (guide 12 §6) taken there while the data is in
+ * between files and bulk memory, on libuv's thread pool or, up to 64 KiB where no disk has to be waited for, at once; the
+ * checksum (guide 12 §6) taken there while the data is in
  * the cache.
  */
 import { errnoError, LustreError } from '../runtime/errors.ts';
@@ -104,7 +105,7 @@ type TransferFunction = (
   position: number | bigint,
   segments: readonly Uint8Array[],
   type: number,
-) => Promise<NativeResult>;
+) => NativeResult | Promise<NativeResult>;
 
 const allocateModes: { readonly [mode in AllocateMode]: number } = {
   allocate: 0,

@@ -73,6 +73,32 @@ TEST_CASE("what was written in one set of segments is read in another") {
   }
 }
 
+TEST_CASE("what needs no disk is moved at once, as otherwise; what fails is left to be found out again") {
+  const TemporaryFile file;
+  std::string data = Pattern(10'000);
+  const std::vector<iovec> pieces = Cut(data, 777);
+  const FileResult written = lustre::WriteSegments(file.Fd(), 5, pieces, ChecksumType::kCrc32c);
+  REQUIRE(written.error == 0);
+  std::string back(20'000, 'x');
+  const std::vector<iovec> into = Cut(back, 5000);
+  // A file system may know no such thing, and pages may be gone: then there is no result.
+  if (const auto now = lustre::ReadCached(file.Fd(), 5, into, ChecksumType::kCrc32c); now) {
+    CHECK(now->value == data.size());
+    CHECK(now->checksum == written.checksum);
+    CHECK(back.substr(0, data.size()) == data);
+  }
+  std::string other = Pattern(3000);
+  if (const auto now = lustre::WriteCached(file.Fd(), 100, Cut(other, 1000), ChecksumType::kCrc32c); now) {
+    CHECK(now->value == other.size());
+    CHECK(now->checksum == lustre::ChecksumOf(ChecksumType::kCrc32c, Cut(other, 1000)));
+    REQUIRE(lustre::ReadSegments(file.Fd(), 100, Cut(back, 5000), ChecksumType::kNone).error == 0);
+    CHECK(back.substr(0, other.size()) == other);
+  }
+  CHECK_FALSE(lustre::ReadCached(-1, 0, into, ChecksumType::kNone));
+  CHECK_FALSE(lustre::ReadCached(file.Fd(), -1, into, ChecksumType::kNone));
+  CHECK_FALSE(lustre::WriteCached(-1, 0, pieces, ChecksumType::kNone));
+}
+
 TEST_CASE("lists longer than IOV_MAX and empty segments are no matter") {
   const TemporaryFile file;
   std::string data = Pattern(size_t{3} * IOV_MAX);
