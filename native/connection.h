@@ -83,6 +83,7 @@ struct Arrival {
     Drained,  // nothing more has come
     More,     // others should have their turn
     Stood,    // the parser waits for room, or for a receiver
+    Shared,   // others bring bulk, too: a receiver goes on
     Ended,    // the peer has closed (error 0), or the socket failed
     Broke,    // the peer broke the protocol
   };

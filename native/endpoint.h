@@ -248,6 +248,7 @@ class Endpoint {
   void wakeThread();
   void maybeWake();
   void noteBulk(Connection& c);
+  bool worthSharing(const Connection& c) const;
   void bulkMoves();
   void standAside(int timeoutMs);
   void lookAfterOwner();
@@ -361,6 +362,7 @@ class Endpoint {
   std::int64_t ownerChecked_ = 0;  // when it was last looked after
   int ownerIdle_ = 0;              // looks at it in a row that found nothing done and nothing to do
   std::thread thread_;
+  const bool receiversShare_ = std::thread::hardware_concurrency() > 1;
   // The last members: their threads use the others.
   Senders senders_;
   Receivers receivers_;

@@ -26,6 +26,8 @@ constexpr std::size_t kReadTurn = 4u << 20;
 constexpr std::size_t kPeersKept = 1024;
 // With so much of a payload outstanding, a wake for less of it costs more than it brings.
 constexpr std::size_t kLowWater = 512 * 1024;
+// So much of a payload that is outstanding is worth another thread.
+constexpr std::size_t kShareMin = 256 * 1024;
 constexpr int kSendersMax = 4;
 constexpr int kReceiversMax = 8;
 
@@ -266,6 +268,11 @@ void Endpoint::noteBulk(Connection& c) {
   is ? ++bulkComing_ : --bulkComing_;
 }
 
+// One connection's bulk is best read where all else is; of several each needs a core.
+bool Endpoint::worthSharing(const Connection& c) const {
+  return receiversShare_ && c.parser.payloadLeft() >= kShareMin && bulkComing_ > (c.midBulk ? 1 : 0);
+}
+
 // Before the thread waits for more of the connection: how much is worth a wake. A hang-up is heard at once
 // whatever it is.
 void Endpoint::setLowWater(Connection& c) {
@@ -315,6 +322,7 @@ Arrival Endpoint::arrive(Connection& c, bool untilBulk) {
     if (c.parser.waiting()) return {Arrival::How::Stood, 0, any};
     // The rest is for the I/O thread.
     if (untilBulk && c.parser.midBulk()) return {Arrival::How::More, 0, any};
+    if (!c.handedOver && worthSharing(c)) return {Arrival::How::Shared, 0, any};
     if (static_cast<std::size_t>(got) < wanted && (c.handedOver || !c.hangup)) {
       return {Arrival::How::Drained, 0, any};
     }
@@ -333,6 +341,9 @@ void Endpoint::arrived(const ConnectionPtr& c, const Arrival& arrival) {
       break;
     case Arrival::How::Stood:
       standsStill(c);
+      break;
+    case Arrival::How::Shared:
+      handOver(c);
       break;
     case Arrival::How::Ended: {
       int sendError = 0;

@@ -1,4 +1,5 @@
-// Connections whose bulk goes into files: from a turn to the receivers (receivers.h) and back.
+// Connections whose bulk goes into files, or comes beside that of others: from a turn to the receivers
+// (receivers.h) and back.
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@ namespace lustre::lnet {
 
 // In a turn: what the connection brings from here on is read by a receiver.
 void Endpoint::handOver(const ConnectionPtr& c) {
+  noteBulk(*c);
   if (lastRead_ == c) lastRead_.reset();
   // Edges only, of a hang-up: the receivers hear of the rest.
   epoll_event event{};
@@ -29,8 +31,7 @@ void Endpoint::handOver(const ConnectionPtr& c) {
     c->withReceivers = false;
   }
   c->handedOver = false;
-  closeConnection(c, -error,
-                  std::string("no thread can receive what goes into a file: ") + std::strerror(-error));
+  closeConnection(c, -error, std::string("no thread can receive its bulk: ") + std::strerror(-error));
 }
 
 // On a receiver, which has the connection to itself until it waits for more or gives it back.

@@ -1,5 +1,6 @@
-// The threads that receive what goes into files: they may wait for a disk, which the I/O thread must not. A
-// connection whose bulk goes there is theirs until it brings something else; they wait for all of theirs in
+// The threads that receive what goes into files: they may wait for a disk, which the I/O thread must not; and
+// the bulk of several connections at once, which one thread would bring one after the other. Such a
+// connection is theirs until it brings something else; they wait for all of theirs in
 // an epoll instance of their own, and whoever has read what there was waits for more. One that waits for a
 // disk holds up no other connection: there is always another that waits for sockets, up to their number.
 #pragma once
