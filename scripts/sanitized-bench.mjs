@@ -25,7 +25,7 @@ const lanes = {
   tsan: {
     sanitize: 'thread',
     runtimes: ['libtsan.so'],
-    env: (log) => ({ TSAN_OPTIONS: `halt_on_error=0:report_signal_unsafe=0:log_path=${log}` }),
+    env: (log) => ({ TSAN_OPTIONS: `halt_on_error=0:exitcode=0:report_signal_unsafe=0:log_path=${log}` }),
   },
 };
 /** What all of it runs through, but no program that is not ours. */
@@ -33,7 +33,9 @@ const benches = ['rpc', 'engine', 'scaling'];
 
 /** Those of a log that are about the module. */
 function reports(lane, log) {
-  const all = log.split(/^=+$/m).filter((report) => /Sanitizer|runtime error/.test(report));
+  const all = log
+    .split(/^=+$/m)
+    .filter((report) => /(WARNING|ERROR): \w+Sanitizer|runtime error/.test(report));
   return lane === 'asan' ? all : all.filter(raceWithin);
 }
 
