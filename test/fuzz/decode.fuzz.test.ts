@@ -13,7 +13,7 @@ import { type CapturedFrame, CaptureError, readCaptureBytes } from '../../lib/cl
 import { fieldLines, unitLine, unitObject } from '../../lib/cli/decode/print.ts';
 import { reencode } from '../../lib/cli/decode/reencode.ts';
 import { SocklndStream } from '../../lib/cli/decode/socklnd-stream.ts';
-import { fuzz, fuzzTimeout } from './budget.ts';
+import { fuzzParameters, fuzzTimeout } from './budget.ts';
 import { damaged, ownMessages, realFrames, realUnits, spoil } from './corpus.ts';
 
 /** Originals by what they are: the bytes of the parts below a name of the path, and those of whole units. */
@@ -87,12 +87,12 @@ describe('decode', () => {
     ['NID tables', 'pages', (d: Dissection) => dissectBulk(d, 256)],
     ['batches', 'units', (d: Dissection) => dissectBulk(d, 63)],
     ['o2iblnd messages', 'kib', dissectKib],
-  ] as const)('%s', { timeout: fuzzTimeout }, async (_, corpus, dissect) => {
+  ] as const)('%s', { timeout: fuzzTimeout }, (_, corpus, dissect) => {
     const property = fc.property(damaged(originals[corpus]), (bytes) => run(bytes, dissect));
-    await fuzz(property);
+    fc.assert(property, fuzzParameters());
   });
 
-  it('buffers of any field', { timeout: fuzzTimeout }, async () => {
+  it('buffers of any field', { timeout: fuzzTimeout }, () => {
     const keys = [
       'mdt_md',
       'eadata',
@@ -116,10 +116,10 @@ describe('decode', () => {
       context,
       (bytes, key, about) => run(bytes, (d) => dissectContent(d, key, about)),
     );
-    await fuzz(property);
+    fc.assert(property, fuzzParameters());
   });
 
-  it('socklnd streams, in pieces of any size', { timeout: fuzzTimeout }, async () => {
+  it('socklnd streams, in pieces of any size', { timeout: fuzzTimeout }, () => {
     const property = fc.property(
       fc.array(damaged(originals.units), { maxLength: 8 }),
       fc.array(fc.integer({ min: 1, max: 3000 }), { minLength: 1 }),
@@ -142,7 +142,7 @@ describe('decode', () => {
         expect(given + stream.foreign).toBe(bytes.length);
       },
     );
-    await fuzz(property);
+    fc.assert(property, fuzzParameters());
   });
 
   it('capture files', { timeout: fuzzTimeout }, async () => {
@@ -168,7 +168,7 @@ describe('decode', () => {
         if (!(error instanceof CaptureError)) throw error;
       }
     });
-    await fuzz(property);
+    await fc.assert(property, fuzzParameters());
   });
 
   it.each(['tcp', 'roce'] as const)('frames: %s', { timeout: fuzzTimeout }, async (which) => {
@@ -195,7 +195,7 @@ describe('decode', () => {
       for (const [a, b] of swaps) if (mine[a] && mine[b]) [mine[a], mine[b]] = [mine[b], mine[a]];
       await decodeAll(each(mine));
     });
-    await fuzz(property);
+    await fc.assert(property, fuzzParameters());
   });
 });
 

@@ -6,7 +6,7 @@ import { decodeMessage } from '../../lib/wire/message.ts';
 import { WireError } from '../../lib/wire/struct.ts';
 import { decodeText, encodeText } from '../../lib/wire/text.ts';
 import { allFormats, allStructs } from '../wire/reference.ts';
-import { fuzz, fuzzTimeout } from './budget.ts';
+import { fuzzParameters, fuzzTimeout } from './budget.ts';
 import { damaged, ownMessages, realUnits } from './corpus.ts';
 
 let messages: Uint8Array[] = [...ownMessages];
@@ -29,7 +29,7 @@ describe('codecs', () => {
     messages = messages.map((bytes) => bytes.slice());
   });
 
-  it('messages and formats', { timeout: fuzzTimeout }, async () => {
+  it('messages and formats', { timeout: fuzzTimeout }, () => {
     const sides = allFormats.flatMap(([, format]) => [format.request, format.reply]);
     const property = fc.property(damaged(messages), fc.nat(sides.length - 1), (bytes, side) => {
       const message = onlyWireErrors(() => decodeMessage(bytes));
@@ -37,10 +37,10 @@ describe('codecs', () => {
       expect(message.size).toBeLessThanOrEqual(bytes.length);
       onlyWireErrors(() => decodeBuffers(sides[side]!, message));
     });
-    await fuzz(property);
+    fc.assert(property, fuzzParameters());
   });
 
-  it('structs', { timeout: fuzzTimeout }, async () => {
+  it('structs', { timeout: fuzzTimeout }, () => {
     const property = fc.property(
       fc.nat(allStructs.length - 1),
       fc.uint8Array({ maxLength: 600 }),
@@ -52,13 +52,13 @@ describe('codecs', () => {
         if (value !== undefined) expect(type.decode(type.encode(value, little), 0, little)).toEqual(value);
       },
     );
-    await fuzz(property);
+    fc.assert(property, fuzzParameters());
   });
 
-  it('text', { timeout: fuzzTimeout }, async () => {
+  it('text', { timeout: fuzzTimeout }, () => {
     const property = fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
       expect(Buffer.compare(encodeText(decodeText(bytes)), bytes)).toBe(0);
     });
-    await fuzz(property);
+    fc.assert(property, fuzzParameters());
   });
 });
