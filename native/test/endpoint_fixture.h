@@ -125,6 +125,21 @@ inline EventType typeOf(const Event& event) {
   return static_cast<EventType>(event.type & 0xff);
 }
 
+inline const Event& eventOf(Node& node, std::uint32_t handler, EventType type) {
+  for (const Event& event : node.events[handler]) {
+    if (typeOf(event) == type) return event;
+  }
+  FAIL("no such event");
+  std::abort();
+}
+
+inline bool allEnded(Node& node, std::uint32_t from, std::uint32_t count) {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    if (!node.ended(from + i)) return false;
+  }
+  return true;
+}
+
 class RawSocket {
  public:
   explicit RawSocket(const Node& node) {

@@ -9,46 +9,12 @@
 
 #include "checksum.h"
 #include "endpoint_fixture.h"
+#include "file_fixture.h"
 
 namespace lustre::lnet {
 namespace {
 
-constexpr std::uint32_t kMiB = 1 << 20;
 constexpr std::uint32_t kPage = 4096;
-
-struct File {
-  int fd;
-
-  explicit File(const std::vector<std::uint8_t>& bytes = {}) {
-    char name[] = "/tmp/lustre-extents-XXXXXX";
-    fd = mkstemp(name);
-    REQUIRE(fd >= 0);
-    unlink(name);
-    REQUIRE(pwrite(fd, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
-  }
-  ~File() { close(fd); }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-};
-
-std::vector<std::uint8_t> pattern(std::size_t length) {
-  std::vector<std::uint8_t> bytes(length);
-  for (std::size_t i = 0; i < length; ++i) bytes[i] = static_cast<std::uint8_t>(i * 2654435761u >> 13);
-  return bytes;
-}
-
-std::vector<std::uint8_t> contents(int fd) {
-  struct stat about {};
-  fstat(fd, &about);
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(about.st_size));
-  REQUIRE(pread(fd, bytes.data(), bytes.size(), 0) == about.st_size);
-  return bytes;
-}
-
-std::uint32_t crc32c(std::vector<std::uint8_t>& bytes) {
-  const iovec piece{bytes.data(), bytes.size()};
-  return ChecksumOf(ChecksumType::kCrc32c, {&piece, 1});
-}
 
 // Every other page from the first on, and `odd` bytes behind them.
 std::vector<FileExtent> everyOtherPage(std::uint32_t pages, std::uint32_t odd = 0) {
@@ -71,22 +37,6 @@ std::vector<std::uint8_t> gathered(const std::vector<std::uint8_t>& bytes,
     out.insert(out.end(), from, from + length);
   }
   return out;
-}
-
-int put(Node& a, const FileRange& range, std::uint32_t handler = 2) {
-  Operation op = a.operation(kNidB, handler, nullptr, 0);
-  op.ack = true;
-  op.file = &range;
-  std::uint64_t object = 0;
-  return a.endpoint->put(op, object);
-}
-
-const Event& eventOf(Node& a, std::uint32_t handler, EventType type) {
-  for (const Event& event : a.events[handler]) {
-    if (typeOf(event) == type) return event;
-  }
-  FAIL("no such event");
-  std::abort();
 }
 
 }  // namespace
@@ -142,10 +92,10 @@ TEST_CASE("a message of 256 extents is what they are, one after the other") {
   attachSink(b, sink);
   const auto extents = everyOtherPage(256);
   auto expected = gathered(bytes, extents);
-  REQUIRE(put(a, rangeOf(file.fd, extents)) == 0);
+  REQUIRE(putFile(a, 2, rangeOf(file.fd, extents)) == 0);
   REQUIRE(a.until([&] { return a.ended(2); }));
   CHECK(sink == expected);
-  CHECK(eventOf(a, 2, EventType::Send).checksum == crc32c(expected));
+  CHECK(eventOf(a, 2, EventType::Send).checksum == crc32c(expected.data(), expected.size()));
   CHECK(eventOf(a, 2, EventType::Ack).mlength == kMiB);
 }
 
@@ -157,12 +107,12 @@ TEST_CASE("extents beyond a file's end are zeros") {
   const File file(bytes);
   attachSink(b, sink);
   const auto extents = everyOtherPage(3, 100);
-  REQUIRE(put(a, rangeOf(file.fd, extents)) == 0);
+  REQUIRE(putFile(a, 2, rangeOf(file.fd, extents)) == 0);
   REQUIRE(a.until([&] { return a.ended(2); }));
   bytes.resize(7 * kPage);
   auto expected = gathered(bytes, extents);
   CHECK(std::equal(expected.begin(), expected.end(), sink.begin()));
-  CHECK(eventOf(a, 2, EventType::Send).checksum == crc32c(expected));
+  CHECK(eventOf(a, 2, EventType::Send).checksum == crc32c(expected.data(), expected.size()));
 }
 
 TEST_CASE("what is got goes into extents, and nothing between them is touched") {
@@ -185,24 +135,24 @@ TEST_CASE("what is got goes into extents, and nothing between them is touched") 
     op.file = &range;
     REQUIRE(a.endpoint->get(op, object) == 0);
     REQUIRE(a.until([&] { return a.ended(2); }));
-    CHECK(eventOf(a, 2, EventType::Reply).checksum == crc32c(bytes));
+    CHECK(eventOf(a, 2, EventType::Reply).checksum == crc32c(bytes.data(), bytes.size()));
     auto expected = before;
     auto at = bytes.begin();
     for (const auto& [position, length] : extents) {
       std::copy(at, at + length, expected.begin() + position);
       at += length;
     }
-    CHECK(contents(file.fd) == expected);
+    CHECK(file.read(0, static_cast<std::size_t>(file.size())) == expected);
   }
 }
 
 TEST_CASE("more extents than a message may have, and more bytes, are refused") {
   Node a(kNidA);
   const File file;
-  CHECK(put(a, rangeOf(file.fd, everyOtherPage(256, 1))) == -EINVAL);
-  CHECK(put(a, rangeOf(file.fd, {{0, kMiB}, {2 * kMiB, 1}})) == -EINVAL);
-  CHECK(put(a, rangeOf(file.fd, {{0, kMiB - 1}, {2 * kMiB, 0xffff'ffff}})) == -EINVAL);
-  CHECK(put(a, rangeOf(file.fd, {{100, 10}, {105, 10}})) == -EINVAL);
+  CHECK(putFile(a, 2, rangeOf(file.fd, everyOtherPage(256, 1))) == -EINVAL);
+  CHECK(putFile(a, 2, rangeOf(file.fd, {{0, kMiB}, {2 * kMiB, 1}})) == -EINVAL);
+  CHECK(putFile(a, 2, rangeOf(file.fd, {{0, kMiB - 1}, {2 * kMiB, 0xffff'ffff}})) == -EINVAL);
+  CHECK(putFile(a, 2, rangeOf(file.fd, {{100, 10}, {105, 10}})) == -EINVAL);
 }
 
 }  // namespace lustre::lnet

@@ -8,37 +8,11 @@
 
 #include "checksum.h"
 #include "endpoint_fixture.h"
+#include "file_fixture.h"
 #include "file_source.h"
 
 namespace lustre::lnet {
 namespace {
-
-constexpr std::uint32_t kMiB = 1 << 20;
-
-// A file that is gone when it is closed, its bytes also in memory.
-struct File {
-  int fd;
-  std::vector<std::uint8_t> bytes;
-
-  explicit File(std::size_t length) : bytes(length) {
-    char name[] = "/tmp/lustre-get-XXXXXX";
-    fd = mkstemp(name);
-    REQUIRE(fd >= 0);
-    unlink(name);
-    for (std::size_t i = 0; i < length; ++i) bytes[i] = static_cast<std::uint8_t>(i * 2654435761u >> 13);
-    REQUIRE(pwrite(fd, bytes.data(), length, 0) == static_cast<ssize_t>(length));
-  }
-  ~File() {
-    if (fd >= 0) close(fd);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  std::uint32_t crc32c(std::size_t offset, std::size_t length) {
-    const iovec piece{bytes.data() + offset, length};
-    return ChecksumOf(ChecksumType::kCrc32c, {&piece, 1});
-  }
-};
 
 // Lets a range of a file be got once, as events of `handler`, by the match bits of the same number.
 int offer(Node& node, std::uint32_t handler, const FileRange& range, std::uint64_t* number = nullptr,
@@ -65,27 +39,12 @@ void get(Node& node, Nid from, std::uint64_t matchBits, const SegmentRef& into, 
   REQUIRE(node.endpoint->get(op, object) == 0);
 }
 
-const Event& eventOf(Node& node, std::uint32_t handler, EventType type) {
-  for (const Event& event : node.events[handler]) {
-    if (typeOf(event) == type) return event;
-  }
-  FAIL("no such event");
-  std::abort();
-}
-
-bool allEnded(Node& node, std::uint32_t from, std::uint32_t count) {
-  for (std::uint32_t i = 0; i < count; ++i) {
-    if (!node.ended(from + i)) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 TEST_CASE("files are taken as they are, with their checksums, though who offered them has closed them") {
   constexpr std::uint32_t kCount = 4;
   std::vector<std::uint8_t> sink(kCount * kMiB);
-  File file(kCount * kMiB + 77);
+  File file(pattern(kCount * kMiB + 77));
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
   const MemoryId memory = a.endpoint->addMemory(sink.data(), sink.size());
@@ -101,7 +60,7 @@ TEST_CASE("files are taken as they are, with their checksums, though who offered
     const Event& taken = eventOf(b, 10 + i, EventType::Get);
     CHECK(taken.status == 0);
     CHECK(taken.mlength == kMiB);
-    CHECK(taken.checksum == file.crc32c(i * kMiB + 77, kMiB));
+    CHECK(taken.checksum == crc32c(file.bytes.data() + i * kMiB + 77, kMiB));
     CHECK(taken.fileError == 0);
     CHECK(eventOf(a, 10 + i, EventType::Reply).checksum == taken.checksum);
   }
@@ -109,7 +68,7 @@ TEST_CASE("files are taken as they are, with their checksums, though who offered
 
 TEST_CASE("a part of what is offered is taken where the other end says") {
   std::vector<std::uint8_t> sink(kMiB);
-  File file(kMiB);
+  File file(pattern(kMiB));
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
   const FileRange range = {file.fd, 1000, 700'000, ChecksumType::kCrc32c};
@@ -118,12 +77,12 @@ TEST_CASE("a part of what is offered is taken where the other end says") {
   REQUIRE(a.until([&] { return a.ended(10); }));
   REQUIRE(b.until([&] { return b.ended(10); }));
   CHECK(std::memcmp(sink.data(), file.bytes.data() + 6000, 300'000) == 0);
-  CHECK(eventOf(b, 10, EventType::Get).checksum == file.crc32c(6000, 300'000));
+  CHECK(eventOf(b, 10, EventType::Get).checksum == crc32c(file.bytes.data() + 6000, 300'000));
 }
 
 TEST_CASE("extents are taken as one run, from where the other end says") {
   std::vector<std::uint8_t> sink(kMiB);
-  File file(kMiB);
+  File file(pattern(kMiB));
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
   const std::array<FileExtent, 2> rest = {{{300'000, 70'000}, {900'000, 5000}}};
@@ -141,7 +100,7 @@ TEST_CASE("extents are taken as one run, from where the other end says") {
 
 TEST_CASE("what a file does not give is zeros and told, and the connection stays good") {
   std::vector<std::uint8_t> sink(3 * kMiB, 0xff);
-  File file(1000);
+  File file(pattern(1000));
   const int directory = open("/tmp", O_RDONLY);
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
@@ -167,7 +126,7 @@ TEST_CASE("what a file does not give is zeros and told, and the connection stays
 
 TEST_CASE("a file is offered for one GET and nothing else") {
   Node a(kNidA);
-  File file(100);
+  File file(pattern(100));
   const FileRange range = {file.fd, 0, 100, ChecksumType::kNone};
   CHECK(offer(a, 2, range, nullptr, option::kGet | option::kPut) == -EINVAL);
   CHECK(offer(a, 2, range, nullptr, option::kGet, 2) == -EINVAL);
@@ -178,13 +137,13 @@ TEST_CASE("a file is offered for one GET and nothing else") {
 TEST_CASE("a file is taken by our own NID, into memory and into a file") {
   std::vector<std::uint8_t> sink(kMiB);
   Node b(kNidB);
-  File file(300'000);
-  File into(10);
+  File file(pattern(300'000));
+  File into(pattern(10));
   REQUIRE(offer(b, 10, {file.fd, 100, 299'900, ChecksumType::kCrc32c}) == 0);
   get(b, kNidB, 10, {b.endpoint->addMemory(sink.data(), sink.size()), 0, 299'900});
   REQUIRE(b.until([&] { return b.ended(10) && b.count(10) >= 3; }));
   CHECK(std::memcmp(sink.data(), file.bytes.data() + 100, 299'900) == 0);
-  CHECK(eventOf(b, 10, EventType::Get).checksum == file.crc32c(100, 299'900));
+  CHECK(eventOf(b, 10, EventType::Get).checksum == crc32c(file.bytes.data() + 100, 299'900));
   REQUIRE(offer(b, 11, {file.fd, 0, 300'000, ChecksumType::kCrc32c}) == 0);
   const FileRange to = {into.fd, 0, 300'000, ChecksumType::kNone};
   Operation op = b.operation(kNidB, 12, nullptr, 0);
@@ -205,7 +164,7 @@ TEST_CASE(
     constexpr std::uint32_t kCount = 64;
     // Longer than the node that writes to it.
     std::vector<std::uint8_t> sink(kMiB);
-    File file(kMiB);
+    File file(pattern(kMiB));
     Node b(kNidB);
     auto a =
         std::make_unique<Node>(kNidA, std::vector<std::pair<Nid, SocketAddress>>{{kNidB, b.address(kNidB)}});

@@ -6,78 +6,33 @@
 
 #include "checksum.h"
 #include "endpoint_fixture.h"
+#include "file_fixture.h"
 #include "file_source.h"
 
 namespace lustre::lnet {
-namespace {
-
-constexpr std::uint32_t kMiB = 1 << 20;
-
-// A file that is gone when it is closed, its bytes also in memory.
-struct File {
-  int fd;
-  std::vector<std::uint8_t> bytes;
-
-  explicit File(std::size_t length) : bytes(length) {
-    char name[] = "/tmp/lustre-put-XXXXXX";
-    fd = mkstemp(name);
-    REQUIRE(fd >= 0);
-    unlink(name);
-    for (std::size_t i = 0; i < length; ++i) bytes[i] = static_cast<std::uint8_t>(i * 2654435761u >> 13);
-    REQUIRE(pwrite(fd, bytes.data(), length, 0) == static_cast<ssize_t>(length));
-  }
-  ~File() {
-    if (fd >= 0) close(fd);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  std::uint32_t crc32c(std::size_t offset, std::size_t length) {
-    const iovec piece{bytes.data() + offset, length};
-    return ChecksumOf(ChecksumType::kCrc32c, {&piece, 1});
-  }
-};
-
-int putFile(Node& a, std::uint32_t handler, const FileRange& range) {
-  Operation op = a.operation(kNidB, handler, nullptr, 0);
-  op.ack = true;
-  op.file = &range;
-  std::uint64_t object = 0;
-  return a.endpoint->put(op, object);
-}
-
-const Event& sendOf(Node& a, std::uint32_t handler) {
-  for (const Event& event : a.events[handler]) {
-    if (static_cast<EventType>(event.type & 0xff) == EventType::Send) return event;
-  }
-  FAIL("no send event");
-  std::abort();
-}
-
-}  // namespace
 
 TEST_CASE("files arrive as they are, in order, with their checksums, though the caller has closed them") {
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
-  File file(5 * kMiB);
+  File file(pattern(5 * kMiB));
   std::vector<std::uint8_t> sink(4 * kMiB);
   attachSink(b, sink);
   for (std::uint32_t i = 0; i < 4; ++i) {
     REQUIRE(putFile(a, 10 + i, {file.fd, i * kMiB + 77, kMiB, ChecksumType::kCrc32c}) == 0);
   }
   close(std::exchange(file.fd, -1));
-  REQUIRE(a.until([&] { return a.ended(10) && a.ended(11) && a.ended(12) && a.ended(13); }));
+  REQUIRE(a.until([&] { return allEnded(a, 10, 4); }));
   CHECK(std::memcmp(sink.data(), file.bytes.data() + 77, sink.size()) == 0);
   for (std::uint32_t i = 0; i < 4; ++i) {
-    CHECK(sendOf(a, 10 + i).status == 0);
-    CHECK(sendOf(a, 10 + i).checksum == file.crc32c(i * kMiB + 77, kMiB));
+    CHECK(eventOf(a, 10 + i, EventType::Send).status == 0);
+    CHECK(eventOf(a, 10 + i, EventType::Send).checksum == crc32c(file.bytes.data() + i * kMiB + 77, kMiB));
   }
 }
 
 TEST_CASE("a file and memory on one connection keep their order") {
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
-  File file(kMiB);
+  File file(pattern(kMiB));
   std::vector<std::uint8_t> sink(8 * kMiB);
   attachSink(b, sink);
   std::vector<std::uint8_t> memory(64 * 1024, 0x5a);
@@ -92,12 +47,7 @@ TEST_CASE("a file and memory on one connection keep their order") {
       REQUIRE(a.endpoint->put(op, object) == 0);
     }
   }
-  REQUIRE(a.until([&] {
-    for (std::uint32_t i = 0; i < 8; ++i) {
-      if (!a.ended(i + 10)) return false;
-    }
-    return true;
-  }));
+  REQUIRE(a.until([&] { return allEnded(a, 10, 8); }));
   for (std::uint32_t i = 0; i < 4; ++i) {
     const std::uint8_t* at = sink.data() + i * (kMiB + memory.size());
     CHECK(std::memcmp(at, file.bytes.data(), kMiB) == 0);
@@ -108,7 +58,7 @@ TEST_CASE("a file and memory on one connection keep their order") {
 TEST_CASE("a file that has become shorter is filled up with zeros") {
   Node b(kNidB);
   Node a(kNidA, {{kNidB, b.address(kNidB)}});
-  File file(1000);
+  File file(pattern(1000));
   std::vector<std::uint8_t> sink(kMiB, 0xff);
   attachSink(b, sink);
   REQUIRE(putFile(a, 2, {file.fd, 500, 4096, ChecksumType::kCrc32c}) == 0);
@@ -116,7 +66,7 @@ TEST_CASE("a file that has become shorter is filled up with zeros") {
   CHECK(std::memcmp(sink.data(), file.bytes.data() + 500, 500) == 0);
   CHECK(std::accumulate(sink.begin() + 500, sink.begin() + 4096, 0u) == 0);
   const iovec whole{sink.data(), 4096};
-  CHECK(sendOf(a, 2).checksum == ChecksumOf(ChecksumType::kCrc32c, {&whole, 1}));
+  CHECK(eventOf(a, 2, EventType::Send).checksum == ChecksumOf(ChecksumType::kCrc32c, {&whole, 1}));
 }
 
 TEST_CASE("a file that cannot be read ends the connection, never a message short") {
@@ -129,13 +79,13 @@ TEST_CASE("a file that cannot be read ends the connection, never a message short
   REQUIRE(putFile(a, 2, {directory, 0, 4096, ChecksumType::kNone}) == 0);
   close(directory);
   REQUIRE(a.until([&] { return a.ended(2); }));
-  CHECK(sendOf(a, 2).status < 0);
+  CHECK(eventOf(a, 2, EventType::Send).status < 0);
   CHECK(b.count(1) == 0);
 }
 
 TEST_CASE("what is no file, or more than a message, is refused") {
   Node a(kNidA);
-  File file(100);
+  File file(pattern(100));
   CHECK(putFile(a, 2, {-1, 0, 100, ChecksumType::kNone}) == -EBADF);
   CHECK(putFile(a, 2, {file.fd, -1, 100, ChecksumType::kNone}) == -EINVAL);
   CHECK(putFile(a, 2, {file.fd, 0, kMiB + 1, ChecksumType::kNone}) == -EINVAL);
@@ -143,13 +93,13 @@ TEST_CASE("what is no file, or more than a message, is refused") {
 
 TEST_CASE("to our own NID") {
   Node b(kNidB);
-  File file(300'000);
+  File file(pattern(300'000));
   std::vector<std::uint8_t> sink(kMiB);
   attachSink(b, sink);
   REQUIRE(putFile(b, 2, {file.fd, 100, 299'900, ChecksumType::kCrc32c}) == 0);
   REQUIRE(b.until([&] { return b.ended(2); }));
   CHECK(std::memcmp(sink.data(), file.bytes.data() + 100, 299'900) == 0);
-  CHECK(sendOf(b, 2).checksum == file.crc32c(100, 299'900));
+  CHECK(eventOf(b, 2, EventType::Send).checksum == crc32c(file.bytes.data() + 100, 299'900));
 }
 
 TEST_CASE("the peer resets in the middle, and the endpoint closes in the middle: every PUT ends") {
@@ -158,7 +108,7 @@ TEST_CASE("the peer resets in the middle, and the endpoint closes in the middle:
     std::vector<std::uint8_t> sink(kMiB);
     auto b = std::make_unique<Node>(kNidB);
     Node a(kNidA, {{kNidB, b->address(kNidB)}});
-    File file(kMiB);
+    File file(pattern(kMiB));
     const SegmentRef into{b->endpoint->addMemory(sink.data(), sink.size()), 0, kMiB};
     Operation entry = b->operation(kNidAny, 1, &into, 1);
     entry.options = option::kPut | option::kManageRemote;
@@ -174,12 +124,7 @@ TEST_CASE("the peer resets in the middle, and the endpoint closes in the middle:
     } else {
       b.reset();
     }
-    REQUIRE(a.until([&] {
-      for (std::uint32_t i = 0; i < kCount; ++i) {
-        if (!a.ended(10 + i)) return false;
-      }
-      return true;
-    }));
+    REQUIRE(a.until([&] { return allEnded(a, 10, kCount); }));
   }
 }
 

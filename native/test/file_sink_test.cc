@@ -10,52 +10,10 @@
 
 #include "checksum.h"
 #include "endpoint_fixture.h"
+#include "file_fixture.h"
 
 namespace lustre::lnet {
 namespace {
-
-constexpr std::uint32_t kMiB = 1 << 20;
-
-// A file that is gone when it is closed.
-struct File {
-  int fd;
-
-  File() {
-    char name[] = "/tmp/lustre-sink-XXXXXX";
-    fd = mkstemp(name);
-    REQUIRE(fd >= 0);
-    unlink(name);
-  }
-  ~File() {
-    if (fd >= 0) close(fd);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  std::vector<std::uint8_t> read(std::size_t offset, std::size_t length) const {
-    std::vector<std::uint8_t> bytes(length);
-    const ssize_t got = pread(fd, bytes.data(), length, static_cast<off_t>(offset));
-    bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-    return bytes;
-  }
-  std::int64_t size() const {
-    struct stat about {};
-    fstat(fd, &about);
-    return about.st_size;
-  }
-};
-
-std::vector<std::uint8_t> pattern(std::size_t length, std::uint32_t seed = 1) {
-  std::vector<std::uint8_t> bytes(length);
-  for (std::size_t i = 0; i < length; ++i)
-    bytes[i] = static_cast<std::uint8_t>((i + seed) * 2654435761u >> 13);
-  return bytes;
-}
-
-std::uint32_t crc32c(const std::uint8_t* bytes, std::size_t length) {
-  const iovec piece{const_cast<std::uint8_t*>(bytes), length};
-  return ChecksumOf(ChecksumType::kCrc32c, {&piece, 1});
-}
 
 // Lets the node's memory be got, a MiB by each match of the bits.
 void offer(Node& node, std::vector<std::uint8_t>& bytes, std::uint64_t matchBits, std::uint32_t handler = 1) {
@@ -80,21 +38,6 @@ int getInto(Node& a, std::uint32_t handler, const FileRange& range, std::uint64_
   return error;
 }
 
-const Event& replyOf(Node& a, std::uint32_t handler) {
-  for (const Event& event : a.events[handler]) {
-    if (typeOf(event) == EventType::Reply) return event;
-  }
-  FAIL("no reply event");
-  std::abort();
-}
-
-bool allEnded(Node& a, std::uint32_t from, std::uint32_t count) {
-  for (std::uint32_t i = 0; i < count; ++i) {
-    if (!a.ended(from + i)) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 TEST_CASE("what is got goes into files, each at its place, though the caller has closed them") {
@@ -114,7 +57,7 @@ TEST_CASE("what is got goes into files, each at its place, though the caller has
   close(copy);
   REQUIRE(a.until([&] { return allEnded(a, 10, kCount); }));
   for (std::uint32_t i = 0; i < kCount; ++i) {
-    const Event& reply = replyOf(a, 10 + i);
+    const Event& reply = eventOf(a, 10 + i, EventType::Reply);
     CHECK(reply.status == 0);
     CHECK(reply.fileError == 0);
     CHECK(reply.mlength == sources[i].size());
@@ -145,7 +88,7 @@ TEST_CASE("files and memory on one connection") {
   }
   REQUIRE(a.until([&] { return allEnded(a, 10, kCount); }));
   for (std::uint32_t i = 0; i < kCount; ++i) {
-    CHECK(replyOf(a, 10 + i).status == 0);
+    CHECK(eventOf(a, 10 + i, EventType::Reply).status == 0);
     if (i % 2 == 0) CHECK(file.read(i * kMiB, kMiB) == source);
     if (i % 4 == 3) CHECK(std::memcmp(memory.data() + i * kMiB, source.data(), kMiB) == 0);
   }
@@ -195,10 +138,10 @@ TEST_CASE("a file that cannot be written says so, and the connection goes on") {
   close(full);
   REQUIRE(a.until([&] { return allEnded(a, 10, 6); }));
   for (std::uint32_t i = 0; i < 6; ++i) {
-    CHECK(replyOf(a, 10 + i).status == 0);
-    CHECK(replyOf(a, 10 + i).mlength == kMiB);
-    CHECK(replyOf(a, 10 + i).checksum == crc32c(source.data(), kMiB));
-    CHECK(replyOf(a, 10 + i).fileError == (i % 2 == 0 ? -ENOSPC : 0));
+    CHECK(eventOf(a, 10 + i, EventType::Reply).status == 0);
+    CHECK(eventOf(a, 10 + i, EventType::Reply).mlength == kMiB);
+    CHECK(eventOf(a, 10 + i, EventType::Reply).checksum == crc32c(source.data(), kMiB));
+    CHECK(eventOf(a, 10 + i, EventType::Reply).fileError == (i % 2 == 0 ? -ENOSPC : 0));
   }
   CHECK(file.read(0, kMiB) == source);
 }
@@ -218,7 +161,7 @@ TEST_CASE("from our own NID") {
   File file;
   REQUIRE(getInto(b, 2, {file.fd, 100, 300'000, ChecksumType::kCrc32c}, 100) == 0);
   REQUIRE(b.until([&] { return b.ended(2); }));
-  CHECK(replyOf(b, 2).checksum == crc32c(source.data(), source.size()));
+  CHECK(eventOf(b, 2, EventType::Reply).checksum == crc32c(source.data(), source.size()));
   CHECK(file.read(100, 300'000) == source);
 }
 
@@ -319,14 +262,14 @@ TEST_CASE("once it is taken back nothing of a GET is written, though its REPLY g
   CHECK_FALSE(a.ended(2));
   raw.send(rest);
   REQUIRE(a.until([&] { return a.ended(2); }));
-  CHECK(replyOf(a, 2).fileError == -ECANCELED);
+  CHECK(eventOf(a, 2, EventType::Reply).fileError == -ECANCELED);
   CHECK(file.read(0, 2 * kMiB) == others);
   // The connection is as good as before.
   File next;
   REQUIRE(getInto(a, 3, {next.fd, 0, kMiB, ChecksumType::kNone}, 100) == 0);
   raw.send(replyHalfway(raw, 1000));
   REQUIRE(a.until([&] { return a.ended(3); }));
-  CHECK(replyOf(a, 3).fileError == 0);
+  CHECK(eventOf(a, 3, EventType::Reply).fileError == 0);
   CHECK(next.size() == kMiB);
 }
 

@@ -4,23 +4,20 @@
 
 #include "checksum.h"
 #include "endpoint_fixture.h"
+#include "file_fixture.h"
 
 namespace lustre::lnet {
 namespace {
 
-constexpr std::uint32_t kMiB = 1 << 20;
 constexpr std::uint32_t kPeers = 3;
 constexpr std::uint32_t kEach = 24;
 
 // One that sends MiBs of its own, and where they are to go at `a`: entry and handler 1 + i.
 struct Sender {
   Sender(Node& a, std::uint32_t i)
-      : bytes(kMiB),
+      : bytes(pattern(kMiB, i)),
         sink(std::size_t{kEach} * kMiB),
         node(std::make_unique<Node>(kNidB + i, std::vector{std::pair{kNidA, a.address(kNidA)}})) {
-    for (std::size_t at = 0; at < bytes.size(); ++at) {
-      bytes[at] = static_cast<std::uint8_t>((at + i) * 2654435761u >> 13);
-    }
     const SegmentRef into{a.endpoint->addMemory(sink.data(), sink.size()), 0,
                           static_cast<std::uint32_t>(sink.size())};
     Operation entry = a.operation(kNidAny, 1 + i, &into, 1);
@@ -42,12 +39,7 @@ struct Sender {
     }
   }
 
-  bool ended() const {
-    for (std::uint32_t n = 0; n < kEach; ++n) {
-      if (!node->ended(10 + n)) return false;
-    }
-    return true;
-  }
+  bool ended() const { return allEnded(*node, 10, kEach); }
 
   std::vector<std::uint8_t> bytes;
   std::vector<std::uint8_t> sink;
@@ -76,8 +68,7 @@ TEST_CASE(
     Sender& from = *senders[i];
     REQUIRE(a.until([&] { return a.count(1 + i) == kEach; }));
     REQUIRE(from.node->until([&] { return from.ended(); }));
-    const iovec whole{from.bytes.data(), from.bytes.size()};
-    const std::uint32_t sum = ChecksumOf(ChecksumType::kCrc32c, {&whole, 1});
+    const std::uint32_t sum = crc32c(from.bytes.data(), from.bytes.size());
     for (std::uint32_t n = 0; n < kEach; ++n) {
       CHECK(from.node->events[10 + n].back().status == 0);
       CHECK(a.events[1 + i][n].checksum == sum);
