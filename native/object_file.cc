@@ -99,12 +99,6 @@ FileResult Transfer(Call call, int fd, int64_t position, std::span<const iovec> 
   return result;
 }
 
-size_t BytesOf(std::span<const iovec> segments) {
-  size_t bytes = 0;
-  for (const iovec& segment : segments) bytes += segment.iov_len;
-  return bytes;
-}
-
 FileResult WriteZeros(int fd, int64_t position, int64_t length) {
   struct stat status {};
   if (fstat(fd, &status) != 0) return {.error = errno};
@@ -133,6 +127,12 @@ int FallocateFlags(AllocateMode mode) {
 }
 
 }  // namespace
+
+size_t BytesOf(std::span<const iovec> segments) {
+  size_t bytes = 0;
+  for (const iovec& segment : segments) bytes += segment.iov_len;
+  return bytes;
+}
 
 FileResult ReadSegments(int fd, int64_t position, std::span<const iovec> segments, ChecksumType type) {
   return Transfer(preadv, fd, position, segments, type);

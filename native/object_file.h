@@ -5,6 +5,7 @@
 
 #include <sys/uio.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -21,6 +22,8 @@ struct FileResult {
   // Over the bytes moved, when asked for.
   uint32_t checksum = 0;
 };
+
+size_t BytesOf(std::span<const iovec> segments);
 
 // Reads until the segments are full or the file ends: fewer bytes are no error.
 FileResult ReadSegments(int fd, int64_t position, std::span<const iovec> segments, ChecksumType type);

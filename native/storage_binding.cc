@@ -193,12 +193,6 @@ using TransferNow = std::optional<FileResult> (*)(int, int64_t, std::span<const 
 // more than the copy. The most that travels inside messages.
 constexpr size_t kShort = 64 * 1024;
 
-bool IsShort(std::span<const iovec> segments) {
-  size_t bytes = 0;
-  for (const iovec& segment : segments) bytes += segment.iov_len;
-  return bytes <= kShort;
-}
-
 // readv/writev(fd, position, segments, type): a promise, or for little data the result itself.
 template <TransferFunction kTransfer, TransferNow kNow>
 Napi::Value Transfer(const Napi::CallbackInfo& info) {
@@ -210,7 +204,7 @@ Napi::Value Transfer(const Napi::CallbackInfo& info) {
     ThrowType(info.Env(), "readv/writev: expected (fd, position, Uint8Array[], checksum type)");
     return info.Env().Undefined();
   }
-  if (IsShort(pinned->segments)) {
+  if (BytesOf(pinned->segments) <= kShort) {
     const auto result = kNow(static_cast<int>(*fd), *position, pinned->segments, *type);
     if (result) return ResultObject(info.Env(), *result);
   }
