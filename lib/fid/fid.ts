@@ -3,6 +3,7 @@
  * value, so that nothing is converted on the way between messages and tables.
  */
 import { LustreError } from '../runtime/errors.ts';
+import { lastText } from '../runtime/shared-bigints.ts';
 import { FidOid, FidSeq } from '../wire/fid-constants.ts';
 import type { LuFid } from '../wire/fid-structs.ts';
 
@@ -45,17 +46,13 @@ export function parseFid(text: string): Fid {
   return makeFid(seq, oid, ver);
 }
 
-/** Of the key before: FIDs come in runs of one sequence, and the text of a bigint is dear. */
-let lastSeq = 0n;
-let lastSeqText = '0:';
+/** FIDs come in runs of one sequence. */
+const sequenceText = lastText((seq) => `${seq.toString(36)}:`);
 
 /** A short exact text of a FID, for map keys. */
 export function fidKey({ f_seq, f_oid, f_ver }: Fid): string {
-  if (f_seq !== lastSeq) {
-    lastSeq = f_seq;
-    lastSeqText = `${f_seq.toString(36)}:`;
-  }
-  return f_ver === 0 ? `${lastSeqText}${f_oid}` : `${lastSeqText}${f_oid}:${f_ver}`;
+  const key = `${sequenceText(f_seq)}${f_oid}`;
+  return f_ver === 0 ? key : `${key}:${f_ver}`;
 }
 
 export function sameFid(a: Fid, b: Fid): boolean {

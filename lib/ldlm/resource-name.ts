@@ -1,18 +1,14 @@
 /** Resource names as map keys and as people read them (guide 08 §1, guide 07 §3). */
+import { lastText } from '../runtime/shared-bigints.ts';
 import type { ResourceId } from './lock.ts';
 
-/** Of the name before: they come in runs of one sequence, and the text of a bigint is dear. */
-let lastFirst = 0n;
-let lastFirstText = '0x0:0x';
+/** They come in runs of one sequence. */
+const firstText = lastText((word) => `0x${word.toString(16)}:0x`);
 
 /** A resource name as text, `0x200000407:0x1:0x0:0x0`. */
 export function resourceKey(resource: ResourceId): string {
   const [a, b, c, d] = resource;
-  if (a !== lastFirst) {
-    lastFirst = a;
-    lastFirstText = `0x${a.toString(16)}:0x`;
-  }
-  const head = `${lastFirstText}${b.toString(16)}`;
+  const head = `${firstText(a)}${b.toString(16)}`;
   // Most names have two words.
   return c === 0n && d === 0n ? `${head}:0x0:0x0` : `${head}:0x${c.toString(16)}:0x${d.toString(16)}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Bigints that many things keep: times, sequences, bits. Each that is read from a message is an object of its own, which the
- * collector has to copy twice before it is old.
+ * Bigints of which the same ones come again and again: times, sequences, bits. Each that is read from a message is an object
+ * of its own, which the collector has to copy twice before it is old, and to write one out is dear.
  */
 const SLOT_BITS = 6;
 const slots: bigint[] = new Array<bigint>(1 << SLOT_BITS).fill(0n);
@@ -13,4 +13,17 @@ export function sharedBigint(value: bigint): bigint {
   if (before === value) return before;
   slots[slot] = value;
   return value;
+}
+
+/** `text` that remembers what it said last. */
+export function lastText(text: (value: bigint) => string): (value: bigint) => string {
+  let last = 0n;
+  let said = text(last);
+  return (value) => {
+    if (value !== last) {
+      last = value;
+      said = text(value);
+    }
+    return said;
+  };
 }
