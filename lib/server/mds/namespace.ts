@@ -203,7 +203,7 @@ export class NamespaceEdit extends NamespaceView {
     this.#table(MdtTable.entry).remove(entryKey(directory, nameHash(name), name));
   }
 
-  /** Of others than layout and names `inode` takes note; who has it as a value writes it afterwards. */
+  /** Of others than layout and names `inode` takes note, which the caller writes afterwards; without one, what is stored. */
   setXattr(fid: Fid, name: string, value: Uint8Array | undefined, inode?: Inode): void {
     if (value !== undefined && name !== XATTR_NAME_LOV && name !== XATTR_NAME_LINK)
       this.#noteXattr(fid, inode);
@@ -212,7 +212,10 @@ export class NamespaceEdit extends NamespaceView {
   }
 
   #noteXattr(fid: Fid, inode: Inode | undefined): void {
-    if (inode !== undefined) inode.plain = 0;
+    if (inode !== undefined) {
+      inode.plain = 0;
+      return;
+    }
     const bytes = this.tables.table(MdtTable.inode).get(fidKey(fid));
     const stored = bytes === undefined ? undefined : Inode.decode(bytes);
     if (stored === undefined || stored.plain === 0) return;
