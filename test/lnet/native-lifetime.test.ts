@@ -104,16 +104,10 @@ describe('threads', () => {
         onWhole?.();
       },
     );
+    const move = { nid: B, peer: A, port: a.port, path, length };
     for (const rounds of [1, 5, 20]) {
       const before = whole;
-      const worker = startWorker('move-files.ts', {
-        nid: B,
-        peer: A,
-        port: a.port,
-        path,
-        length,
-        receives: false,
-      });
+      const worker = startWorker('move-files.ts', { ...move, receives: false });
       await new Promise<void>((resolve, reject) => {
         worker.once('error', reject);
         onWhole = () => {
@@ -148,16 +142,10 @@ describe('threads', () => {
       },
       () => undefined,
     );
+    const move = { nid: B, peer: A, port: a.port, path, length };
     for (const rounds of [1, 5, 20]) {
       await writeFile(path, '');
-      const worker = startWorker('move-files.ts', {
-        nid: B,
-        peer: A,
-        port: a.port,
-        path,
-        length,
-        receives: true,
-      });
+      const worker = startWorker('move-files.ts', { ...move, receives: true });
       let whole = 0;
       await new Promise<void>((resolve, reject) => {
         worker.once('error', reject);

@@ -14,27 +14,34 @@ export class RangeCalls extends EngineBase {
     this.ranges = new FileRanges(session, this.files);
   }
 
-  async handleCopyOut(
+  handleCopyOut(
     handle: number,
     local: FileSegment,
     position: number,
     operation?: number,
   ): Promise<number | undefined> {
-    const file = this.file(handle, 'read');
-    return this.run('read', file.path, operation, (context) =>
-      file.using(() => straight(this.files.read(file, local, position, context))),
-    );
+    return this.#copy('read', handle, local, position, operation);
   }
 
-  async handleCopyIn(
+  handleCopyIn(
     handle: number,
     local: FileSegment,
     position: number,
     operation?: number,
   ): Promise<number | undefined> {
-    const file = this.file(handle, 'write');
-    return this.run('write', file.path, operation, (context) =>
-      file.using(() => straight(this.files.write(file, local, position, context))),
+    return this.#copy('write', handle, local, position, operation);
+  }
+
+  async #copy(
+    call: 'read' | 'write',
+    handle: number,
+    local: FileSegment,
+    position: number,
+    operation: number | undefined,
+  ): Promise<number | undefined> {
+    const file = this.file(handle, call);
+    return this.run(call, file.path, operation, (context) =>
+      file.using(() => straight(this.files[call](file, local, position, context))),
     );
   }
 

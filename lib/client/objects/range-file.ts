@@ -11,10 +11,14 @@ export class RangeFile implements RangeBytes {
   }
 
   segments(offset: number, length: number): FileSegment[] {
-    return [{ file: this.#range.file, offset: this.#range.offset + offset, length }];
+    return [this.#segment(offset, length)];
   }
 
-  async zero(offset: number, length: number): Promise<void> {
-    for (const segment of this.segments(offset, length)) await zeroFile(segment);
+  zero(offset: number, length: number): Promise<void> {
+    return zeroFile(this.#segment(offset, length));
+  }
+
+  #segment(offset: number, length: number): FileSegment {
+    return { file: this.#range.file, offset: this.#range.offset + offset, length };
   }
 }

@@ -9,7 +9,7 @@ import { checksumFile } from '../../lnet/native-storage.ts';
 import type { BulkChecksumName, BulkSegment, FileSegment, Segment } from '../../lnet/network.ts';
 import { ofParts } from '../../lnet/t10.ts';
 import { partOf } from '../../rpc/bulk-pieces.ts';
-import { errnoError, LustreError } from '../../runtime/errors.ts';
+import { Errno, errnoError, LustreError } from '../../runtime/errors.ts';
 import { ConnectFlag } from '../../wire/connection-constants.ts';
 import type { RequestInputs } from '../../wire/format.ts';
 import type { RQF_OST_BRW_READ } from '../../wire/formats.ts';
@@ -29,7 +29,6 @@ const SHORT_IO_MAX = 16384;
 /** ioo_max_brw of short I/O: (0 - 1) << 16 (guide 12 §5.1). */
 const SHORT_IO_MAX_BRW = 0xffff_0000;
 const TRIES = 10;
-const ENODATA = 61;
 /** Below it a checksum costs less than to hand it over, bytes. */
 const ASIDE_MIN = 256 << 10;
 /** Above it nothing else should wait for one, bytes. */
@@ -125,9 +124,11 @@ export function headOf<S extends BulkSegment>(segments: readonly S[], length: nu
 }
 
 /** A part that is in memory, or undefined for one of a local file. */
-export function inMemory({ offset, length, segments }: Part<BulkSegment>): Part | undefined {
-  return segments.every(isMemory) ? { offset, length, segments } : undefined;
+export function inMemory(part: Part<BulkSegment>): Part | undefined {
+  return isInMemory(part) ? part : undefined;
 }
+
+const isInMemory = (part: Part<BulkSegment>): part is Part => part.segments.every(isMemory);
 
 const isMemory = (segment: BulkSegment): segment is Segment => 'memory' in segment;
 const isFile = (segment: BulkSegment): segment is FileSegment => 'file' in segment;
@@ -158,7 +159,7 @@ async function sumOfFile(
   const taken = ofParts(type);
   if (taken === undefined) throw new NotStraight(`${type} is not taken of local files`);
   const { bytes, checksum } = await checksumFile(taken, segments);
-  if (bytes < length) throw localFailed('read', segments, -ENODATA);
+  if (bytes < length) throw localFailed('read', segments, -Errno.ENODATA);
   return checksum;
 }
 
@@ -221,12 +222,12 @@ export function localFailed(
   errno: number,
 ): LustreError {
   const path = segments.find(isFile)?.file.path;
-  if (errno !== -ENODATA) return errnoError(errno, { syscall, path });
+  if (errno !== -Errno.ENODATA) return errnoError(errno, { syscall, path });
   return new LustreError(
     'EIO',
     'the local file became shorter while it was copied',
     { syscall, path, hint: 'The copy may have zeroes there: copy it again when nobody changes it' },
-    -5,
+    -Errno.EIO,
   );
 }
 
@@ -256,7 +257,7 @@ export async function tryBrw<T>(
           'EIO',
           `bytes to or from ${ost.name} arrived damaged ${TRIES} times: ${(error as Error).message}`,
           { target: ost.name, nid: ost.nid },
-          -5,
+          -Errno.EIO,
         );
       }
       ost.counters.resends++;
