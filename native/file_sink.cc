@@ -1,20 +1,16 @@
 #include "file_sink.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace lustre::lnet {
 
 std::unique_ptr<FileSink> FileSink::open(const FileRange& range) {
-  const int fd = fcntl(range.fd, F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) return nullptr;
-  return std::unique_ptr<FileSink>(new FileSink(fd, range));
-}
-
-FileSink::~FileSink() {
-  close(fd_);
+  OwnDescriptor fd(range.fd);
+  if (fd.get() < 0) return nullptr;
+  return std::unique_ptr<FileSink>(new FileSink(std::move(fd), range));
 }
 
 void FileSink::stop() {
@@ -27,7 +23,7 @@ void FileSink::write(const std::uint8_t* bytes, std::size_t length) {
   if (stopped_ && error_ == 0) error_ = -ECANCELED;
   while (length > 0 && error_ == 0) {
     const FileExtent run = cursor_.next(length);
-    const ssize_t put = pwrite(fd_, bytes, run.length, run.position);
+    const ssize_t put = pwrite(fd_.get(), bytes, run.length, run.position);
     if (put < 0 && errno == EINTR) continue;
     if (put <= 0) {
       error_ = put < 0 ? -errno : -EIO;

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "file_extents.h"
+#include "own_descriptor.h"
 
 namespace lustre::lnet {
 
@@ -15,7 +16,6 @@ class FileSink {
  public:
   // With a descriptor of its own: the caller may close his. Null, and errno, when there are none left.
   static std::unique_ptr<FileSink> open(const FileRange& range);
-  ~FileSink();
   FileSink(const FileSink&) = delete;
   FileSink& operator=(const FileSink&) = delete;
 
@@ -32,9 +32,9 @@ class FileSink {
   int error() const { return error_; }
 
  private:
-  FileSink(int fd, const FileRange& range) : fd_(fd), cursor_(range) {}
+  FileSink(OwnDescriptor fd, const FileRange& range) : fd_(std::move(fd)), cursor_(range) {}
 
-  const int fd_;
+  const OwnDescriptor fd_;
   FileCursor cursor_;
   int error_ = 0;
   std::mutex writing_;

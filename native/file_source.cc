@@ -1,22 +1,18 @@
 #include "file_source.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace lustre::lnet {
 
 std::unique_ptr<FileSource> FileSource::open(const FileRange& range) {
-  const int fd = fcntl(range.fd, F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) return nullptr;
-  return std::unique_ptr<FileSource>(new FileSource(fd, range));
-}
-
-FileSource::~FileSource() {
-  close(fd_);
+  OwnDescriptor fd(range.fd);
+  if (fd.get() < 0) return nullptr;
+  return std::unique_ptr<FileSource>(new FileSource(std::move(fd), range));
 }
 
 void FileSource::answer(std::uint32_t offset, std::uint32_t length) {
@@ -29,7 +25,7 @@ ssize_t FileSource::read(std::uint8_t* into, std::size_t room) {
   const std::size_t wanted = std::min({room, cursor_.remaining(), left_});
   for (std::size_t have = 0; have < wanted;) {
     const auto [position, length] = cursor_.next(wanted - have);
-    ssize_t got = pread(fd_, into + have, length, position);
+    ssize_t got = pread(fd_.get(), into + have, length, position);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && !answers_) return -errno;
     if (got <= 0) {

@@ -12,6 +12,7 @@
 
 #include "checksum.h"
 #include "file_extents.h"
+#include "own_descriptor.h"
 
 namespace lustre::lnet {
 
@@ -21,7 +22,6 @@ class FileSource {
 
   // With a descriptor of its own: the caller may close his. Null, and errno, when there are none left.
   static std::unique_ptr<FileSource> open(const FileRange& range);
-  ~FileSource();
   FileSource(const FileSource&) = delete;
   FileSource& operator=(const FileSource&) = delete;
 
@@ -39,9 +39,10 @@ class FileSource {
   int error() const { return error_; }
 
  private:
-  FileSource(int fd, const FileRange& range) : fd_(fd), cursor_(range), sum_(range.checksum) {}
+  FileSource(OwnDescriptor fd, const FileRange& range)
+      : fd_(std::move(fd)), cursor_(range), sum_(range.checksum) {}
 
-  const int fd_;
+  const OwnDescriptor fd_;
   FileCursor cursor_;
   // Of it, what is to be read.
   std::size_t left_ = cursor_.remaining();

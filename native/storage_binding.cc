@@ -1,8 +1,5 @@
 #include "storage_binding.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cmath>
 #include <cstdint>
@@ -15,6 +12,7 @@
 
 #include "checksum.h"
 #include "object_file.h"
+#include "own_descriptor.h"
 #include "t10.h"
 
 namespace lustre {
@@ -230,22 +228,6 @@ std::optional<std::vector<ByteRange>> ToRanges(const Napi::Value& value) {
   return ranges;
 }
 
-// A descriptor of an operation's own: the caller may close his while it runs.
-class OwnDescriptor {
- public:
-  explicit OwnDescriptor(int fd) : fd_(fcntl(fd, F_DUPFD_CLOEXEC, 0)) {}
-  ~OwnDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  OwnDescriptor(const OwnDescriptor&) = delete;
-  OwnDescriptor& operator=(const OwnDescriptor&) = delete;
-
-  int Get() const { return fd_; }
-
- private:
-  const int fd_;
-};
-
 // checksumRanges(fd, ranges, type)
 Napi::Value ChecksumRangesLater(const Napi::CallbackInfo& info) {
   const std::optional<uint32_t> fd = ToUint32(info[0], INT32_MAX);
@@ -257,7 +239,7 @@ Napi::Value ChecksumRangesLater(const Napi::CallbackInfo& info) {
   }
   auto own = std::make_shared<OwnDescriptor>(static_cast<int>(*fd));
   auto operation = [own, ranges = std::move(*ranges), type = *type] {
-    return own->Get() < 0 ? FileResult{.error = EBADF} : ChecksumRanges(own->Get(), ranges, type);
+    return own->get() < 0 ? FileResult{.error = EBADF} : ChecksumRanges(own->get(), ranges, type);
   };
   return StorageWork::Start(info.Env(), std::move(operation));
 }
