@@ -26,6 +26,11 @@ export interface MountOptions {
   readonly listen?: string;
   /** TCP connections of each bulk type to a server; default 1. */
   readonly connsPerPeer?: number;
+  /**
+   * How long the engine's event loop looks for replies before it sleeps, microseconds, while they come in quick succession and
+   * nobody else wants its core; 0 for never, as where CPU time is paid for. Default 100.
+   */
+  readonly busyPollUs?: number;
   /** Who asks; default the process's own user and groups. */
   readonly uid?: number;
   readonly gid?: number;
@@ -124,6 +129,8 @@ export interface ServeOptions {
   readonly osts: number;
   readonly listen?: string;
   readonly nidMap?: Readonly<Record<string, string>>;
+  /** As MountOptions has it, for requests; default 100. */
+  readonly busyPollUs?: number;
   /** How long a client has at least to give a lock back that another wants before it is evicted, milliseconds; default
    * 100000. One that was slow before gets more. */
   readonly lockTimeoutMs?: number;

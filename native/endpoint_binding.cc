@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "busy_poll.h"
 #include "checksum.h"
 #include "endpoint.h"
 #include "mapping.h"
@@ -84,6 +85,8 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint> {
   napi_threadsafe_function wake_ = nullptr;
   Napi::FunctionReference drain_;
   std::shared_ptr<OwnerPoll> poll_;
+  std::int64_t busyPollUs_ = 0;
+  std::shared_ptr<BusyPoll> busyPoll_;
   bool hooked_ = false;
   std::vector<Pin> pins_;  // by MemoryId
   std::unordered_map<void*, std::weak_ptr<Mapping>> mappings_;
@@ -184,6 +187,7 @@ bool NativeEndpoint::configure(const Napi::Object& options, EndpointConfig& conf
   config.listenHost = options.Get("listenHost").As<Napi::String>();
   config.listenPort = options.Get("listenPort").As<Napi::Number>();
   config.connsPerPeer = options.Get("connsPerPeer").As<Napi::Number>();
+  busyPollUs_ = options.Get("busyPollUs").As<Napi::Number>();
   config.socketTimeoutMs = options.Get("socketTimeoutMs").As<Napi::Number>();
   config.responseTimeoutMs = options.Get("responseTimeoutMs").As<Napi::Number>();
   config.acceptUnprivileged = options.Get("acceptUnprivileged").As<Napi::Boolean>();
@@ -240,6 +244,7 @@ void NativeEndpoint::atExit(void* self) {
 }
 
 void NativeEndpoint::stop() {
+  busyPoll_.reset();
   if (poll_ != nullptr) std::exchange(poll_, nullptr)->close();
   endpoint_.reset();  // joins the thread
   if (hooked_) napi_remove_env_cleanup_hook(Env(), atExit, this);
@@ -263,6 +268,7 @@ Napi::Value NativeEndpoint::open(const Napi::CallbackInfo& info) {
     return info.Env().Undefined();
   }
   poll_ = OwnerPoll::watch(info.Env(), endpoint_->readiness(), [this] { readSockets(); });
+  busyPoll_ = BusyPoll::of(info.Env(), busyPollUs_);
   return Napi::Number::New(info.Env(), endpoint_->listenPort());
 }
 

@@ -1,5 +1,5 @@
 /** `lustre serve`: MGS, MDT0000 and OSTs in this process, until SIGTERM or SIGINT. */
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { serve } from '../index.ts';
 import { printJson } from './output.ts';
 import { addOutputOptions, logger, parseCount, parseNidMap, parsePort, parseSeconds } from './session.ts';
@@ -10,12 +10,19 @@ interface ServeOptions {
   readonly nid: string;
   readonly port: number;
   readonly osts: number;
+  readonly busyPoll?: number;
   readonly lockTimeout?: number;
   readonly maxNolockBytes?: number;
   readonly listen?: string;
   readonly nidMap?: Record<string, string>;
   readonly json?: boolean;
   readonly log?: string;
+}
+
+function parseMicroseconds(text: string): number {
+  const us = Number(text);
+  if (!Number.isInteger(us) || us < 0 || us > 1000) throw new InvalidArgumentError('microseconds, 0 to 1000');
+  return us;
 }
 
 export function serveCommand(): Command {
@@ -26,6 +33,11 @@ export function serveCommand(): Command {
     .option('--nid <nid>', "the servers' NID", '127.0.0.1@tcp')
     .option('--port <n>', 'TCP port', parsePort, 988)
     .option('--osts <n>', 'object storage targets', parseCount, 2)
+    .option(
+      '--busy-poll <us>',
+      'look for requests so long before sleeping while they come fast; 0 for never (100)',
+      parseMicroseconds,
+    )
     .option('--lock-timeout <s>', 'seconds until a client that keeps a lock is evicted (100)', parseSeconds)
     .option(
       '--max-nolock-bytes <n>',
@@ -39,9 +51,10 @@ export function serveCommand(): Command {
       '\nExample:\n  lustre serve --dir /srv/lab --fsname lab --nid 127.0.0.1@tcp --port 9988 --osts 2',
     )
     .action(async (options: ServeOptions) => {
-      const { json, log, lockTimeout, maxNolockBytes, ...rest } = options;
+      const { json, log, busyPoll, lockTimeout, maxNolockBytes, ...rest } = options;
       const where = {
         ...rest,
+        ...(busyPoll !== undefined && { busyPollUs: busyPoll }),
         ...(lockTimeout !== undefined && { lockTimeoutMs: lockTimeout * 1000 }),
         ...(maxNolockBytes !== undefined && { contention: { bytesMax: maxNolockBytes } }),
       };

@@ -16,6 +16,7 @@ export interface NativeEndpointOptions {
   /** -1: `port`; 0: a free one. */
   readonly listenPort: number;
   readonly connsPerPeer: number;
+  readonly busyPollUs: number;
   readonly socketTimeoutMs: number;
   /** How long a GET waits for its REPLY, a PUT for its ACK (lnet_transaction_timeout). */
   readonly responseTimeoutMs: number;

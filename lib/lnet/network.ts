@@ -240,6 +240,11 @@ export interface EndpointOptions {
   readonly nidMap?: Readonly<Record<Nid, string>>;
   /** Connections of each bulk type to a peer; default 1. */
   readonly connsPerPeer?: number;
+  /**
+   * How long the caller's event loop looks for messages before it sleeps, microseconds, while they come in quick succession and
+   * nobody else wants its core; 0 for never. Default 100. For the loop's statistics that is time at work.
+   */
+  readonly busyPollUs?: number;
   /** Seconds before a stalled connection is closed; default 50 (SOCKNAL_TIMEOUT_DEFAULT). */
   readonly socketTimeout?: number;
   /** Accept peers from unprivileged ports; default true (a user-space peer may have no others). */

@@ -35,6 +35,8 @@ export interface ServerNodeOptions {
   /** `host:port` to listen at instead of the NID's address. */
   readonly listen?: string;
   readonly nidMap?: Readonly<Record<Nid, string>>;
+  /** As EndpointOptions has it; default 100. */
+  readonly busyPollUs?: number;
   /** OSTs on this node, 0 to 1000. */
   readonly osts: number;
   /** Index of the first OST; default 0. */
@@ -183,7 +185,7 @@ class StartingNode {
   }
 
   async #openEndpoint(): Promise<Endpoint> {
-    const { network, port, listen, nidMap } = this.#options;
+    const { network, port, listen, nidMap, busyPollUs } = this.#options;
     let endpoint: Endpoint;
     try {
       endpoint = await network.open({
@@ -191,6 +193,7 @@ class StartingNode {
         ...(port === undefined ? {} : { port }),
         ...(listen === undefined ? {} : { listen }),
         ...(nidMap === undefined ? {} : { nidMap }),
+        ...(busyPollUs === undefined ? {} : { busyPollUs }),
       });
     } catch (error) {
       throw listenError(error, listen ?? `port ${port ?? DEFAULT_PORT} of ${this.#nid}`);

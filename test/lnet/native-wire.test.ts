@@ -274,6 +274,7 @@ describe('the error says what to do', () => {
     await expect(open({ nidMap: { [B]: '127.0.0.2:0' } })).rejects.toMatchObject({ code: 'EINVAL' });
     await expect(open({ nid: '10.0.0.1@o2ib' })).rejects.toMatchObject({ code: 'EPROTONOSUPPORT' });
     await expect(open({ connsPerPeer: 0 })).rejects.toMatchObject({ code: 'EINVAL' });
+    await expect(open({ busyPollUs: -1 })).rejects.toMatchObject({ code: 'EINVAL' });
   });
 });
 

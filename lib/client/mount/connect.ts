@@ -87,6 +87,7 @@ async function connectOnce(
     ...(options.listen !== undefined && { listen: options.listen }),
     ...(options.nidMap !== undefined && { nidMap: options.nidMap }),
     ...(options.connsPerPeer !== undefined && { connsPerPeer: options.connsPerPeer }),
+    ...(options.busyPollUs !== undefined && { busyPollUs: options.busyPollUs }),
   });
   const connector = new Connector(parsed, endpoint, runtime, options, wishes);
   try {

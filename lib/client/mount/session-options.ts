@@ -16,6 +16,7 @@ export interface SessionOptions {
   /** Accept connections here, `host:port`. Servers need none: they answer on ours. */
   readonly listen?: string;
   readonly connsPerPeer?: number;
+  readonly busyPollUs?: number;
   /** Who asks; default root with umask 022. */
   readonly credentials?: Partial<Credentials>;
   /** Of this process, for those who ask who holds a file lock; default 0. */
