@@ -155,7 +155,7 @@ function packed(writes: Writes, tables: ReadonlyMap<string, number>, head: numbe
       at = bytes.writeUInt32LE(key.length, at);
       at = bytes.writeInt32LE(value?.length ?? -1, at);
       at += bytes.write(key, at, 'latin1');
-      if (value === undefined) continue;
+      if (value === null) continue;
       bytes.set(value, at);
       at += value.length;
     }

@@ -4,7 +4,14 @@
  * cannot take a generation, because its disk is full, nothing more is taken in until it can.
  */
 import type { Generation, Journal } from './journal.ts';
-import { type Entry, type Medium, merge, type Writes } from './pending-writes.ts';
+import {
+  type Entry,
+  type Medium,
+  type MediumTable,
+  merge,
+  type TableWrites,
+  type Writes,
+} from './pending-writes.ts';
 import { RecentReads } from './recent-reads.ts';
 import { WrittenEntries } from './written-entries.ts';
 
@@ -13,10 +20,14 @@ const GENERATION_SIZE = 512 << 10;
 /** No more than so many times that while LMDB has not taken the one before. */
 const BEHIND_MAX = 4;
 
-/** LMDB as it is read. */
+/** A table of LMDB as it is read. */
+export interface CommittedTable {
+  get(key: Uint8Array): Uint8Array | undefined;
+  range(start: Uint8Array, end: Uint8Array): Iterable<Entry>;
+}
+
 export interface CommittedTables {
-  get(table: string, key: Uint8Array): Uint8Array | undefined;
-  range(table: string, start: Uint8Array, end: Uint8Array): Iterable<Entry>;
+  readonly tables: ReadonlyMap<string, CommittedTable>;
   /** What the commit thread has written is to be seen from now on. */
   renew(): void;
 }
@@ -24,17 +35,60 @@ export interface CommittedTables {
 /** Has the generations of one store brought into LMDB. */
 export type Bring = (generation: Generation) => Promise<void>;
 
-type Layer = Map<string, WrittenEntries>;
+/** What the journal has over what LMDB has. */
+class JournaledTable implements MediumTable {
+  readonly #committed: CommittedTable;
+  readonly #reads = new RecentReads();
+  #written = new WrittenEntries();
+  /** What LMDB is getting, or could not take. */
+  #leaving: WrittenEntries | undefined;
+
+  constructor(committed: CommittedTable) {
+    this.#committed = committed;
+  }
+
+  get(key: Uint8Array, text: string): Uint8Array | undefined {
+    let known = this.#written.get(text);
+    if (known === undefined) known = this.#leaving?.get(text);
+    if (known === undefined) known = this.#reads.get(text);
+    if (known !== undefined) return known ?? undefined;
+    const read = this.#committed.get(key);
+    this.#reads.add(text, read ?? null);
+    return read;
+  }
+
+  range(start: Uint8Array, end: Uint8Array, from: string, to: string): Iterable<Entry> {
+    let below = this.#committed.range(start, end);
+    for (const entries of [this.#leaving, this.#written])
+      if (entries !== undefined) below = merge(below, entries.between(from, to));
+    return below;
+  }
+
+  write(writes: TableWrites): void {
+    for (const [key, value] of writes) this.#written.set(key, value);
+  }
+
+  /** All that was written is for LMDB now. */
+  turn(): void {
+    this.#leaving = this.#written;
+    this.#written = new WrittenEntries();
+  }
+
+  /** LMDB has it. */
+  left(): void {
+    if (this.#leaving !== undefined) this.#reads.forget(this.#leaving);
+    this.#leaving = undefined;
+  }
+}
 
 export class JournaledTables implements Medium {
   readonly #committed: CommittedTables;
   readonly #journal: Journal;
   readonly #bringInto: Bring;
-  readonly #tables: ReadonlyMap<string, number>;
-  readonly #reads: ReadonlyMap<string, RecentReads>;
-  #written: Layer = new Map();
-  /** What LMDB is getting, or could not take. */
-  #leaving: Layer | undefined;
+  readonly #numbers: ReadonlyMap<string, number>;
+  readonly #tables: ReadonlyMap<string, JournaledTable>;
+  /** A generation is on its way to LMDB, or could not be taken. */
+  #leaving = false;
   #bringing: Promise<void> | undefined;
   /** LMDB did not take it. */
   #left: Generation | undefined;
@@ -43,36 +97,17 @@ export class JournaledTables implements Medium {
     committed: CommittedTables,
     journal: Journal,
     bring: Bring,
-    tables: ReadonlyMap<string, number>,
+    numbers: ReadonlyMap<string, number>,
   ) {
     this.#committed = committed;
     this.#journal = journal;
     this.#bringInto = bring;
-    this.#tables = tables;
-    this.#reads = new Map([...tables.keys()].map((name) => [name, new RecentReads()]));
+    this.#numbers = numbers;
+    this.#tables = new Map([...committed.tables].map(([name, table]) => [name, new JournaledTable(table)]));
   }
 
-  get(table: string, key: Uint8Array, text: string): Uint8Array | undefined {
-    const written = this.#written.get(table);
-    const value = written?.get(text);
-    if (value !== undefined || written?.has(text)) return value;
-    const leaving = this.#leaving?.get(table);
-    if (leaving?.has(text)) return leaving.get(text);
-    const reads = this.#reads.get(table);
-    const known = reads?.get(text);
-    if (known !== undefined) return known ?? undefined;
-    const read = this.#committed.get(table, key);
-    reads?.add(text, read ?? null);
-    return read;
-  }
-
-  range(table: string, start: Uint8Array, end: Uint8Array, from: string, to: string): Iterable<Entry> {
-    let below = this.#committed.range(table, start, end);
-    for (const layer of [this.#leaving, this.#written]) {
-      const entries = layer?.get(table);
-      if (entries !== undefined) below = merge(below, entries.between(from, to));
-    }
-    return below;
+  table(name: string): MediumTable {
+    return this.#tables.get(name)!;
   }
 
   async commit(writes: Writes): Promise<void> {
@@ -81,27 +116,23 @@ export class JournaledTables implements Medium {
     if (this.#left !== undefined) await this.#bring(this.#left);
     const { size } = this.#journal;
     if (size >= GENERATION_SIZE * BEHIND_MAX) await this.#bringing;
-    if (size >= GENERATION_SIZE && this.#leaving === undefined) this.#turn();
-    const written = this.#journal.append(writes, this.#tables);
+    if (size >= GENERATION_SIZE && !this.#leaving) this.#turn();
+    const written = this.#journal.append(writes, this.#numbers);
     if (written !== undefined) await written;
-    for (const [name, entries] of writes) {
-      const layer = this.#written.get(name) ?? new WrittenEntries();
-      for (const [key, value] of entries) layer.set(key, value);
-      this.#written.set(name, layer);
-    }
+    for (const [name, entries] of writes) this.#tables.get(name)!.write(entries);
   }
 
   /** Brings all into LMDB. What it does not take stays in the journal, for the next start. */
   async close(): Promise<void> {
     await this.#bringing;
-    if (this.#leaving === undefined && this.#written.size > 0) this.#turn();
+    if (!this.#leaving && this.#journal.size > 0) this.#turn();
     await this.#bringing;
     this.#journal.close();
   }
 
   #turn(): void {
-    this.#leaving = this.#written;
-    this.#written = new Map();
+    for (const table of this.#tables.values()) table.turn();
+    this.#leaving = true;
     // The next group is told of a failure.
     this.#bringing = this.#bring(this.#journal.turn()).catch(() => undefined);
   }
@@ -114,8 +145,8 @@ export class JournaledTables implements Medium {
       throw error;
     }
     this.#left = undefined;
-    for (const [table, entries] of this.#leaving ?? []) this.#reads.get(table)?.forget(entries);
-    this.#leaving = undefined;
+    for (const table of this.#tables.values()) table.left();
+    this.#leaving = false;
     this.#committed.renew();
   }
 }

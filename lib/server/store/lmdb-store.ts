@@ -10,7 +10,7 @@ import { type Database, open, type RootDatabase } from 'lmdb';
 import { errnoError, LustreError } from '../../runtime/errors.ts';
 import { CommitThread, type OpenedStore } from './commit-thread.ts';
 import { Journal } from './journal.ts';
-import { type CommittedTables, JournaledTables } from './journaled-tables.ts';
+import { type CommittedTable, type CommittedTables, JournaledTables } from './journaled-tables.ts';
 import type { KeyValueStore, KeyValueStoreOptions } from './key-value-store.ts';
 import { GroupCommit, type Medium } from './pending-writes.ts';
 
@@ -40,10 +40,8 @@ export async function openLmdbStore(options: KeyValueStoreOptions): Promise<KeyV
     await root.close();
     throw error;
   }
-  const of = (name: string): Bytes => databases.get(name)!;
   const committed: CommittedTables = {
-    get: (table, key) => of(table).get(asBuffer(key)),
-    range: (table, start, end) => of(table).getRange({ start: asBuffer(start), end: asBuffer(end) }),
+    tables: new Map([...databases].map(([name, database]) => [name, committedTable(database)])),
     // Reads go on in a snapshot of before until they are told.
     renew: () => root.resetReadTxn(),
   };
@@ -54,8 +52,7 @@ export async function openLmdbStore(options: KeyValueStoreOptions): Promise<KeyV
   const journal = new Journal(options.path, options.tables, generation + 1);
   const tables = new JournaledTables(committed, journal, (ended) => thread.bring(store, ended), numbers);
   const medium: Medium = {
-    get: (table, key, text) => tables.get(table, key, text),
-    range: (table, start, end, from, to) => tables.range(table, start, end, from, to),
+    table: (name) => tables.table(name),
     commit: (writes) =>
       tables.commit(writes).catch((error: unknown) => {
         throw diskError(error, options.path);
@@ -76,6 +73,13 @@ export async function openLmdbStore(options: KeyValueStoreOptions): Promise<KeyV
       })();
       return closing;
     },
+  };
+}
+
+function committedTable(database: Bytes): CommittedTable {
+  return {
+    get: (key) => database.get(asBuffer(key)),
+    range: (start, end) => database.getRange({ start: asBuffer(start), end: asBuffer(end) }),
   };
 }
 

@@ -16,8 +16,8 @@ class SortedEntries {
     return this.#values.get(key);
   }
 
-  write(key: string, value: Uint8Array | undefined): void {
-    if (value === undefined) {
+  write(key: string, value: Uint8Array | null): void {
+    if (value === null) {
       if (this.#values.delete(key)) this.#order = undefined;
     } else {
       if (!this.#values.has(key)) this.#order = undefined;
@@ -62,10 +62,12 @@ export function openMemoryStore(options: {
   const disk = options.disk ?? new MemoryDisk();
   let crashed = false;
   const medium: Medium = {
-    get: (table, _, text) => disk.of(table).get(text),
-    *range(table, _start, _end, from, to) {
-      for (const [key, value] of disk.of(table).between(from, to)) yield { key: keyBytes(key), value };
-    },
+    table: (name) => ({
+      get: (_, text) => disk.of(name).get(text),
+      *range(_start, _end, from, to) {
+        for (const [key, value] of disk.of(name).between(from, to)) yield { key: keyBytes(key), value };
+      },
+    }),
     async commit(writes: Writes) {
       // A disk takes its time: the commit is over in a later microtask, and a crash before it loses the group.
       await Promise.resolve();

@@ -9,20 +9,27 @@ import { SideBySide } from '../../runtime/side-by-side.ts';
 import type { Table, Transaction, WritableTable } from './key-value-store.ts';
 import { byKey, type Written } from './written-entries.ts';
 
-/** `undefined` is a removal. Keys are latin1 strings of their bytes, whose order is the order of the bytes. */
-export type Writes = Map<string, Map<string, Uint8Array | undefined>>;
+/** What was written to one table: null is a removal. Keys are latin1 strings of their bytes, whose order is the order of the bytes. */
+export type TableWrites = Map<string, Uint8Array | null>;
+/** By table. */
+export type Writes = Map<string, TableWrites>;
 
 export interface Entry {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
 }
 
+/** A table as the medium has it. */
+export interface MediumTable {
+  /** `text` is the key as Writes have it. */
+  get(key: Uint8Array, text: string): Uint8Array | undefined;
+  /** `from` and `to` are `start` and `end` as Writes have them. */
+  range(start: Uint8Array, end: Uint8Array, from: string, to: string): Iterable<Entry>;
+}
+
 /** What lies under the overlays: the medium's own committed tables. */
 export interface Medium {
-  /** `text` is the key as Writes have it. */
-  get(table: string, key: Uint8Array, text: string): Uint8Array | undefined;
-  /** `from` and `to` are `start` and `end` as Writes have them. */
-  range(table: string, start: Uint8Array, end: Uint8Array, from: string, to: string): Iterable<Entry>;
+  table(name: string): MediumTable;
   /** Puts a whole group on disk: all of it or nothing; resolves when it is durable. */
   commit(writes: Writes): Promise<void>;
 }
@@ -59,7 +66,7 @@ export class GroupCommit {
 
   constructor(medium: Medium, tables: readonly string[], defer: (fire: () => void) => void) {
     this.#medium = medium;
-    this.#tables = new Map(tables.map((name) => [name, new GroupTable(medium, name, this.#undo)]));
+    this.#tables = new Map(tables.map((name) => [name, new GroupTable(medium.table(name), this.#undo)]));
     this.#defer = defer;
   }
 
@@ -177,48 +184,40 @@ export class GroupCommit {
   }
 }
 
-type Layer = Map<string, Uint8Array | undefined>;
-
-/** What a transaction has overwritten, in order: where, and what was there. */
+/** What a transaction has overwritten, in order: where, and what was there; undefined for nothing. */
 interface UndoList {
   running: boolean;
   readonly steps: {
-    readonly layer: Layer;
+    readonly layer: TableWrites;
     readonly key: string;
-    readonly had: boolean;
-    readonly before: Uint8Array | undefined;
+    readonly before: Uint8Array | null | undefined;
   }[];
 }
 
 function takeBack({ steps }: UndoList): void {
   for (let step = steps.pop(); step !== undefined; step = steps.pop()) {
-    if (step.had) step.layer.set(step.key, step.before);
-    else step.layer.delete(step.key);
+    if (step.before === undefined) step.layer.delete(step.key);
+    else step.layer.set(step.key, step.before);
   }
 }
 
 /** A table through its layers: what is written now over what is being committed over the medium. */
 class GroupTable implements WritableTable {
-  readonly #medium: Medium;
-  readonly #name: string;
+  readonly #medium: MediumTable;
   readonly #undo: UndoList;
-  #filling: Layer = new Map();
-  #committing: Layer | undefined;
+  #filling: TableWrites = new Map();
+  #committing: TableWrites | undefined;
 
-  constructor(medium: Medium, name: string, undo: UndoList) {
+  constructor(medium: MediumTable, undo: UndoList) {
     this.#medium = medium;
-    this.#name = name;
     this.#undo = undo;
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
     const text = keyText(key);
-    for (let layer: Layer | undefined = this.#filling; ; layer = this.#committing) {
-      const value = layer?.get(text);
-      // What is there as undefined was removed.
-      if (value !== undefined || layer?.has(text)) return value;
-      if (layer === this.#committing) return this.#medium.get(this.#name, key, text);
-    }
+    let written = this.#filling.get(text);
+    if (written === undefined) written = this.#committing?.get(text);
+    return written === undefined ? this.#medium.get(key, text) : (written ?? undefined);
   }
 
   *range(start: Uint8Array, end: Uint8Array, limit = Number.POSITIVE_INFINITY): Iterable<Entry> {
@@ -226,7 +225,7 @@ class GroupTable implements WritableTable {
     const to = keyText(end);
     const written = writtenBetween([this.#committing, this.#filling], from, to);
     let given = 0;
-    for (const entry of merge(this.#medium.range(this.#name, start, end, from, to), written)) {
+    for (const entry of merge(this.#medium.range(start, end, from, to), written)) {
       if (given++ >= limit) return;
       yield entry;
     }
@@ -237,11 +236,11 @@ class GroupTable implements WritableTable {
   }
 
   remove(key: Uint8Array): void {
-    this.#write(keyText(key), undefined);
+    this.#write(keyText(key), null);
   }
 
   /** What the next commit has to write; undefined for nothing. */
-  beginCommit(): Layer | undefined {
+  beginCommit(): TableWrites | undefined {
     if (this.#filling.size === 0) return undefined;
     this.#committing = this.#filling;
     this.#filling = new Map();
@@ -259,17 +258,16 @@ class GroupTable implements WritableTable {
     this.#filling = new Map();
   }
 
-  #write(key: string, value: Uint8Array | undefined): void {
+  #write(key: string, value: Uint8Array | null): void {
     if (!this.#undo.running) throw new Error('a write after its transaction');
     const layer = this.#filling;
-    const before = layer.get(key);
-    this.#undo.steps.push({ layer, key, had: before !== undefined || layer.has(key), before });
+    this.#undo.steps.push({ layer, key, before: layer.get(key) });
     layer.set(key, value);
   }
 }
 
-function writtenBetween(layers: readonly (Layer | undefined)[], start: string, end: string): Written[] {
-  const found = new Map<string, Uint8Array | undefined>();
+function writtenBetween(layers: readonly (TableWrites | undefined)[], start: string, end: string): Written[] {
+  const found: TableWrites = new Map();
   for (const layer of layers)
     for (const [key, value] of layer ?? []) if (key >= start && key < end) found.set(key, value);
   return [...found].sort(byKey);
@@ -282,15 +280,15 @@ export function* merge(below: Iterable<Entry>, written: readonly Written[]): Ite
     const text = keyText(entry.key);
     while (next < written.length && written[next]![0] < text) {
       const [key, value] = written[next++]!;
-      if (value !== undefined) yield { key: keyBytes(key), value };
+      if (value !== null) yield { key: keyBytes(key), value };
     }
     if (next < written.length && written[next]![0] === text) {
       const [, value] = written[next++]!;
-      if (value !== undefined) yield { key: entry.key, value };
+      if (value !== null) yield { key: entry.key, value };
     } else yield entry;
   }
   for (; next < written.length; next++) {
     const [key, value] = written[next]!;
-    if (value !== undefined) yield { key: keyBytes(key), value };
+    if (value !== null) yield { key: keyBytes(key), value };
   }
 }

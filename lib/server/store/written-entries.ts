@@ -3,13 +3,14 @@
 /** Keys that are not sorted yet, up to which a range looks at each of them. */
 const UNSORTED_MAX = 64;
 
-export type Written = readonly [key: string, value: Uint8Array | undefined];
+/** null is a removal. */
+export type Written = readonly [key: string, value: Uint8Array | null];
 
 export const byKey = ([a]: Written, [b]: Written): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** Keys are latin1 strings of their bytes, whose order is the order of the bytes; `undefined` is a removal. */
+/** Keys are latin1 strings of their bytes, whose order is the order of the bytes. */
 export class WrittenEntries {
-  readonly #values = new Map<string, Uint8Array | undefined>();
+  readonly #values = new Map<string, Uint8Array | null>();
   #sorted: string[] = [];
   #unsorted: string[] = [];
 
@@ -17,11 +18,11 @@ export class WrittenEntries {
     return this.#values.has(key);
   }
 
-  get(key: string): Uint8Array | undefined {
+  get(key: string): Uint8Array | null | undefined {
     return this.#values.get(key);
   }
 
-  set(key: string, value: Uint8Array | undefined): void {
+  set(key: string, value: Uint8Array | null): void {
     const before = this.#values.size;
     this.#values.set(key, value);
     if (this.#values.size > before) this.#unsorted.push(key);
@@ -33,9 +34,10 @@ export class WrittenEntries {
     const sorted = this.#sorted;
     const found: Written[] = [];
     for (let i = firstNotBelow(sorted, start); i < sorted.length && sorted[i]! < end; i++)
-      found.push([sorted[i]!, this.#values.get(sorted[i]!)]);
+      found.push([sorted[i]!, this.#values.get(sorted[i]!) ?? null]);
     const inOrder = found.length;
-    for (const key of this.#unsorted) if (key >= start && key < end) found.push([key, this.#values.get(key)]);
+    for (const key of this.#unsorted)
+      if (key >= start && key < end) found.push([key, this.#values.get(key) ?? null]);
     return found.length > inOrder ? found.sort(byKey) : found;
   }
 

@@ -169,9 +169,9 @@ describe('a journal', () => {
     const journal = new Journal(path, ['a'], 1);
     let full = false;
     const brought: number[] = [];
-    const nothing = { get: () => undefined, range: () => [], renew: () => undefined };
+    const nothing = { get: () => undefined, range: () => [] };
     const tables = new JournaledTables(
-      nothing,
+      { tables: new Map([['a', nothing]]), renew: () => undefined },
       journal,
       async ({ number }) => {
         if (full) throw new Error('No space left on device');
