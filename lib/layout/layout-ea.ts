@@ -305,25 +305,23 @@ function encodePart(
     : placeholder && !isOnMdt(component)
       ? [undefined]
       : [];
-  const ea = new Uint8Array(head.size + listed.length * LovOstDataV1.size);
+  // Of the pool: small arrays of their own get a backing store each when something is encoded into them.
+  const ea = Buffer.allocUnsafe(head.size + listed.length * LovOstDataV1.size);
+  const offset = component.stripeOffset === -1 ? LovConstant.LOV_OFFSET_DEFAULT : component.stripeOffset;
   const value = {
+    lmm_magic: v3 ? LOV_MAGIC_V3 : LOV_MAGIC_V1,
     lmm_pattern: component.pattern,
     lmm_oi: lmmOi(fid),
     lmm_stripe_size: component.stripeSize,
     lmm_stripe_count: component.stripeCount === ALL_OSTS ? LOV_ALL_STRIPES : component.stripeCount,
-    lmm_layout_gen: instantiated
-      ? gen
-      : component.stripeOffset === -1
-        ? LovConstant.LOV_OFFSET_DEFAULT
-        : component.stripeOffset,
+    lmm_layout_gen: instantiated ? gen : offset,
   };
-  if (v3) LovMdsMdV3.encodeInto(ea, 0, { ...value, lmm_magic: LOV_MAGIC_V3, lmm_pool_name: component.pool });
-  else LovMdsMdV1.encodeInto(ea, 0, { ...value, lmm_magic: LOV_MAGIC_V1 });
+  if (v3) LovMdsMdV3.encodeInto(ea, 0, { ...value, lmm_pool_name: component.pool });
+  else LovMdsMdV1.encodeInto(ea, 0, value);
   listed.forEach((object, i) => {
-    LovOstDataV1.encodeInto(ea, head.size + i * LovOstDataV1.size, {
-      ...(object !== undefined && { l_ost_oi: fidToOstId(object.fid) }),
-      l_ost_idx: object?.ostIndex ?? NO_OST,
-    });
+    const at = head.size + i * LovOstDataV1.size;
+    if (object === undefined) LovOstDataV1.encodeInto(ea, at, { l_ost_idx: NO_OST });
+    else LovOstDataV1.encodeInto(ea, at, { l_ost_oi: fidToOstId(object.fid), l_ost_idx: object.ostIndex });
   });
   return ea;
 }

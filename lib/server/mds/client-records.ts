@@ -1,7 +1,7 @@
 /** last_rcvd of a metadata target (guide 06 §7.1): one record a client, written in the transaction of each of its changes. */
 import type { ClientRecord, LastRcvd } from '../../connection/target.ts';
 import type { KeyValueStore, Transaction } from '../store/key-value-store.ts';
-import { ClientState, MdtTable } from './records.ts';
+import { ClientState, MdtTable, scratch } from './records.ts';
 
 type State = Omit<ClientRecord, 'uuid'>;
 
@@ -26,7 +26,8 @@ export class ClientRecords implements LastRcvd {
       written = { key: Buffer.from(uuid), transno: 0n };
       this.#written.set(uuid, written);
     }
-    tx.table(MdtTable.client).put(written.key, ClientState.encode(state));
+    ClientState.encodeInto(scratch.client, 0, state);
+    tx.table(MdtTable.client).put(written.key, scratch.client);
     written.transno = state.lastTransno;
   }
 

@@ -10,13 +10,13 @@ export function fidKey(fid: Fid): Buffer {
 
 export const FID_KEY_SIZE = 16;
 
-/** The same at the beginning of a longer key. */
-export function writeFidKey(key: Buffer, { f_seq, f_oid, f_ver }: Fid): void {
+/** The same as part of something longer. */
+export function writeFidKey(key: Buffer, { f_seq, f_oid, f_ver }: Fid, at = 0): void {
   // Halves, for a bigint would be taken apart byte by byte.
-  key.writeUInt32BE(Number(f_seq >> 32n), 0);
-  key.writeUInt32BE(Number(f_seq & 0xffff_ffffn), 4);
-  key.writeUInt32BE(f_oid, 8);
-  key.writeUInt32BE(f_ver, 12);
+  key.writeUInt32BE(Number(f_seq >> 32n), at);
+  key.writeUInt32BE(Number(f_seq & 0xffff_ffffn), at + 4);
+  key.writeUInt32BE(f_oid, at + 8);
+  key.writeUInt32BE(f_ver, at + 12);
 }
 
 /** The FID at `offset` of a key. */

@@ -2,7 +2,7 @@
 import { type Fid, sameFid } from '../../fid/fid.ts';
 import { LinkEa } from '../../wire/fid-constants.ts';
 import { LinkEaEntry, LinkEaHeader } from '../../wire/fid-structs.ts';
-import { fidKey, fidOfKey } from './fid-key.ts';
+import { fidOfKey, writeFidKey } from './fid-key.ts';
 
 export interface NamedBy {
   readonly parent: Fid;
@@ -38,7 +38,7 @@ export function encodeLinks(links: readonly NamedBy[], now: bigint): Uint8Array 
     size += length;
     kept.push(link);
   }
-  const bytes = new Uint8Array(size);
+  const bytes = Buffer.allocUnsafe(size);
   LinkEaHeader.encodeInto(bytes, 0, {
     leh_magic: LinkEa.LINK_EA_MAGIC,
     leh_reccount: kept.length,
@@ -50,7 +50,7 @@ export function encodeLinks(links: readonly NamedBy[], now: bigint): Uint8Array 
     const length = LinkEaEntry.size + name.length;
     bytes[at] = length >> 8;
     bytes[at + 1] = length & 0xff;
-    bytes.set(fidKey(parent), at + 2);
+    writeFidKey(bytes, parent, at + 2);
     bytes.set(name, at + LinkEaEntry.size);
     at += length;
   }

@@ -232,7 +232,7 @@ export class MetadataTarget {
 
   /** A name that cannot be looked up is not there; the operation says why. */
   #resolve(ns: NamespaceView, parent: Fid, name: Uint8Array): Fid | undefined {
-    if (name.length === 0 || !ns.has(parent)) return undefined;
+    if (name.length === 0) return undefined;
     return ns.lookup(parent, name)?.fid;
   }
 

@@ -42,7 +42,7 @@ export interface NewObject {
   /** Seconds; all three times. */
   readonly time: bigint;
   /** The layout EA of a regular file that has its objects already. */
-  readonly layout?: Uint8Array;
+  readonly layout?: Uint8Array | undefined;
 }
 
 /** Makes an object and its name. Throws EEXIST, ENOENT, ENOTDIR, EACCES, EPERM, ENAMETOOLONG, EINVAL. */
@@ -65,7 +65,7 @@ export function create(ns: NamespaceEdit, who: Credential, o: NewObject): Inode 
   checkType(who, type, o);
   inheritGroup(who, parent, inode);
   inheritProject(parent, inode);
-  inheritPermissions(ns, o, inode);
+  inheritPermissions(ns, o, parent, inode);
   if (type === Mode.S_IFDIR) {
     inode.nlink = 2;
     inode.size = DIRECTORY_SIZE;
@@ -110,7 +110,7 @@ export function link(
 function mayAdd(ns: NamespaceEdit, who: Credential, fid: Fid, name: Uint8Array): Inode {
   checkName(name);
   const parent = ns.directory(fid);
-  const acl = ns.acl(fid);
+  const acl = ns.acl(fid, parent);
   demand(who, parent, MAY_EXEC, acl);
   if (isDot(name) || isDotDot(name) || ns.lookup(fid, name) !== undefined)
     throw errnoError(17, { syscall: 'create' });
@@ -164,9 +164,9 @@ export function demandProject(directory: Inode, inode: Inode): void {
 }
 
 /** A default list of the directory replaces the umask (guide 11 §8). */
-function inheritPermissions(ns: NamespaceEdit, o: NewObject, inode: Inode): void {
+function inheritPermissions(ns: NamespaceEdit, o: NewObject, parent: Inode, inode: Inode): void {
   if ((inode.mode & Mode.S_IFMT) === Mode.S_IFLNK) return;
-  const bytes = ns.xattr(o.parent, XattrName.XATTR_NAME_ACL_DEFAULT);
+  const bytes = ns.unusualXattr(o.parent, parent, XattrName.XATTR_NAME_ACL_DEFAULT);
   if (bytes === undefined) {
     inode.mode &= ~(o.umask & 0o777);
     return;

@@ -40,7 +40,7 @@ export function unlink(
   checkName(o.name);
   if (!isOperative(o.parent)) throw errnoError(1, { syscall: 'unlink' });
   const parent = ns.directory(o.parent);
-  demand(who, parent, MAY_EXEC, ns.acl(o.parent));
+  demand(who, parent, MAY_EXEC, ns.acl(o.parent, parent));
   if (isDot(o.name)) throw errnoError(22, { syscall: 'rmdir' });
   if (isDotDot(o.name)) throw errnoError(39, { syscall: 'rmdir' });
   const entry = ns.lookup(o.parent, o.name);
@@ -67,7 +67,7 @@ export function mayRemove(
   victim: Inode,
   wantDirectory: boolean,
 ): void {
-  demand(who, parent, MAY_WRITE | MAY_EXEC, ns.acl(parentFid));
+  demand(who, parent, MAY_WRITE | MAY_EXEC, ns.acl(parentFid, parent));
   if ((parent.flags & InodeFlag.LUSTRE_APPEND_FL) !== 0) throw errnoError(1, { syscall: 'unlink' });
   const locked = InodeFlag.LUSTRE_IMMUTABLE_FL | InodeFlag.LUSTRE_APPEND_FL;
   if (stickyForbids(who, parent, victim) || (victim.flags & locked) !== 0)
@@ -129,5 +129,5 @@ export function destroy(ns: NamespaceEdit, fid: Fid, context: RemovalContext): v
 function remove(ns: NamespaceEdit, fid: Fid, inode: Inode | undefined, context: RemovalContext): void {
   const layout = ns.xattr(fid, XattrName.XATTR_NAME_LOV);
   if (inode !== undefined && !isDirectory(inode) && layout !== undefined) context.destroyObjects(ns, layout);
-  ns.removeInode(fid, inode);
+  ns.removeInode(fid, inode, layout);
 }

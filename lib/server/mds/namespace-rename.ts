@@ -36,8 +36,8 @@ export function rename(
   const sameParent = sameFid(o.sourceParent, o.targetParent);
   const sourceDirectory = ns.directory(o.sourceParent);
   const targetDirectory = sameParent ? sourceDirectory : ns.directory(o.targetParent);
-  demand(who, sourceDirectory, MAY_EXEC, ns.acl(o.sourceParent));
-  demand(who, targetDirectory, MAY_EXEC, ns.acl(o.targetParent));
+  demand(who, sourceDirectory, MAY_EXEC, ns.acl(o.sourceParent, sourceDirectory));
+  demand(who, targetDirectory, MAY_EXEC, ns.acl(o.targetParent, targetDirectory));
 
   const source = ns.lookup(o.sourceParent, o.sourceName);
   if (source === undefined) throw errnoError(2, { syscall: 'rename' });
@@ -51,11 +51,12 @@ export function rename(
     return { moved: source.fid, replaced: undefined };
 
   mayRemove(ns, who, o.sourceParent, sourceDirectory, inode, moving);
-  if (target === undefined) demand(who, targetDirectory, MAY_WRITE | MAY_EXEC, ns.acl(o.targetParent));
+  if (target === undefined)
+    demand(who, targetDirectory, MAY_WRITE | MAY_EXEC, ns.acl(o.targetParent, targetDirectory));
   else mayRemove(ns, who, o.targetParent, targetDirectory, ns.inode(target.fid), moving);
   if (!sameParent) demandProject(targetDirectory, inode);
   // Its '..' changes.
-  if (moving && !sameParent) demand(who, inode, MAY_WRITE, ns.acl(source.fid));
+  if (moving && !sameParent) demand(who, inode, MAY_WRITE, ns.acl(source.fid, inode));
   if (target !== undefined && moving && !ns.isEmpty(target.fid)) throw errnoError(39, { syscall: 'rename' });
 
   let replaced: Removed | undefined;

@@ -60,7 +60,7 @@ export function setAttributes(
   options: { readonly ownerOverride: boolean },
 ): Inode {
   const inode = ns.inode(fid);
-  const acl = ns.acl(fid);
+  const acl = ns.acl(fid, inode);
   if (has(a.valid, V.MDS_ATTR_ATTR_FLAG)) setFlags(who, inode, a.flags);
   else if ((inode.flags & (InodeFlag.LUSTRE_IMMUTABLE_FL | InodeFlag.LUSTRE_APPEND_FL)) !== 0)
     throw errnoError(1, { syscall: 'setattr' });

@@ -83,7 +83,7 @@ function mayWrite(ns: NamespaceEdit, who: Credential, fid: Fid, inode: Inode, na
     if (!isRegular(inode) && !isDirectory(inode)) throw errnoError(1, { syscall: 'setxattr' });
     if ((inode.mode & Mode.S_ISVTX) !== 0 && isDirectory(inode) && !isOwner(who, inode))
       throw errnoError(1, { syscall: 'setxattr' });
-    demand(who, inode, MAY_WRITE, ns.acl(fid));
+    demand(who, inode, MAY_WRITE, ns.acl(fid, inode));
   } else if (name.startsWith(XattrName.XATTR_TRUSTED_PREFIX)) {
     if (!capable(who, Capability.SYS_ADMIN)) throw errnoError(1, { syscall: 'setxattr' });
   } else if (name.startsWith(XattrName.XATTR_SECURITY_PREFIX)) {
@@ -117,6 +117,6 @@ function setAcl(
 export function mayReadXattr(ns: NamespaceView, who: Credential, fid: Fid, inode: Inode, name: string): void {
   if (name.startsWith(XattrName.XATTR_USER_PREFIX)) {
     if (!isRegular(inode) && !isDirectory(inode)) throw errnoError(61, { syscall: 'getxattr' });
-    demand(who, inode, MAY_READ, ns.acl(fid));
+    demand(who, inode, MAY_READ, ns.acl(fid, inode));
   }
 }

@@ -12,7 +12,7 @@ import { isDirectory, Mode } from './credential.ts';
 import { FID_KEY_SIZE, fidKey, fidOfKey, writeFidKey } from './fid-key.ts';
 import { DOT, DOT_DOT, isDot, isDotDot, nameHash } from './name-hash.ts';
 import { decodeAcl, type PosixAcl } from './posix-acl.ts';
-import { DirectoryEntry, decodeInode, Inode, MdtTable } from './records.ts';
+import { DirectoryEntry, decodeInode, Inode, MdtTable, scratch } from './records.ts';
 
 export interface NamedEntry {
   readonly hash: bigint;
@@ -76,7 +76,10 @@ export class NamespaceView {
 
   lookup(directory: Fid, name: Uint8Array): { fid: Fid; type: number } | undefined {
     if (isDot(name)) return { fid: directory, type: Mode.S_IFDIR };
-    if (isDotDot(name)) return { fid: this.inode(directory).parent, type: Mode.S_IFDIR };
+    if (isDotDot(name)) {
+      const fid = this.find(directory)?.parent;
+      return fid && { fid, type: Mode.S_IFDIR };
+    }
     const bytes = this.tables.table(MdtTable.entry).get(entryKey(directory, nameHash(name), name));
     if (bytes === undefined) return undefined;
     return DirectoryEntry.decode(bytes);
@@ -119,9 +122,14 @@ export class NamespaceView {
       yield { name: Buffer.from(key.subarray(16)).toString('utf8'), value };
   }
 
+  /** One of the unusual attributes of an object, of which `inode` says whether it has any. */
+  unusualXattr(fid: Fid, inode: Inode, name: string): Uint8Array | undefined {
+    return inode.plain === 1 ? undefined : this.xattr(fid, name);
+  }
+
   /** The access list, where there is one. */
-  acl(fid: Fid): PosixAcl | undefined {
-    const bytes = this.xattr(fid, XattrName.XATTR_NAME_ACL_ACCESS);
+  acl(fid: Fid, inode: Inode): PosixAcl | undefined {
+    const bytes = this.unusualXattr(fid, inode, XattrName.XATTR_NAME_ACL_ACCESS);
     return bytes === undefined ? undefined : decodeAcl(bytes);
   }
 
@@ -155,8 +163,6 @@ export class NamespaceView {
 }
 
 const { XATTR_NAME_LOV, XATTR_NAME_LINK } = XattrName;
-/** A record before a table takes its copy. */
-const scratch = new Uint8Array(Inode.size);
 
 /** Writes, inside one transaction. Nothing is checked here: see namespace-*.ts. */
 export class NamespaceEdit extends NamespaceView {
@@ -176,12 +182,12 @@ export class NamespaceEdit extends NamespaceView {
 
   putInode(fid: Fid, inode: Inode): void {
     inode.version = this.version;
-    Inode.encodeInto(scratch, 0, inode);
-    this.#table(MdtTable.inode).put(fidKey(fid), scratch);
+    Inode.encodeInto(scratch.inode, 0, inode);
+    this.#table(MdtTable.inode).put(fidKey(fid), scratch.inode);
   }
 
-  /** Removes an object with all that hangs on it; `inode` as it was. */
-  removeInode(fid: Fid, inode: Inode | undefined): void {
+  /** Removes an object with all that hangs on it; `inode` and `layout` as they were. */
+  removeInode(fid: Fid, inode: Inode | undefined, layout: Uint8Array | undefined): void {
     this.#table(MdtTable.inode).remove(fidKey(fid));
     if (((inode?.mode ?? 0) & Mode.S_IFMT) === Mode.S_IFLNK)
       this.#table(MdtTable.symlink).remove(fidKey(fid));
@@ -189,14 +195,15 @@ export class NamespaceEdit extends NamespaceView {
     if (inode?.plain !== 1) for (const { name } of [...this.xattrs(fid)]) this.setXattr(fid, name, undefined);
     else {
       // The names by which it is known: looking through the table would cost as much as all the rest.
-      if (this.xattr(fid, XATTR_NAME_LOV) !== undefined) this.setXattr(fid, XATTR_NAME_LOV, undefined);
+      if (layout !== undefined) this.setXattr(fid, XATTR_NAME_LOV, undefined);
       this.setXattr(fid, XATTR_NAME_LINK, undefined);
     }
   }
 
   putEntry(directory: Fid, name: Uint8Array, fid: Fid, type: number): void {
     const key = entryKey(directory, nameHash(name), name);
-    this.#table(MdtTable.entry).put(key, DirectoryEntry.encode({ fid, type }));
+    DirectoryEntry.encodeInto(scratch.entry, 0, { fid, type });
+    this.#table(MdtTable.entry).put(key, scratch.entry);
   }
 
   removeEntry(directory: Fid, name: Uint8Array): void {
@@ -220,8 +227,8 @@ export class NamespaceEdit extends NamespaceView {
     const stored = bytes === undefined ? undefined : Inode.decode(bytes);
     if (stored === undefined || stored.plain === 0) return;
     stored.plain = 0;
-    Inode.encodeInto(scratch, 0, stored);
-    this.#table(MdtTable.inode).put(fidKey(fid), scratch);
+    Inode.encodeInto(scratch.inode, 0, stored);
+    this.#table(MdtTable.inode).put(fidKey(fid), scratch.inode);
   }
 
   setTarget(fid: Fid, target: Uint8Array): void {

@@ -177,10 +177,13 @@ export class ObjectAllocator {
 }
 
 function areEquallyFull(osps: readonly Osp[]): boolean {
-  const free = osps.map((osp) => osp.freeBytes).filter((bytes) => bytes !== undefined);
-  if (free.length < osps.length || free.length === 0) return true;
-  const sorted = [...free].sort((a, b) => (a < b ? -1 : 1));
-  const least = sorted[0]!;
-  const most = sorted.at(-1)!;
+  let least: bigint | undefined;
+  let most = 0n;
+  for (const { freeBytes } of osps) {
+    if (freeBytes === undefined) return true;
+    if (least === undefined || freeBytes < least) least = freeBytes;
+    if (freeBytes > most) most = freeBytes;
+  }
+  if (least === undefined) return true;
   return (most - least) * 100n <= most * EQUAL_WITHIN;
 }

@@ -86,7 +86,7 @@ export function objectReply(
   let valid = body.mbo_valid | bits;
   let acl: Uint8Array | undefined;
   if ((wanted & V.OBD_MD_FLACL) !== 0n) {
-    acl = ns.xattr(fid, XattrName.XATTR_NAME_ACL_ACCESS);
+    acl = ns.unusualXattr(fid, inode, XattrName.XATTR_NAME_ACL_ACCESS);
     valid |= V.OBD_MD_FLACL;
   }
   if ((wanted & V.OBD_MD_FLMODEASIZE) !== 0n) valid |= V.OBD_MD_FLMODEASIZE;

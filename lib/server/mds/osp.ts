@@ -15,7 +15,7 @@ import { ObdoFlag, StatfsState } from '../../wire/ost-constants.ts';
 import type { KeyValueStore, Transaction } from '../store/key-value-store.ts';
 import { type OspAction, type OspEvent, ospStates, type OspState as State } from './osp-states.ts';
 import { workOff } from './ost-work.ts';
-import { MdtTable, OspState } from './records.ts';
+import { MdtTable, OspState, scratch } from './records.ts';
 
 /** What it needs of an import. */
 export interface OstImport extends Caller {
@@ -164,7 +164,8 @@ export class Osp {
     const bytes = table.get(stateKey(this.index));
     const state = bytes === undefined ? { seq: object.f_seq, lastUsed: 0 } : OspState.decode(bytes);
     if (state.seq !== object.f_seq || state.lastUsed >= object.f_oid) return;
-    table.put(stateKey(this.index), OspState.encode({ seq: state.seq, lastUsed: object.f_oid }));
+    OspState.encodeInto(scratch.osp, 0, { seq: state.seq, lastUsed: object.f_oid });
+    table.put(stateKey(this.index), scratch.osp);
   }
 
   /** There is work in the queue. It waits a moment for more: nobody waits for it, and one request destroys many objects. */

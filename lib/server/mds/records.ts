@@ -93,6 +93,15 @@ export const ObjectOwner = struct('object owner', 12, { ids: [0, array(le32, 3)]
 /** The same of a store that was written before projects were kept. */
 export const ObjectOwnerBefore = struct('object owner', 8, { ids: [0, array(le32, 2)] });
 
+/** A record until a table takes its copy. All in one backing store, of which the codec keeps its views. */
+const store = new ArrayBuffer(256);
+export const scratch = {
+  inode: new Uint8Array(store, 0, Inode.size),
+  entry: new Uint8Array(store, 128, DirectoryEntry.size),
+  client: new Uint8Array(store, 160, ClientState.size),
+  osp: new Uint8Array(store, 192, OspState.size),
+} as const;
+
 const signed = (x: bigint): bigint => BigInt.asIntN(64, x);
 
 export function decodeInode(bytes: Uint8Array): Inode {

@@ -3,7 +3,7 @@
  * changes are called back first. All locks of an operation are taken in the order of their FIDs, so that
  * operations never wait for each other in a circle.
  */
-import { compareFids, type Fid, formatFid } from '../../fid/fid.ts';
+import { compareFids, type Fid, sameFid } from '../../fid/fid.ts';
 import { fidResource } from '../../fid/resource.ts';
 import type { Policy, ResourceId } from '../../ldlm/lock.ts';
 import { InodeBit, LockMode } from '../../wire/ldlm-constants.ts';
@@ -47,6 +47,24 @@ export const changedAttributes = (fid: Fid, bits: number): WantedLock => ({
   bits,
 });
 
+/** One for each object, in the order of their FIDs. */
+function inOrder(wanted: readonly WantedLock[]): WantedLock[] {
+  const sorted = wanted.toSorted((a, b) => compareFids(a.fid, b.fid));
+  const merged: WantedLock[] = [];
+  for (const next of sorted) {
+    const last = merged.at(-1);
+    if (last === undefined || !sameFid(last.fid, next.fid)) merged.push(next);
+    // Smaller numbers are stronger modes: EX 1, PW 2, CW 8.
+    else
+      merged[merged.length - 1] = {
+        fid: last.fid,
+        mode: Math.min(last.mode, next.mode),
+        bits: last.bits | next.bits,
+      };
+  }
+  return merged;
+}
+
 /** Takes them all; the result releases them. */
 export async function lockAll(locks: LockService, wanted: readonly WantedLock[]): Promise<() => void> {
   const [only] = wanted;
@@ -54,23 +72,12 @@ export async function lockAll(locks: LockService, wanted: readonly WantedLock[])
     const lock = await locks.lock(fidResource(only.fid), only.mode, { inodeBits: BigInt(only.bits) });
     return () => lock.release();
   }
-  const byFid = new Map<string, { fid: Fid; mode: number; bits: number }>();
-  for (const { fid, mode, bits } of wanted) {
-    const key = formatFid(fid);
-    const have = byFid.get(key);
-    // Smaller numbers are stronger modes: EX 1, PW 2, CW 8.
-    byFid.set(key, {
-      fid,
-      mode: Math.min(mode, have?.mode ?? mode),
-      bits: bits | (have?.bits ?? 0),
-    });
-  }
   const held: { release(): void }[] = [];
   const release = (): void => {
     for (const lock of held.splice(0).reverse()) lock.release();
   };
   try {
-    for (const { fid, mode, bits } of [...byFid.values()].sort((a, b) => compareFids(a.fid, b.fid)))
+    for (const { fid, mode, bits } of inOrder(wanted))
       held.push(await locks.lock(fidResource(fid), mode, { inodeBits: BigInt(bits) }));
   } catch (error) {
     release();

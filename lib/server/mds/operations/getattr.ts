@@ -31,7 +31,7 @@ export function getattrName(mdt: MetadataTarget): Operation<typeof RQF_MDS_GETAT
         checkName(name);
         const parent = mdt.view.directory(body.mbo_fid1);
         const who = credentialOf(body.mbo_fsuid, body.mbo_fsgid, body.mbo_capability, body.mbo_suppgid);
-        demand(who, parent, MAY_EXEC, mdt.view.acl(body.mbo_fid1));
+        demand(who, parent, MAY_EXEC, mdt.view.acl(body.mbo_fid1, parent));
         const entry = mdt.view.lookup(body.mbo_fid1, name);
         if (entry === undefined) throw errnoError(2, { syscall: 'getattr' });
         fid = entry.fid;

@@ -132,7 +132,7 @@ function resolve(mdt: MetadataTarget, body: MdtBody, name: Uint8Array): Fid | un
   if (parent.nlink === 0) throw errnoError(ESTALE, { syscall: 'lookup' });
   mdt.view.directory(body.mbo_fid1);
   const who = credentialOf(body.mbo_fsuid, body.mbo_fsgid, body.mbo_capability, body.mbo_suppgid);
-  demand(who, parent, MAY_EXEC, mdt.view.acl(body.mbo_fid1));
+  demand(who, parent, MAY_EXEC, mdt.view.acl(body.mbo_fid1, parent));
   return mdt.view.lookup(body.mbo_fid1, name)?.fid;
 }
 

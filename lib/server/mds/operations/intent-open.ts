@@ -61,6 +61,8 @@ interface Progress {
   transno: bigint;
   /** A file that was there has got its objects. */
   laidOut: boolean;
+  /** What was opened is a regular file. */
+  regular: boolean;
 }
 
 const has = (flags: bigint, bits: bigint): boolean => (flags & bits) !== 0n;
@@ -80,6 +82,7 @@ export function intentOpen(mdt: MetadataTarget): Intent<typeof RQF_LDLM_INTENT_O
         file: undefined,
         transno: 0n,
         laidOut: false,
+        regular: false,
       };
       let errno = 0;
       try {
@@ -151,7 +154,7 @@ function find(mdt: MetadataTarget, { rec, name, who }: Open): Fid | undefined {
   if (name.length === 0) return mdt.view.find(rec.cr_fid2) === undefined ? undefined : rec.cr_fid2;
   checkName(name);
   const parent = mdt.view.directory(rec.cr_fid1);
-  demand(who, parent, MAY_EXEC, mdt.view.acl(rec.cr_fid1));
+  demand(who, parent, MAY_EXEC, mdt.view.acl(rec.cr_fid1, parent));
   return mdt.view.lookup(rec.cr_fid1, name)?.fid;
 }
 
@@ -164,17 +167,21 @@ async function createAndOpen(mdt: MetadataTarget, call: OpenCall, open: Open, p:
   const reserved = withObjects ? await reserveLayout(mdt, rec.cr_fid1, striping) : undefined;
   try {
     const { transno } = await mdt.modifyLocked(call, [changedDirectory(rec.cr_fid1)], (ns) => {
-      if (ns.lookup(rec.cr_fid1, name) !== undefined) throw new NameAppeared();
       const layout = reserved === undefined ? undefined : useLayout(mdt, ns, rec.cr_fid2, reserved);
-      create(ns, who, {
+      const made = {
         parent: rec.cr_fid1,
         name,
         fid: rec.cr_fid2,
         mode: (rec.cr_mode & 0o7777) | Mode.S_IFREG,
         umask: rec.cr_umask,
         time: rec.cr_time,
-        ...(layout === undefined ? {} : { layout }),
-      });
+        layout,
+      };
+      try {
+        create(ns, who, made);
+      } catch (error) {
+        throw ns.lookup(rec.cr_fid1, name) === undefined ? error : new NameAppeared();
+      }
       // In the transaction, so that nobody finds the file closed and removes it in between.
       p.file = openFile(mdt, call, rec.cr_fid2, flags);
     });
@@ -185,6 +192,7 @@ async function createAndOpen(mdt: MetadataTarget, call: OpenCall, open: Open, p:
   }
   p.fid = rec.cr_fid2;
   p.created = true;
+  p.regular = true;
   if (reserved === undefined) tellUnstriped(call, p);
   p.disposition |= D.DISP_OPEN_OPEN;
 }
@@ -204,8 +212,9 @@ async function openExisting(
     p.disposition |= D.DISP_OPEN_CREATE;
     throw errnoError(17, { syscall: 'open' });
   }
-  if (!mayOpen(call.export, mdt.view.acl(fid), who, inode, flags)) return;
+  if (!mayOpen(call.export, mdt.view.acl(fid, inode), who, inode, flags)) return;
   mdt.files.check(fid, flags);
+  p.regular = isRegular(inode);
   const delayed = has(flags, F.MDS_OPEN_DELAY_CREATE);
   const unstriped = isRegular(inode) && mdt.layoutOf(fid) === undefined;
   if (isRegular(inode) && (striping !== undefined || (has(flags, F.MDS_FMODE_WRITE) && !delayed))) {
@@ -243,7 +252,7 @@ async function answer(
   let lock: GrantedLock | undefined;
   // A layout that was changed under an exclusive lock comes without another, as with kernels.
   if (errno === 0 && p.fid !== undefined && !p.laidOut)
-    lock = await lockOpened(mdt, call, context, open, p.fid);
+    lock = await lockOpened(mdt, call, context, open, p.fid, p.regular);
   // After the lock, for which it may have waited.
   const inode = p.fid === undefined ? undefined : mdt.view.find(p.fid);
   if (lock !== undefined && has(open.flags, F.MDS_OPEN_LOCK)) p.disposition |= D.DISP_OPEN_LOCK;
@@ -272,25 +281,24 @@ async function lockOpened(
   context: IntentContext,
   open: Open,
   fid: Fid,
+  regular: boolean,
 ): Promise<GrantedLock | undefined> {
-  const inode = mdt.view.find(fid);
-  if (inode === undefined) return undefined;
   const { ocd_connect_flags: granted } = call.export.connectData;
-  const layout = isRegular(inode) && (granted & ConnectFlag.OBD_CONNECT_LAYOUTLOCK) !== 0n;
+  const layout = regular && (granted & ConnectFlag.OBD_CONNECT_LAYOUTLOCK) !== 0n;
   const layoutBit = layout ? BigInt(MDS_INODELOCK_LAYOUT) : 0n;
   let lock: GrantedLock | undefined;
   if (has(open.flags, F.MDS_OPEN_LOCK)) {
     const { MDS_INODELOCK_OPEN } = InodeBit;
     const inodeBits = BigInt(MDS_INODELOCK_LOOKUP | MDS_INODELOCK_OPEN);
     lock = await context.grant(fidResource(fid), openLockMode(open.flags), { inodeBits, tryBits: layoutBit });
-  } else if (isRegular(inode)) {
+  } else if (regular) {
     const bits = MDS_INODELOCK_LOOKUP | MDS_INODELOCK_UPDATE | MDS_INODELOCK_PERM;
     const tryBits = BigInt(bits) | layoutBit;
     lock = await context.grant(fidResource(fid), LockMode.LCK_PR, { inodeBits: 0n, tryBits });
   }
   if (lock === undefined || open.name.length === 0) return lock;
   // LOOKUP says that the name is this object's.
-  const named = mdt.view.has(open.rec.cr_fid1) ? mdt.view.lookup(open.rec.cr_fid1, open.name) : undefined;
+  const named = mdt.view.lookup(open.rec.cr_fid1, open.name);
   if (named !== undefined && sameFid(named.fid, fid)) return lock;
   lock.cancel();
   return undefined;
