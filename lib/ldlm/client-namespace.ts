@@ -104,11 +104,7 @@ export class ClientNamespace implements ClientLockActions {
   enqueue<F extends Format>(
     options: IntentEnqueue<F> | EnqueueOptions,
   ): Promise<EnqueueResult<F> | EnqueueResult> {
-    if ('intent' in options && options.intent !== undefined) {
-      const { intent, ...rest } = options;
-      return this.#enqueue(rest, intent);
-    }
-    return this.#enqueue(options, PLAIN);
+    return 'intent' in options ? this.#enqueue(options, options.intent) : this.#enqueue(options, PLAIN);
   }
 
   /** As `enqueue`, without waiting for the grant: `lock.untilGranted()` does. `abandon` takes the request back. */
@@ -134,7 +130,8 @@ export class ClientNamespace implements ClientLockActions {
     await this.#untilGranted(lock, options.signal);
     const kept = this.#settle(lock);
     // What came with this lock is as good for the one that is kept, and newer.
-    return { ...result, lock: kept, lvb: lock.lvb.length > 0 ? lock.lvb : kept.lvb };
+    const lvb = lock.lvb.length > 0 ? lock.lvb : kept.lvb;
+    return { lock: kept, reply: result.reply, status: result.status, lvb };
   }
 
   /** Waits for the grant, or until the signal ends the wait: the request then goes back. */
@@ -154,7 +151,7 @@ export class ClientNamespace implements ClientLockActions {
     options: EnqueueOptions,
     { format, buffers, call }: IntentEnqueue<F>['intent'],
   ): Promise<EnqueueResult<F>> {
-    const { resource, type, mode, policy, flags, cancels: early = [], ...callOptions } = options;
+    const { resource, type, mode, policy, flags, cancels: early = [], signal } = options;
     const wish = { handle: this.#table.issueHandle(), type, resource, mode, policy };
     const lock = new ClientLock(wish, this.#lockActions);
     lock.addReference();
@@ -168,10 +165,11 @@ export class ClientNamespace implements ClientLockActions {
     let reply: Reply<F>;
     try {
       const request = { ...buffers, dlm_req: enqueueRequest(lock, flags ?? 0, cancels) };
-      reply = await (call?.(request, callOptions) ?? this.#options.import.call(format, request, callOptions));
+      // What is more in the options than a call knows does no harm; a copy without it costs as much as the rest of this.
+      reply = await (call?.(request, options) ?? this.#options.import.call(format, request, options));
     } catch (error) {
       // It may never have been sent, and then the handles have not gone with it.
-      if (callOptions.signal?.aborted === true) for (const handle of cancels) void this.#cancels.add(handle);
+      if (signal?.aborted === true) for (const handle of cancels) void this.#cancels.add(handle);
       lock.fail(asLustreError(error, this.name));
       throw error;
     }

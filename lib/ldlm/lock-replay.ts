@@ -79,6 +79,10 @@ function asItWas(lock: Describable, handle: bigint, how: number): LdlmRequestInp
 /** How an enqueue with an intent is replayed: for what it did, its lock is replayed by itself (guide 06 §4.1). */
 export function intentOnly<R extends object>(request: R): R {
   const { dlm_req } = request as { dlm_req?: LdlmRequestInput };
-  const lock_flags = Number(dlm_req?.lock_flags ?? 0) | LDLM_FL_INTENT_ONLY;
-  return { ...request, dlm_req: { ...dlm_req, lock_flags } };
+  return { ...request, dlm_req: withoutLock(dlm_req) };
+}
+
+/** The enqueue's part of such a request. */
+export function withoutLock(dlm_req: LdlmRequestInput | null | undefined): LdlmRequestInput {
+  return { ...dlm_req, lock_flags: Number(dlm_req?.lock_flags ?? 0) | LDLM_FL_INTENT_ONLY };
 }

@@ -154,9 +154,10 @@ export async function openOrMake(
   who: Credentials,
   options: RequestOptions = {},
 ): Promise<OpenResult> {
-  const { striping, ...plain } = what;
-  const asks =
-    striping !== undefined && (what.flags & (OpenFlag.MDS_OPEN_CREAT | OpenFlag.MDS_FMODE_WRITE)) !== 0n;
+  const { striping } = what;
+  if (striping === undefined) return open(mdc, what, who, options);
+  const { striping: _, ...plain } = what;
+  const asks = (what.flags & (OpenFlag.MDS_OPEN_CREAT | OpenFlag.MDS_FMODE_WRITE)) !== 0n;
   if (!asks) return open(mdc, plain, who, options);
   try {
     return await open(mdc, what, who, options);
