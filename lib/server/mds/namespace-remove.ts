@@ -121,8 +121,9 @@ export function dropLink(
   return inode;
 }
 
-/** Removes an object that has no name left, and has its objects destroyed. */
+/** Removes one of the orphans, and has its objects destroyed. */
 export function destroy(ns: NamespaceEdit, fid: Fid, context: RemovalContext): void {
+  ns.removeOrphan(fid);
   remove(ns, fid, ns.find(fid), context);
 }
 

@@ -150,16 +150,15 @@ function setTimes(inode: Inode, a: Attributes): void {
 
 /**
  * What a close brings (guide 09 §7): times that are newer, and the lazy size of a regular file, which only grows unless
- * the client says that it truncated. Reads before `atimeChosen` count no more. Gives undefined when nothing changed.
+ * the client says that it truncated. Reads before `atimeChosen` count no more.
  */
 export function closeAttributes(
   ns: NamespaceEdit,
   fid: Fid,
+  inode: Inode,
   a: Attributes,
   atimeChosen: bigint,
-): Inode | undefined {
-  const inode = ns.find(fid);
-  if (inode === undefined) return undefined;
+): void {
   const { atime, mtime, ctime, size, blocks, lazySize } = inode;
   if (has(a.valid, V.MDS_ATTR_CTIME_SET) && a.ctime > inode.ctime) {
     inode.ctime = a.ctime;
@@ -173,8 +172,6 @@ export function closeAttributes(
     inode.lazySize = 1;
   }
   const sameTimes = inode.atime === atime && inode.mtime === mtime && inode.ctime === ctime;
-  if (sameTimes && inode.size === size && inode.blocks === blocks && inode.lazySize === lazySize)
-    return undefined;
+  if (sameTimes && inode.size === size && inode.blocks === blocks && inode.lazySize === lazySize) return;
   ns.putInode(fid, inode);
-  return inode;
 }

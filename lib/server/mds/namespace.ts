@@ -191,7 +191,6 @@ export class NamespaceEdit extends NamespaceView {
     this.#table(MdtTable.inode).remove(fidKey(fid));
     if (((inode?.mode ?? 0) & Mode.S_IFMT) === Mode.S_IFLNK)
       this.#table(MdtTable.symlink).remove(fidKey(fid));
-    if (this.isOrphan(fid)) this.#table(MdtTable.orphan).remove(fidKey(fid));
     if (inode?.plain !== 1) for (const { name } of [...this.xattrs(fid)]) this.setXattr(fid, name, undefined);
     else {
       // The names by which it is known: looking through the table would cost as much as all the rest.
@@ -233,6 +232,10 @@ export class NamespaceEdit extends NamespaceView {
 
   setTarget(fid: Fid, target: Uint8Array): void {
     this.#table(MdtTable.symlink).put(fidKey(fid), target);
+  }
+
+  removeOrphan(fid: Fid): void {
+    this.#table(MdtTable.orphan).remove(fidKey(fid));
   }
 
   addOrphan(fid: Fid): void {

@@ -55,8 +55,10 @@ function closed(
   }: { readonly file: OpenFile; readonly attributes: Attributes; readonly atimeChosen: bigint },
 ): bigint {
   return mdt.modifyLater(call, (ns) => {
-    if (ns.isOrphan(fid) && !mdt.files.isOpen(fid)) destroy(ns, fid, mdt.removal);
-    else closeAttributes(ns, fid, attributes, atimeChosen);
+    const inode = ns.find(fid);
+    if (inode === undefined) return;
+    if (inode.nlink === 0 && !mdt.files.isOpen(fid)) destroy(ns, fid, mdt.removal);
+    else closeAttributes(ns, fid, inode, attributes, atimeChosen);
   });
 }
 
