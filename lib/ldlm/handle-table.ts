@@ -1,5 +1,5 @@
 /**
- * Locks by handles of our own choosing (guide 08 §1). A handle says where in the table its lock is, so that one is found
+ * Locks, and open files, by handles of our own choosing (guide 08 §1). A handle says where in the table what it stands for is, so that one is found
  * among millions as fast as among few, and what the rest of it is tells it from those that had the place before.
  */
 import type { Runtime } from '../runtime/runtime.ts';

@@ -1,7 +1,8 @@
 /** Open handles of all clients, in memory (guide 09 §5): which objects are open, how, and by whom. */
-import { type Fid, formatFid } from '../../fid/fid.ts';
+import { type Fid, fidKey, formatFid } from '../../fid/fid.ts';
+import { HandleTable } from '../../ldlm/handle-table.ts';
 import { errnoError } from '../../runtime/errors.ts';
-import { type Runtime, randomCookie } from '../../runtime/runtime.ts';
+import type { Runtime } from '../../runtime/runtime.ts';
 import { OpenFlag } from '../../wire/mds-constants.ts';
 
 const ETXTBSY = 26;
@@ -15,6 +16,8 @@ export interface OpenFile {
   readonly owner: object;
   /** XID of the open, by which a resent one finds its handle. */
   readonly xid: bigint;
+  /** All who have the object open. */
+  readonly users: Users;
 }
 
 interface Users {
@@ -26,17 +29,17 @@ interface Users {
 }
 
 export class OpenFiles {
-  readonly #runtime: Runtime;
-  readonly #files = new Map<bigint, OpenFile>();
+  readonly #files: HandleTable<OpenFile>;
+  /** By object. */
   readonly #users = new Map<string, Users>();
 
   constructor(runtime: Runtime) {
-    this.#runtime = runtime;
+    this.#files = new HandleTable(runtime);
   }
 
   /** Throws ETXTBSY when a running program is opened for writing, or a file that is written for execution. */
   check(fid: Fid, flags: bigint): void {
-    const users = this.#users.get(formatFid(fid));
+    const users = this.#users.get(fidKey(fid));
     if (users === undefined) return;
     const writes = (flags & OpenFlag.MDS_FMODE_WRITE) !== 0n;
     const executes = (flags & OpenFlag.MDS_FMODE_EXEC) !== 0n;
@@ -45,16 +48,17 @@ export class OpenFiles {
   }
 
   open(owner: object, fid: Fid, flags: bigint, xid: bigint): OpenFile {
-    let handle = randomCookie(this.#runtime);
-    while (this.#files.has(handle)) handle = randomCookie(this.#runtime);
-    const file: OpenFile = { handle, fid: { ...fid }, flags, owner, xid };
-    this.#files.set(handle, file);
-    const key = formatFid(fid);
-    const users = this.#users.get(key) ?? { handles: 0, writers: 0, executors: 0, atimeChosen: 0n };
+    const key = fidKey(fid);
+    let users = this.#users.get(key);
+    if (users === undefined) {
+      users = { handles: 0, writers: 0, executors: 0, atimeChosen: 0n };
+      this.#users.set(key, users);
+    }
     users.handles++;
     if ((flags & OpenFlag.MDS_FMODE_WRITE) !== 0n) users.writers++;
     if ((flags & OpenFlag.MDS_FMODE_EXEC) !== 0n) users.executors++;
-    this.#users.set(key, users);
+    const file: OpenFile = { handle: this.#files.issue(), fid: { ...fid }, flags, owner, xid, users };
+    this.#files.add(file);
     return file;
   }
 
@@ -64,38 +68,37 @@ export class OpenFiles {
   }
 
   byXid(owner: object, xid: bigint): OpenFile | undefined {
-    for (const file of this.#files.values()) if (file.owner === owner && file.xid === xid) return file;
+    for (const file of this.#files.all()) if (file.owner === owner && file.xid === xid) return file;
     return undefined;
   }
 
   close(file: OpenFile): void {
-    if (!this.#files.delete(file.handle)) return;
-    const key = formatFid(file.fid);
-    const users = this.#users.get(key);
-    if (users === undefined) return;
+    if (this.#files.get(file.handle) !== file) return;
+    this.#files.delete(file);
+    const { users } = file;
     users.handles--;
     if ((file.flags & OpenFlag.MDS_FMODE_WRITE) !== 0n) users.writers--;
     if ((file.flags & OpenFlag.MDS_FMODE_EXEC) !== 0n) users.executors--;
-    if (users.handles === 0) this.#users.delete(key);
+    if (users.handles === 0) this.#users.delete(fidKey(file.fid));
   }
 
   /** A time of access was chosen: closes that tell of reads before `at` are not to undo it. */
   chooseAtime(fid: Fid, at: bigint): void {
-    const users = this.#users.get(formatFid(fid));
+    const users = this.#users.get(fidKey(fid));
     if (users !== undefined) users.atimeChosen = at;
   }
 
   /** Zero where nobody has since the file was opened. */
-  atimeChosen({ fid }: OpenFile): bigint {
-    return this.#users.get(formatFid(fid))?.atimeChosen ?? 0n;
+  atimeChosen({ users }: OpenFile): bigint {
+    return users.atimeChosen;
   }
 
   isOpen(fid: Fid): boolean {
-    return this.#users.has(formatFid(fid));
+    return this.#users.has(fidKey(fid));
   }
 
   of(owner: object): OpenFile[] {
-    return [...this.#files.values()].filter((file) => file.owner === owner);
+    return [...this.#files.all()].filter((file) => file.owner === owner);
   }
 
   get count(): number {
