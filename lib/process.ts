@@ -90,7 +90,7 @@ export async function mount(spec: string, options: MountOptions = {}): Promise<F
     const text = formatMountSpec(parseMountSpec(spec));
     const start = (listener: EngineListener): EngineThread =>
       startEngineThread({ spec: text, options: plain, control }, log, listener);
-    return new Filesystem(await startWorkerEngine(start), text);
+    return new Filesystem(await startWorkerEngine(start), text, nodeRuntime(log));
   }
   const runtime = given ?? nodeRuntime(log);
   let socket: ControlSocket | undefined;

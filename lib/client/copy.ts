@@ -1,15 +1,16 @@
 /**
- * Copies into, out of and within Lustre: pieces of a file, several at a time, so that RPCs to all OSTs are in flight. Those of a
- * local file go straight between it and the servers, others through a few buffers that are used again and again: memory does
+ * Copies into, out of and within Lustre: pieces of a file, as many at a time as the path to the servers takes. Those of a
+ * local file go straight between it and the servers, others through buffers that are used again and again: memory does
  * not grow with the file.
  */
 import { constants } from 'node:fs';
 import { open as openLocal } from 'node:fs/promises';
 import type { StripingOptions } from './engine.ts';
 import type { FileHandle } from './file-handle.ts';
-import { settle } from './objects/direct-io.ts';
 import type { SignalOption } from './operations.ts';
-import { Slots } from './osc/slots.ts';
+import { FlightWindow } from './transfers/flight-window.ts';
+import { keepInFlight } from './transfers/keep-in-flight.ts';
+import type { FlightBounds } from './transfers/transfers.ts';
 
 /** Where copies open files by name. */
 export interface FileOpener {
@@ -28,44 +29,22 @@ export interface CopyOptions extends SignalOption, StripingOptions {
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** At the usual two stripes 4 MiB to each OST, the largest RPC: what a copy costs beside the bytes is its RPCs. */
+/** Bytes of a piece through memory, and at least of one that goes straight: what a copy costs beside the bytes is its RPCs. */
 const PIECE = 8 << 20;
-/** Pieces under way in one copy. */
-const PARALLEL = 4;
-/** Pieces under way in all copies of this process: 64 MiB. */
-const PIECES_MAX = 8;
-
-/** Pieces under way straight between local files and servers, in all copies of this process: each has as many descriptors of its
- * file as it has MiB. */
-const STRAIGHT_MAX = 16;
-
-const pieces = new Slots(PIECES_MAX);
-const straightPieces = new Slots(STRAIGHT_MAX);
-const spare: Buffer[] = [];
-
-/** A smaller file has a buffer of its own size. */
+/** Of one that goes straight, at most. */
+const PIECE_MAX = 32 << 20;
+/** A smaller file is one piece, with a buffer of its own size. */
 const SMALL = 1 << 20;
 /** Room for what has come behind the size that a file had. */
 const GROWN = 64 << 10;
-
-/** Runs `work` with a buffer of at most a piece; pieces are counted, and used again. */
-async function withBuffer(size: number, work: (buffer: Buffer) => Promise<void>): Promise<void> {
-  if (size < SMALL) return work(Buffer.allocUnsafeSlow(size));
-  await pieces.run(async () => {
-    const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(PIECE);
-    try {
-      await work(buffer);
-    } finally {
-      spare.push(buffer);
-    }
-  });
-}
 
 type ReadAt = (buffer: Buffer, position: number) => Promise<number>;
 type WriteAt = (buffer: Buffer, position: number) => Promise<void>;
 
 /** Two ends of a copy. */
 interface Ends {
+  /** The end on Lustre that bytes come from or go to. */
+  readonly file: FileHandle;
   readonly read: ReadAt;
   readonly write: WriteAt;
   /** Moves bytes without memory of ours in between, fewer only at the end of the source; undefined where that cannot be. */
@@ -90,85 +69,129 @@ export async function copyRange(
       return room === 0 ? 0 : readLustre(from)(buffer.subarray(0, room), data + position);
     };
     const write: WriteAt = (buffer, position) => writeLustre(to)(buffer, data + position);
-    await pump(hole - data, { read, write }, options);
+    await pump(hole - data, { file: to, read, write }, options);
     at = hole;
   }
 }
 
 /** Moves `size` bytes and whatever follows them, piece by piece. Resolves with the bytes moved. */
 async function pump(size: number, ends: Ends, options: CopyOptions): Promise<number> {
+  if (size < SMALL) return moveSmall(size, ends, options);
+  const { transfers } = ends.file;
+  const bounds = await ends.file.flightBounds(options);
+  const window = new FlightWindow(transfers.clock, bounds.most);
   const { straight } = ends;
-  if (straight === undefined || size < SMALL) return moveBuffered(0, size, ends, options);
-  const moved = await moveStraight(size, { ...ends, straight }, options);
-  return moved < size ? moved : moved + (await moveBuffered(size, GROWN, ends, options));
+  if (straight === undefined) return moveBuffered(size, window, ends, options);
+  const piece = straightPiece(bounds);
+  const moved = await moveStraight(size, piece, window, { ...ends, straight }, options);
+  return moved < size ? moved : moved + (await moveSmall(GROWN, ends, options, size));
 }
 
-/** Runs some lanes side by side until each has ended; the first failure counts, and ends the others where they ask. */
-async function inLanes(count: number, lane: (failed: () => boolean) => Promise<void>): Promise<void> {
-  let failed = false;
-  const run = (): Promise<void> =>
-    lane(() => failed).catch((error: unknown) => {
-      failed = true;
-      throw error;
-    });
-  await settle(Array.from({ length: count }, run));
+/** Bytes that are whole requests to all OSTs. */
+function straightPiece({ requests }: FlightBounds): number {
+  return Math.min(requests * Math.ceil(PIECE / requests), PIECE_MAX);
 }
 
-/** Moves what follows from `start` on through buffers, `size` bytes as far as is known. */
-async function moveBuffered(start: number, size: number, ends: Ends, options: CopyOptions): Promise<number> {
-  let next = start;
+/** Moves what there is from `start` on, about `size` bytes, one piece after the other. */
+async function moveSmall(size: number, ends: Ends, options: CopyOptions, start = 0): Promise<number> {
+  // One byte more than there should be tells whether the file has grown.
+  const buffer = Buffer.allocUnsafeSlow(size + 1);
+  for (let moved = 0; ; ) {
+    options.signal?.throwIfAborted();
+    const count = await moveThrough(buffer, start + moved, ends, options);
+    moved += count;
+    if (count < buffer.length) return moved;
+  }
+}
+
+/** Resolves with how many bytes the source had for the buffer. */
+async function moveThrough(
+  buffer: Buffer,
+  at: number,
+  { read, write }: Ends,
+  options: CopyOptions,
+): Promise<number> {
+  const count = await read(buffer, at);
+  if (count === 0) return 0;
+  await write(buffer.subarray(0, count), at);
+  options.onProgress?.(count);
+  return count;
+}
+
+/** Moves all there is through buffers, `size` bytes as far as is known. */
+async function moveBuffered(
+  size: number,
+  window: FlightWindow,
+  ends: Ends,
+  options: CopyOptions,
+): Promise<number> {
+  const { transfers } = ends.file;
+  const length = Math.min(PIECE, size + 1);
+  let next = 0;
   let moved = 0;
-  const lanes = Math.max(1, Math.min(PARALLEL, Math.ceil((size + 1) / PIECE)));
-  await inLanes(lanes, (failed) =>
-    // One byte more than there should be tells whether the file has grown.
-    withBuffer(Math.min(PIECE, size + 1), async (buffer) => {
-      while (!failed()) {
-        options.signal?.throwIfAborted();
-        const at = next;
-        next += buffer.length;
-        const count = await ends.read(buffer, at);
-        if (count === 0) return;
-        await ends.write(buffer.subarray(0, count), at);
-        moved += count;
-        options.onProgress?.(count);
-        if (count < buffer.length) return;
-      }
-    }),
-  );
+  let ended = false;
+  await keepInFlight(window, transfers.buffered, (alone) => {
+    options.signal?.throwIfAborted();
+    // Behind the known end one after the other, until one is not full.
+    if (ended || (next > size && !alone)) return undefined;
+    const at = next;
+    next += length;
+    return {
+      bytes: length,
+      run: () =>
+        transfers.withBuffer(length, async (buffer) => {
+          const count = await moveThrough(buffer, at, ends, options);
+          moved += count;
+          ended ||= count < length;
+        }),
+    };
+  });
   return moved;
 }
 
 /** Moves the first `size` bytes without buffers, but for pieces that cannot go so. */
 async function moveStraight(
   size: number,
-  { straight, read, write }: Ends & { readonly straight: NonNullable<Ends['straight']> },
+  most: number,
+  window: FlightWindow,
+  ends: Ends & { readonly straight: NonNullable<Ends['straight']> },
   options: CopyOptions,
 ): Promise<number> {
+  const { transfers } = ends.file;
   let next = 0;
   let moved = 0;
   let possible = true;
-  const buffered = async (at: number, length: number): Promise<number> => {
+  let ended = false;
+  const move = async (at: number, length: number): Promise<number> => {
+    const went = possible ? await ends.straight(at, length) : undefined;
+    if (went !== undefined) {
+      options.onProgress?.(went);
+      return went;
+    }
+    possible = false;
     let count = 0;
-    await withBuffer(length, async (buffer) => {
-      count = await read(buffer.subarray(0, length), at);
-      await write(buffer.subarray(0, count), at);
-    });
+    await transfers.buffered.run(length, () =>
+      transfers.withBuffer(length, async (buffer) => {
+        count = await moveThrough(buffer, at, ends, options);
+      }),
+    );
     return count;
   };
-  await inLanes(Math.min(PARALLEL, Math.ceil(size / PIECE)), async (failed) => {
-    while (!failed() && next < size) {
-      options.signal?.throwIfAborted();
-      const at = next;
-      const length = Math.min(PIECE, size - at);
-      next += length;
-      const went = possible ? await straightPieces.run(() => straight(at, length)) : undefined;
-      possible &&= went !== undefined;
-      const count = went ?? (await buffered(at, length));
-      moved += count;
-      options.onProgress?.(count);
-      // It was cut meanwhile.
-      if (count < length) return;
-    }
+  await keepInFlight(window, transfers.straight, () => {
+    options.signal?.throwIfAborted();
+    if (ended || next >= size) return undefined;
+    const at = next;
+    const length = Math.min(possible ? most : PIECE, size - at);
+    next += length;
+    return {
+      bytes: length,
+      run: async () => {
+        const count = await move(at, length);
+        moved += count;
+        // It was cut meanwhile.
+        ended ||= count < length;
+      },
+    };
   });
   return moved;
 }
@@ -245,7 +268,12 @@ export async function copyIn(
       const straight = async (at: number, length: number): Promise<number | undefined> =>
         to.copyIn({ file, offset: at, length }, at, options);
       const read: ReadAt = (buffer, at) => readLocal(from, buffer, at);
-      const ends = { read, write: writeLustre(to), straight: source.isFile() ? straight : undefined };
+      const ends = {
+        file: to,
+        read,
+        write: writeLustre(to),
+        straight: source.isFile() ? straight : undefined,
+      };
       return pump(source.size, ends, options);
     },
   );
@@ -284,7 +312,7 @@ export async function copyOut(
         await writeLocal(to, buffer, at);
         end = Math.max(end, at + buffer.length);
       };
-      const ends = { read: readLustre(from), write, straight: regular ? straight : undefined };
+      const ends = { file: from, read: readLustre(from), write, straight: regular ? straight : undefined };
       const moved = await pump(size, ends, options);
       // A hole at the end has not been written.
       if (regular) await to.truncate(end);
@@ -311,7 +339,7 @@ export async function copyWithin(
     },
     async (from, target) => {
       const { size } = await from.stat();
-      return pump(size, { read: readLustre(from), write: writeLustre(target) }, {});
+      return pump(size, { file: target, read: readLustre(from), write: writeLustre(target) }, {});
     },
   );
 }

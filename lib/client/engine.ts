@@ -16,6 +16,7 @@ import type { VersionFlush } from './osc/data-version.ts';
 import type { FallocateMode } from './osc/fallocate.ts';
 import type { Advice } from './osc/ladvise.ts';
 import type { SeekWhat } from './osc/seek.ts';
+import type { FlightBounds } from './transfers/transfers.ts';
 
 export type {
   Advice,
@@ -333,6 +334,8 @@ export interface Engine {
     position: number,
     operation?: number,
   ): Promise<number | undefined>;
+  /** What copies and streams of it should not exceed. */
+  handleFlightBounds(handle: number, operation?: number): Promise<FlightBounds>;
   handleStat(handle: number, operation?: number): Promise<Attributes>;
   handleSetattr(handle: number, changes: AttributeChanges, operation?: number): Promise<void>;
   handleTruncate(handle: number, size: number, operation?: number): Promise<void>;

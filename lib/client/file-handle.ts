@@ -15,6 +15,7 @@ import type { Operations, SignalOption } from './operations.ts';
 import { BigIntStats, Stats } from './stats.ts';
 import { LustreReadStream, LustreWriteStream, type StreamOptions } from './streams.ts';
 import { type Time, toMilliseconds } from './times.ts';
+import type { FlightBounds, Transfers } from './transfers/transfers.ts';
 
 /** What can be written: text, bytes, or something that yields them. */
 export type Data =
@@ -429,6 +430,16 @@ export class FileHandle {
   /** @internal Copies what is in a local file straight to `position`. */
   copyIn(local: FileSegment, position: number, options: SignalOption = {}): Promise<number | undefined> {
     return this.#operations.run(options, (op) => this.#engine.handleCopyIn(this.fd, local, position, op));
+  }
+
+  /** @internal What may be in flight of it. */
+  flightBounds(options: SignalOption = {}): Promise<FlightBounds> {
+    return this.#operations.run(options, (op) => this.#engine.handleFlightBounds(this.fd, op));
+  }
+
+  /** @internal What it shares with other copies and streams of the mount. */
+  get transfers(): Transfers {
+    return this.#operations.transfers;
   }
 
   /** @internal What streams and copies need to know. */

@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:fs';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
+import type { Runtime } from '../runtime/runtime.ts';
 import { text } from './administration.ts';
 import { type CopyOptions, copyIn, copyOut, copyWithin } from './copy.ts';
 import { Dir } from './dir.ts';
@@ -49,9 +50,14 @@ export class Filesystem extends Mirroring {
   /** What was mounted, `10.0.0.1@tcp:/lab`. */
   readonly spec: string;
 
-  /** `onUnmount` is called when it has been unmounted. */
-  constructor(engine: Engine, spec: string, onUnmount?: () => void | Promise<void>) {
-    const operations = new Operations(engine);
+  /** `clock` measures copies and streams; `onUnmount` is called when it has been unmounted. */
+  constructor(
+    engine: Engine,
+    spec: string,
+    clock: Pick<Runtime, 'now'>,
+    onUnmount?: () => void | Promise<void>,
+  ) {
+    const operations = new Operations(engine, clock);
     super(engine, operations);
     this.#engine = engine;
     this.#onUnmount = onUnmount;

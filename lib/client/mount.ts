@@ -20,7 +20,8 @@ export async function mountFilesystem(spec: string, options: EngineOptions): Pro
   options.onActivity?.(true);
   try {
     const session = await connectSession(text, options);
-    return new Filesystem(new InlineEngine(session, options.onActivity), text, options.onUnmount);
+    const engine = new InlineEngine(session, options.onActivity);
+    return new Filesystem(engine, text, options.runtime, options.onUnmount);
   } finally {
     options.onActivity?.(false);
   }

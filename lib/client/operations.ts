@@ -1,5 +1,7 @@
-/** AbortSignals on engine calls: a signal cannot cross a thread, the number of an operation can. */
+/** Calls of one mount's engine: a signal cannot cross a thread, the number of an operation can; and what its copies share. */
+import type { Runtime } from '../runtime/runtime.ts';
 import type { Engine } from './engine.ts';
+import { Transfers } from './transfers/transfers.ts';
 
 export interface SignalOption {
   /** Aborting it makes the call reject with an AbortError. */
@@ -8,10 +10,12 @@ export interface SignalOption {
 
 export class Operations {
   readonly #engine: Engine;
+  readonly transfers: Transfers;
   #next = 1;
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, clock: Pick<Runtime, 'now'>) {
     this.#engine = engine;
+    this.transfers = new Transfers(clock);
   }
 
   /** Runs a call of the engine under a signal. Rejects as soon as it is aborted, with the signal's reason. */

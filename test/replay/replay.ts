@@ -93,7 +93,7 @@ export async function replay(
       });
     const session = await mount(recording.client);
     const sessions = mounts === 2 ? [session, await mount(SECOND)] : [session];
-    const filesystems = sessions.map((one) => new Filesystem(new InlineEngine(one), 'replayed'));
+    const filesystems = sessions.map((one) => new Filesystem(new InlineEngine(one), 'replayed', clocked));
     const [filesystem, second = filesystem] = filesystems as [Filesystem, Filesystem?];
     await work({
       recording,

@@ -36,6 +36,7 @@ export const engineCalls: { readonly [call in EngineCall]: 'values' | 'fills' | 
   write: 'takes',
   handleCopyOut: 'values',
   handleCopyIn: 'values',
+  handleFlightBounds: 'values',
   handleStat: 'values',
   handleSetattr: 'values',
   handleTruncate: 'values',

@@ -2,8 +2,10 @@
 
 import type { Advice, Extent, FallocateMode, FileSegment, SeekWhat, VersionFlush } from '../engine.ts';
 import { FileRanges } from '../files/file-ranges.ts';
+import { flightBounds } from '../files/flight-bounds.ts';
 import { NotStraight } from '../osc/brw.ts';
 import type { Session } from '../session.ts';
+import type { FlightBounds } from '../transfers/transfers.ts';
 import { EngineBase } from './engine-base.ts';
 
 export class RangeCalls extends EngineBase {
@@ -30,6 +32,13 @@ export class RangeCalls extends EngineBase {
     operation?: number,
   ): Promise<number | undefined> {
     return this.#copy('write', handle, local, position, operation);
+  }
+
+  async handleFlightBounds(handle: number, operation?: number): Promise<FlightBounds> {
+    const file = this.file(handle, 'layout');
+    return this.run('layout', file.path, operation, async (context) =>
+      flightBounds(this.session, await this.files.layouts.current(file.inode, context)),
+    );
   }
 
   async #copy(

@@ -11,6 +11,10 @@ export class Slots {
     this.#free = count;
   }
 
+  get count(): number {
+    return this.#count;
+  }
+
   get inUse(): number {
     return this.#count - this.#free;
   }

@@ -1,0 +1,94 @@
+/**
+ * How many bytes of one copy or stream should be in flight: what the path takes, found by what it delivers. As BBR does for packets
+ * (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016): the highest rate at which pieces have arrived, times the least
+ * time that one took, is what is on its way where nothing waits. Twice that fills the path although pieces vary, and two pieces more
+ * find out whether it takes more, and let those who share it come to equal parts. Where the path is not full yet, more in
+ * flight arrives in the same time, so that the window doubles; where it is, pieces take longer at the same rate, and it stays.
+ */
+import type { Runtime } from '../../runtime/runtime.ts';
+
+/** In flight of what the path holds: the second half waits somewhere, and goes when something was late. */
+const GAIN = 2;
+/** Pieces beyond it. */
+const MORE = 2;
+/** What was measured counts for this many windows of pieces, and as many again. */
+const EPOCH = 16;
+
+/** A piece under way. */
+export interface Flight {
+  readonly bytes: number;
+  readonly at: number;
+  /** Of all pieces, when it left. */
+  readonly delivered: number;
+}
+
+/** Of some time: the highest bytes a millisecond, and the shortest flight in milliseconds. */
+interface Measured {
+  rate: number;
+  latency: number;
+}
+
+const nothing = (): Measured => ({ rate: 0, latency: Number.POSITIVE_INFINITY });
+
+export class FlightWindow {
+  readonly #clock: Pick<Runtime, 'now'>;
+  #most: number;
+  #delivered = 0;
+  /** Largest piece so far, bytes: flights of smaller ones are too short to count. */
+  #piece = 0;
+  #now = nothing();
+  #before = nothing();
+  /** Delivered bytes at which the next epoch begins; and until which less is in flight, so that the least latency shows again. */
+  #epochEnd = Number.POSITIVE_INFINITY;
+  #drainEnd = 0;
+
+  /** `most`: bytes, whatever the path would take. One piece may always be in flight. */
+  constructor(clock: Pick<Runtime, 'now'>, most: number) {
+    this.#clock = clock;
+    this.#most = most;
+  }
+
+  set most(bytes: number) {
+    this.#most = bytes;
+  }
+
+  /** Bytes that should be in flight now, with pieces of about `piece` bytes. */
+  size(piece: number): number {
+    const rate = Math.max(this.#now.rate, this.#before.rate);
+    const latency = Math.min(this.#now.latency, this.#before.latency);
+    const path = rate === 0 ? 0 : GAIN * rate * latency;
+    const drained = this.#delivered < this.#drainEnd ? path / 2 : path;
+    return Math.max(piece, Math.min(this.#most, drained + MORE * piece));
+  }
+
+  /** A piece leaves now. */
+  sent(bytes: number): Flight {
+    if (bytes > this.#piece) {
+      this.#piece = bytes;
+      this.#now.latency = Number.POSITIVE_INFINITY;
+      this.#before.latency = Number.POSITIVE_INFINITY;
+    }
+    return { bytes, at: this.#clock.now(), delivered: this.#delivered };
+  }
+
+  /** It has arrived. */
+  arrived({ bytes, at, delivered }: Flight): void {
+    this.#delivered += bytes;
+    if (bytes < this.#piece) return;
+    // A clock of whole milliseconds may not have moved.
+    const latency = Math.max(this.#clock.now() - at, 0.01);
+    this.#now.latency = Math.min(this.#now.latency, latency);
+    this.#now.rate = Math.max(this.#now.rate, (this.#delivered - delivered) / latency);
+    if (this.#epochEnd === Number.POSITIVE_INFINITY) this.#beginEpoch();
+    else if (this.#delivered >= this.#epochEnd) {
+      this.#before = this.#now;
+      this.#now = nothing();
+      this.#beginEpoch();
+      this.#drainEnd = this.#delivered + this.size(this.#piece);
+    }
+  }
+
+  #beginEpoch(): void {
+    this.#epochEnd = this.#delivered + EPOCH * this.size(this.#piece);
+  }
+}

@@ -1,0 +1,45 @@
+/** What all copies and streams of one mount have together: a clock, and bounds of what they use at once. */
+import type { Runtime } from '../../runtime/runtime.ts';
+import { ByteBudget } from './byte-budget.ts';
+
+/** Pieces in memory on their way from one file to another, bytes. */
+const BUFFERED_MAX = 128 << 20;
+/** Pieces straight between local files and servers, bytes: each has as many descriptors of its file as it has MiB. */
+const STRAIGHT_MAX = 256 << 20;
+/** What streams have read beyond the first piece of each, bytes. */
+const AHEAD_MAX = 128 << 20;
+/** Buffers that are kept for the next piece, bytes. */
+const SPARE_MAX = 32 << 20;
+/** Smaller ones are made anew. */
+const SPARE_MIN = 1 << 20;
+
+/** What may be in flight of one file. */
+export interface FlightBounds {
+  /** Bytes that make one request of the negotiated size to each of its OSTs. */
+  readonly requests: number;
+  /** Bytes of all requests that these OSTs may have in flight from here (max_rpcs_in_flight). */
+  readonly most: number;
+}
+
+export class Transfers {
+  readonly clock: Pick<Runtime, 'now'>;
+  readonly buffered: ByteBudget = new ByteBudget(BUFFERED_MAX);
+  readonly straight: ByteBudget = new ByteBudget(STRAIGHT_MAX);
+  readonly ahead: ByteBudget = new ByteBudget(AHEAD_MAX);
+  readonly #spare: Buffer[] = [];
+
+  constructor(clock: Pick<Runtime, 'now'>) {
+    this.clock = clock;
+  }
+
+  /** Runs `work` with `size` bytes of memory, used again where they were used before. */
+  async withBuffer(size: number, work: (buffer: Buffer) => Promise<void>): Promise<void> {
+    const at = this.#spare.findIndex(({ length }) => length === size);
+    const buffer = this.#spare.splice(at, at === -1 ? 0 : 1)[0] ?? Buffer.allocUnsafeSlow(size);
+    try {
+      await work(buffer);
+    } finally {
+      if (size >= SPARE_MIN && (this.#spare.length + 1) * size <= SPARE_MAX) this.#spare.push(buffer);
+    }
+  }
+}
