@@ -57,12 +57,14 @@ export async function listenControl(path: string, answers: ControlAnswers): Prom
   };
 }
 
-/** The socket of a mount or of servers, whose locks can be asked for. */
+/** The socket of a mount or of servers, whose locks can be asked for, and what `more` names. */
 export function listenForLocks(
   path: string,
   locks: (options: ReportOptions) => unknown,
+  more: ControlAnswers = {},
 ): Promise<ControlSocket> {
   return listenControl(path, {
+    ...more,
     locks: ({ limit, contended }) =>
       locks({ ...(typeof limit === 'number' && { limit }), contended: contended === true }),
   });
@@ -109,7 +111,15 @@ async function reply(socket: Socket, text: string, answers: ControlAnswers): Pro
     const asked = typeof question === 'object' && question !== null ? { ...question } : {};
     const name = 'ask' in asked ? String(asked.ask) : '';
     const give = Object.hasOwn(answers, name) ? answers[name] : undefined;
-    if (give === undefined) throw new Error(`nothing is known of '${name}'`);
+    if (give === undefined) {
+      const known = Object.keys(answers).sort().join(', ');
+      throw new LustreError(
+        'EINVAL',
+        `nothing is known of '${name}'`,
+        { hint: `Ask for one of: ${known}` },
+        -22,
+      );
+    }
     socket.end(`${JSON.stringify({ answer: await give(asked) })}\n`);
   } catch (error) {
     socket.end(`${JSON.stringify({ error: (error as Error).message })}\n`);

@@ -159,7 +159,9 @@ export async function serve(options: ServeOptions): Promise<ServerNode> {
 /** A node that can be looked into by who may read its directory, as long as it runs. */
 async function withControl(node: ServerNode, dir: string, runtime: Runtime): Promise<ServerNode> {
   try {
-    const socket = await listenForLocks(controlPath(dir), (asked) => node.locks(asked));
+    const socket = await listenForLocks(controlPath(dir), (asked) => node.locks(asked), {
+      moved: () => node.moved(),
+    });
     return {
       ...node,
       stop: async () => {

@@ -19,6 +19,7 @@ import { createMdt, MDT_TABLES, type Mdt } from './mds/mdt.ts';
 import { MGS_TABLES } from './mgs/config-database.ts';
 import { createMgs, type Mgs } from './mgs/mgs.ts';
 import { NODE_OBJECT_TABLES, type NodeStorage, openDirectoryStorage } from './node-storage.ts';
+import type { MovedBytes } from './oss/moved-bytes.ts';
 import { createOst, OST_TABLES, type Ost } from './oss/ost.ts';
 import { registerTarget } from './registration.ts';
 
@@ -67,6 +68,8 @@ export interface ServerNode {
   readonly osts: readonly Ost[];
   /** The locks of all targets, as they are now. */
   locks(options?: ReportOptions): LockReport[];
+  /** By OST, which way the bytes of reads and writes went. */
+  moved(): Record<string, MovedBytes>;
   /** Makes everything durable. */
   commit(): Promise<void>;
   /** Disconnects, commits and closes everything. Clients see a server that went away. A second call does nothing. */
@@ -150,6 +153,8 @@ class StartingNode {
         [mgs?.locks, mdt?.core.locks, ...osts.map(({ context }) => context.locks)]
           .filter((namespace) => namespace !== undefined)
           .map((namespace) => reportServerLocks(namespace, options)),
+      moved: () =>
+        Object.fromEntries(osts.map(({ name, context }) => [name, structuredClone(context.moved)])),
       commit: async () => {
         await Promise.all(osts.map((ost) => ost.commit()));
       },

@@ -6,6 +6,7 @@ import type { BulkMemory } from './bulk-memory.ts';
 import type { CommitLog } from './commit-log.ts';
 import type { DataSequences } from './data-sequences.ts';
 import type { Grants } from './grants.ts';
+import type { MovedBytes } from './moved-bytes.ts';
 import type { SpaceGauge } from './space.ts';
 
 /** An object storage target: its store, locks, grants and counters. */
@@ -19,6 +20,7 @@ export interface OstContext {
   readonly commits: CommitLog;
   readonly space: SpaceGauge;
   readonly memory: BulkMemory;
+  readonly moved: MovedBytes;
   readonly sequences: DataSequences;
 }
 

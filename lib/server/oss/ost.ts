@@ -22,6 +22,7 @@ import { endFileTransfers } from './file-transfers.ts';
 import { Grants } from './grants.ts';
 import { ostGetInfo, ostLadvise, ostQuotactl, ostSetInfo } from './info.ts';
 import { objectLvb } from './lvb.ts';
+import { nothingMoved } from './moved-bytes.ts';
 import type { OstContext } from './ost-context.ts';
 import { ostFallocate, ostPunch } from './punch.ts';
 import { ostRead } from './read.ts';
@@ -90,6 +91,7 @@ export async function createOst(options: OstOptions): Promise<Ost> {
     commits: await CommitLog.open({ runtime, store, objects, clients }),
     space: await SpaceGauge.open(runtime, objects),
     memory: new BulkMemory(options.endpoint, options.bulkMemory ?? BULK_MEMORY),
+    moved: nothingMoved(),
     sequences: new DataSequences(store, index),
   };
   return {

@@ -45,6 +45,7 @@ async function shortRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Prom
   const memory = { bytes, release: () => undefined };
   const type = checksumOf(brw.oa);
   const result = await readNiobufs(ost, brw, [{ memory, offset: 0, length: brw.bytes }], type);
+  ost.moved.read.messages += result.bytes;
   call.reply(
     { ost_body: replyBody(ost, call, brw, result, type), short_io: bytes.subarray(0, result.bytes) },
     { status: result.bytes },
@@ -61,6 +62,7 @@ async function bulkRead(ost: OstContext, call: ReadCall, brw: BrwRequest): Promi
   try {
     const result = await readNiobufs(ost, brw, buffer.segments, type);
     await call.request.bulkPut(Portal.OST_BULK_PORTAL, result.segments, brw.brwSize, pageOffsetOf(brw));
+    ost.moved.read.slabs += result.bytes;
     call.reply({ ost_body: replyBody(ost, call, brw, result, type) }, { status: result.bytes });
   } finally {
     buffer.release();
@@ -82,6 +84,7 @@ async function fileRead(
     const pageOffset = pageOffsetOf(brw);
     const checksum = await call.request.bulkPutFile(Portal.OST_BULK_PORTAL, range, brw.brwSize, pageOffset);
     const done = { bytes: bytesOfFile(file), checksum };
+    ost.moved.read.straight += done.bytes;
     call.reply({ ost_body: replyBody(ost, call, brw, done, type) }, { status: done.bytes });
   });
 }

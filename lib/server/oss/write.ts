@@ -63,12 +63,14 @@ async function chargedWrite(ost: OstContext, call: WriteCall, brw: BrwRequest): 
   try {
     const attributes = await ost.store.getAttributes(brw.object.id);
     const parent = withLayoutVersion(brw.oa, attributes);
+    const straight = straightIntoFile(ost, call, brw, charge);
+    const way = straight !== undefined ? 'straight' : brw.short ? 'messages' : 'slabs';
     const finish = async (written: Pick<Written, 'checksum' | 'rcs'>): Promise<void> => {
       ost.space.wrote(brw.bytes);
+      ost.moved.written[way] += brw.bytes;
       settle();
       await answer(ost, call, brw, { ...written, attributes, parent });
     };
-    const straight = straightIntoFile(ost, call, brw, charge);
     if (straight !== undefined) await finish(await straight());
     else
       await withData(ost, call, brw, async (segments, checksum) =>
