@@ -1,10 +1,12 @@
 /** Copies between local files and Lustre, straight between file and socket: real sockets, real files. */
 import { createHash } from 'node:crypto';
-import { readSync } from 'node:fs';
-import { mkdtemp, open, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { readSync, truncateSync } from 'node:fs';
+import { mkdtemp, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { copyOut, type FileOpener } from '../../lib/client/copy.ts';
+import type { FileHandle } from '../../lib/client/file-handle.ts';
 import { mountFilesystem } from '../../lib/client/mount.ts';
 import { type Cluster, type Filesystem, startCluster } from '../../lib/index.ts';
 import { createNativeNetwork } from '../../lib/lnet/native-network.ts';
@@ -29,6 +31,22 @@ afterAll(async () => {
   await cluster.stop();
   await rm(dir, { recursive: true });
 });
+
+/** Opens files of which straight pieces come out as `copy` says. */
+function withCopyOut(
+  fs: Filesystem,
+  copy: (file: FileHandle, ...piece: Parameters<FileHandle['copyOut']>) => ReturnType<FileHandle['copyOut']>,
+): FileOpener {
+  const wrap = (file: FileHandle): FileHandle =>
+    new Proxy(file, {
+      get(target, key) {
+        if (key === 'copyOut') return copy.bind(undefined, target);
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+  return { open: async (...args) => wrap(await fs.open(...args)) };
+}
 
 /** Copies in, out again, and says what came. */
 async function roundTrip(fs: Filesystem, bytes: Uint8Array, striping: object): Promise<void> {
@@ -100,7 +118,8 @@ describe.each(['inline', 'worker'] as const)('with the engine %s', (engine) => {
     await using fs = await cluster.mount({ engine });
     const from = join(dir, 'shrinking');
     await writeFile(from, pattern(64 * MIB));
-    const cut = fs.copyIn(from, '/cut', { ...wide, onProgress: () => void truncate(from, MIB) });
+    // Two pieces have begun when the first one ends; what follows is not there any more.
+    const cut = fs.copyIn(from, '/cut', { ...wide, onProgress: () => truncateSync(from, MIB) });
     await expect(cut).rejects.toMatchObject({ code: 'EIO', path: from });
     await expect(cut).rejects.toThrow(/became shorter while it was copied/);
     await writeFile(from, pattern(MIB));
@@ -108,6 +127,32 @@ describe.each(['inline', 'worker'] as const)('with the engine %s', (engine) => {
     await using remote = await fs.open('/cut', 'w', 0o644, wide);
     const range = { file: { fd: local.fd, path: from }, offset: 0, length: 2 * MIB };
     await expect(remote.copyIn(range, 0)).rejects.toMatchObject({ code: 'EIO', path: from });
+  });
+
+  it('of a file on Lustre that is cut meanwhile comes what it had', async () => {
+    await using fs = await cluster.mount({ engine });
+    const bytes = pattern(17 * MIB);
+    const to = join(dir, 'cut');
+    for (const kept of [MIB + 100, 8 * MIB]) {
+      await fs.writeFile('/to-cut', bytes, wide);
+      let first: Promise<unknown> | undefined;
+      let cut: Promise<void> | undefined;
+      // Before any piece, or when the first one has gone.
+      const opener = withCopyOut(fs, async (file, local, position) => {
+        if (kept < 8 * MIB || position > 0) {
+          cut ??= (async () => {
+            await first;
+            await fs.truncate('/to-cut', kept);
+          })();
+          await cut;
+        }
+        const piece = file.copyOut(local, position);
+        first ??= piece;
+        return piece;
+      });
+      expect(await copyOut(opener, '/to-cut', to, {})).toBe(kept);
+      expect(sum(await readFile(to))).toBe(sum(bytes.subarray(0, kept)));
+    }
   });
 
   it('a file that changes all the time is copied as it was at some time, block by block', async () => {
