@@ -8,6 +8,7 @@
  * its bell yet looks once when it has.
  */
 import { Doorbell, ringDoorbell } from './lnet/doorbell.ts';
+import { LustreError } from './runtime/errors.ts';
 import { PlainReader, PlainWriter } from './runtime/plain-values.ts';
 
 /** Bytes of one value at most. */
@@ -195,7 +196,15 @@ export class EngineChannel<Out, In> {
   /** What was sent before it is in the memory, or has come through the port already. */
   fromPort([number, message]: Numbered<In>): void {
     this.drain();
-    if (number !== this.#taken) throw new Error(`message ${number} came instead of ${this.#taken}`);
+    if (number !== this.#taken)
+      throw new LustreError(
+        'ERR_LUSTRE_ENGINE',
+        `message ${number} came through the port instead of ${this.#taken}`,
+        {
+          syscall: 'receive',
+          hint: 'This is a bug of the channel to the engine: unmount, mount again and report it',
+        },
+      );
     this.#taken = (this.#taken + 1) | 0;
     this.#onMessage(message);
     this.drain();

@@ -3,6 +3,7 @@
  * allocates no network memory (guide 04 §4.1 gives the sizes; buffers are powers of two).
  */
 import type { Endpoint, Memory } from '../lnet/network.ts';
+import { LustreError } from '../runtime/errors.ts';
 
 const SIZE_MIN_BITS = 12;
 /** Free bytes kept per size; what is given back beyond it is released. */
@@ -34,7 +35,15 @@ export class SlabPool {
   /** Only after the last event of every descriptor that used it. */
   give(memory: Memory): void {
     // Two users of one slab would write into each other's messages.
-    if (this.#taken.get(memory) !== true) throw new Error('slab given back twice');
+    if (this.#taken.get(memory) !== true)
+      throw new LustreError(
+        'ERR_LUSTRE_SLAB',
+        `a slab of ${memory.bytes.length} bytes was given back twice`,
+        {
+          syscall: 'release',
+          hint: 'This is a bug of whoever holds slabs: please report it with the stack',
+        },
+      );
     const bits = sizeBits(memory.bytes.length);
     const list = this.#freeOf(bits);
     if (this.#closed || list.length << bits >= KEEP_BYTES_MAX) {

@@ -19,7 +19,7 @@ import type {
 } from '../lnet/network.ts';
 import { MdOption } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
-import { errnoError } from '../runtime/errors.ts';
+import { errnoError, ProtocolError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { type PtlrpcBody, viewPtlrpcBody } from '../wire/format.ts';
 import { decodeMessage, type Message } from '../wire/message.ts';
@@ -310,9 +310,9 @@ export class Transmission {
   #onReply(message: Message, body: PtlrpcBody): void {
     const type = body.pb_type;
     if (type !== MsgType.PTL_RPC_MSG_REPLY && type !== MsgType.PTL_RPC_MSG_ERR)
-      throw new Error(`pb_type ${type} is not that of a reply`);
+      throw new ProtocolError('EPROTO', `pb_type ${type} is not that of a reply`);
     if ((body.pb_version & 0xffff) !== RpcVersion.PTLRPC_MSG_VERSION)
-      throw new Error(`pb_version 0x${body.pb_version.toString(16)} is not ours`);
+      throw new ProtocolError('EPROTO', `pb_version 0x${body.pb_version.toString(16)} is not ours`);
     this.#message = message;
     this.#body = body;
     this.#complete();

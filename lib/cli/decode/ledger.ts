@@ -1,4 +1,5 @@
 /** The account of a capture's bytes: each payload byte belongs to one part of one unit, and the totals agree. */
+import { LustreError } from '../../runtime/errors.ts';
 import type { Unit, UnitKind } from './conversation.ts';
 import type { PartKind } from './dissection.ts';
 
@@ -28,12 +29,12 @@ export class Ledger {
     let at = 0;
     for (const part of unit.parts) {
       // By construction of Dissection; said here because the account stands on it.
-      if (part.offset !== at) throw new Error(`part ${part.name} starts at ${part.offset}, not at ${at}`);
+      if (part.offset !== at) throw miscounted(`part ${part.name} starts at ${part.offset}, not at ${at}`);
       at += part.bytes.length;
       this.bytes[part.kind] += part.bytes.length;
     }
     if (at !== unit.bytes.length)
-      throw new Error(`parts of a ${unit.kind} end at ${at} of ${unit.bytes.length}`);
+      throw miscounted(`parts of a ${unit.kind} end at ${at} of ${unit.bytes.length}`);
     this.units.set(unit.kind, (this.units.get(unit.kind) ?? 0) + 1);
     this.problems += unit.problems.length;
   }
@@ -67,3 +68,9 @@ export class Ledger {
     ];
   }
 }
+
+const miscounted = (message: string): LustreError =>
+  new LustreError('ERR_LUSTRE_CAPTURE', message, {
+    syscall: 'decode',
+    hint: 'This is a bug of the decoder: please report it with the capture',
+  });

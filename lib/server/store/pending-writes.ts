@@ -78,7 +78,12 @@ export class GroupCommit {
     if (this.#closed)
       throw new LustreError('ERR_LUSTRE_STORE_CLOSED', 'the store is closed', { syscall: 'transact' }, -108);
     const undo = this.#undo;
-    if (undo.running) throw new Error('a transaction inside a transaction');
+    if (undo.running)
+      throw new LustreError(
+        'ERR_LUSTRE_STORE_TRANSACTION',
+        'a transaction was begun inside a transaction of the same store',
+        { syscall: 'transact', hint: 'This is a bug of the servers: please report it with the stack' },
+      );
     undo.running = true;
     let result: T;
     try {
@@ -259,7 +264,12 @@ class GroupTable implements WritableTable {
   }
 
   #write(key: string, value: Uint8Array | null): void {
-    if (!this.#undo.running) throw new Error('a write after its transaction');
+    if (!this.#undo.running)
+      throw new LustreError(
+        'ERR_LUSTRE_STORE_TRANSACTION',
+        `a write to table ${this.#name} came after its transaction had ended`,
+        { syscall: 'put', hint: 'This is a bug of the servers: please report it with the stack' },
+      );
     const layer = this.#filling;
     this.#undo.steps.push({ layer, key, before: layer.get(key) });
     layer.set(key, value);

@@ -8,7 +8,7 @@ import { TargetNode } from '../../../lib/connection/target-node.ts';
 import { checksumTs } from '../../../lib/lnet/checksum.ts';
 import { createNativeNetwork } from '../../../lib/lnet/native-network.ts';
 import { openNativeStorage } from '../../../lib/lnet/native-storage.ts';
-import type { BulkChecksumName, Endpoint } from '../../../lib/lnet/network.ts';
+import type { BulkChecksumName } from '../../../lib/lnet/network.ts';
 import { bulkChecksumTs } from '../../../lib/lnet/t10.ts';
 import { PtlRpc } from '../../../lib/rpc/ptlrpc.ts';
 import { nodeRuntime } from '../../../lib/runtime/runtime.ts';
