@@ -10,7 +10,7 @@ import type { FileHandle } from './file-handle.ts';
 import type { SignalOption } from './operations.ts';
 import { FlightWindow } from './transfers/flight-window.ts';
 import { keepInFlight } from './transfers/keep-in-flight.ts';
-import type { FlightBounds } from './transfers/transfers.ts';
+import { mostInFlight, pieceBytes } from './transfers/transfers.ts';
 
 /** Where copies open files by name. */
 export interface FileOpener {
@@ -79,17 +79,12 @@ async function pump(size: number, ends: Ends, options: CopyOptions): Promise<num
   if (size < SMALL) return moveSmall(size, ends, options);
   const { transfers } = ends.file;
   const bounds = await ends.file.flightBounds(options);
-  const window = new FlightWindow(transfers.clock, bounds.most);
+  const window = new FlightWindow(transfers.clock, mostInFlight(bounds));
   const { straight } = ends;
   if (straight === undefined) return moveBuffered(size, window, ends, options);
-  const piece = straightPiece(bounds);
+  const piece = (): number => Math.min(pieceBytes(bounds, window.size(PIECE), PIECE), PIECE_MAX);
   const moved = await moveStraight(size, piece, window, { ...ends, straight }, options);
   return moved < size ? moved : moved + (await moveSmall(GROWN, ends, options, size));
-}
-
-/** Bytes that are whole requests to all OSTs. */
-function straightPiece({ requests }: FlightBounds): number {
-  return Math.min(requests * Math.ceil(PIECE / requests), PIECE_MAX);
 }
 
 /** Moves what there is from `start` on, about `size` bytes, one piece after the other. */
@@ -152,7 +147,7 @@ async function moveBuffered(
 /** Moves the first `size` bytes without buffers, but for pieces that cannot go so. */
 async function moveStraight(
   size: number,
-  most: number,
+  piece: () => number,
   window: FlightWindow,
   ends: Ends & { readonly straight: NonNullable<Ends['straight']> },
   options: CopyOptions,
@@ -181,7 +176,7 @@ async function moveStraight(
     options.signal?.throwIfAborted();
     if (ended || next >= size) return undefined;
     const at = next;
-    const length = Math.min(possible ? most : PIECE, size - at);
+    const length = Math.min(possible ? piece() : PIECE, size - at);
     next += length;
     return {
       bytes: length,
@@ -305,7 +300,8 @@ export async function copyOut(
       let end = 0;
       const straight = async (at: number, length: number): Promise<number | undefined> => {
         const count = await from.copyOut({ file, offset: at, length }, at, options);
-        end = Math.max(end, at + (count ?? 0));
+        // Of a file that was cut meanwhile nothing may have come, and then it does not reach that far.
+        if (count !== undefined && count > 0) end = Math.max(end, at + count);
         return count;
       };
       const write: WriteAt = async (buffer, at) => {

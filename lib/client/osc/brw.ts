@@ -23,7 +23,7 @@ import type { ObjectTarget } from './target.ts';
 const PAGE = 4096;
 const MIB = 1 << 20;
 /** Most bytes in one RPC whatever was negotiated. */
-const RPC_MAX = 16 * MIB;
+export const RPC_MAX: number = 16 * MIB;
 /** Most bytes that travel inside the messages: the kernel's default. */
 const SHORT_IO_MAX = 16384;
 /** ioo_max_brw of short I/O: (0 - 1) << 16 (guide 12 §5.1). */

@@ -32,24 +32,18 @@ const nothing = (): Measured => ({ rate: 0, latency: Number.POSITIVE_INFINITY })
 
 export class FlightWindow {
   readonly #clock: Pick<Runtime, 'now'>;
-  #most: number;
+  readonly #most: number;
   #delivered = 0;
-  /** Largest piece so far, bytes: flights of smaller ones are too short to count. */
-  #piece = 0;
   #now = nothing();
   #before = nothing();
   /** Delivered bytes at which the next epoch begins; and until which less is in flight, so that the least latency shows again. */
-  #epochEnd = Number.POSITIVE_INFINITY;
+  #epochEnd = 0;
   #drainEnd = 0;
 
   /** `most`: bytes, whatever the path would take. One piece may always be in flight. */
   constructor(clock: Pick<Runtime, 'now'>, most: number) {
     this.#clock = clock;
     this.#most = most;
-  }
-
-  set most(bytes: number) {
-    this.#most = bytes;
   }
 
   /** Bytes that should be in flight now, with pieces of about `piece` bytes. */
@@ -63,32 +57,23 @@ export class FlightWindow {
 
   /** A piece leaves now. */
   sent(bytes: number): Flight {
-    if (bytes > this.#piece) {
-      this.#piece = bytes;
-      this.#now.latency = Number.POSITIVE_INFINITY;
-      this.#before.latency = Number.POSITIVE_INFINITY;
-    }
     return { bytes, at: this.#clock.now(), delivered: this.#delivered };
   }
 
   /** It has arrived. */
   arrived({ bytes, at, delivered }: Flight): void {
     this.#delivered += bytes;
-    if (bytes < this.#piece) return;
     // A clock of whole milliseconds may not have moved.
     const latency = Math.max(this.#clock.now() - at, 0.01);
     this.#now.latency = Math.min(this.#now.latency, latency);
     this.#now.rate = Math.max(this.#now.rate, (this.#delivered - delivered) / latency);
-    if (this.#epochEnd === Number.POSITIVE_INFINITY) this.#beginEpoch();
-    else if (this.#delivered >= this.#epochEnd) {
+    if (this.#delivered < this.#epochEnd) return;
+    // The first one ends with the first flight, when something is known.
+    if (this.#epochEnd > 0) {
       this.#before = this.#now;
       this.#now = nothing();
-      this.#beginEpoch();
-      this.#drainEnd = this.#delivered + this.size(this.#piece);
+      this.#drainEnd = this.#delivered + this.size(bytes);
     }
-  }
-
-  #beginEpoch(): void {
-    this.#epochEnd = this.#delivered + EPOCH * this.size(this.#piece);
+    this.#epochEnd = this.#delivered + EPOCH * this.size(bytes);
   }
 }

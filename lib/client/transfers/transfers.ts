@@ -15,10 +15,28 @@ const SPARE_MIN = 1 << 20;
 
 /** What may be in flight of one file. */
 export interface FlightBounds {
-  /** Bytes that make one request of the negotiated size to each of its OSTs. */
-  readonly requests: number;
-  /** Bytes of all requests that these OSTs may have in flight from here (max_rpcs_in_flight). */
-  readonly most: number;
+  /** OSTs of its layout. */
+  readonly width: number;
+  /** Most bytes of one request, as negotiated (brw_size). */
+  readonly rpcBytes: number;
+  /** Requests to each OST (max_rpcs_in_flight). */
+  readonly rpcs: number;
+}
+
+/** Bytes of a request that larger ones save little beside. */
+const RPC_GOOD = 4 << 20;
+
+/** Most bytes that its OSTs may have in flight. */
+export const mostInFlight = ({ width, rpcBytes, rpcs }: FlightBounds): number => width * rpcBytes * rpcs;
+
+/** Bytes of a piece that is whole requests to all OSTs: about `least`, and of larger ones where those would not be enough for
+ * `inFlight` bytes to be under way. */
+export function pieceBytes({ width, rpcBytes, rpcs }: FlightBounds, inFlight: number, least: number): number {
+  const good = width * Math.min(rpcBytes, RPC_GOOD);
+  const fewest = Math.ceil(least / good);
+  const most = Math.max(fewest, Math.floor((width * rpcBytes) / good));
+  const wanted = Math.ceil(inFlight / rpcs / good);
+  return good * Math.max(fewest, Math.min(wanted, most));
 }
 
 export class Transfers {

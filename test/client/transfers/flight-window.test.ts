@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FlightWindow } from '../../../lib/client/transfers/flight-window.ts';
+import { pieceBytes } from '../../../lib/client/transfers/transfers.ts';
 import { VirtualTime } from '../../../lib/sim/virtual-time.ts';
 
 const MIB = 1 << 20;
@@ -92,6 +93,18 @@ const jitters = fc
     let i = 0;
     return () => numbers[i++ % numbers.length]!;
   });
+
+it.each([
+  // Two OSTs of 16 MiB, eight requests each: 4 MiB are enough for 64 MiB, more is more.
+  [{ width: 2, rpcBytes: 16 * MIB, rpcs: 8 }, 16 * MIB, 8 * MIB],
+  [{ width: 2, rpcBytes: 16 * MIB, rpcs: 8 }, 65 * MIB, 16 * MIB],
+  [{ width: 2, rpcBytes: 16 * MIB, rpcs: 8 }, 1000 * MIB, 32 * MIB],
+  [{ width: 3, rpcBytes: 4 * MIB, rpcs: 8 }, 1000 * MIB, 12 * MIB],
+  [{ width: 1, rpcBytes: MIB, rpcs: 8 }, 1000 * MIB, 8 * MIB],
+  [{ width: 1, rpcBytes: 4096, rpcs: 1 }, MIB, 8 * MIB],
+])('pieces are whole requests to all OSTs: %o with %i in flight', (bounds, inFlight, bytes) => {
+  expect(pieceBytes(bounds, inFlight, 8 * MIB)).toBe(bytes);
+});
 
 describe('the window of a copy', () => {
   it('fills a path within as many round trips as it doubles, and two', () =>
