@@ -40,6 +40,7 @@ const clientFolders = [
   'namespace',
   'mdc',
   'osc',
+  'transfers',
 ];
 
 const LINES_MAX = 500;

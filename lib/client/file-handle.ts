@@ -67,6 +67,8 @@ const CHUNK = 16 << 20;
 export class FileHandle {
   /** The engine's number of it. */
   readonly fd: number;
+  /** @internal What it shares with other copies and streams of the mount. */
+  readonly transfers: Transfers;
   readonly #engine: Engine;
   readonly #operations: Operations;
   readonly #flags: number;
@@ -79,6 +81,7 @@ export class FileHandle {
     this.#operations = operations;
     this.#flags = flags;
     this.fd = fd;
+    this.transfers = operations.transfers;
   }
 
   get closed(): boolean {
@@ -435,11 +438,6 @@ export class FileHandle {
   /** @internal What may be in flight of it. */
   flightBounds(options: SignalOption = {}): Promise<FlightBounds> {
     return this.#operations.run(options, (op) => this.#engine.handleFlightBounds(this.fd, op));
-  }
-
-  /** @internal What it shares with other copies and streams of the mount. */
-  get transfers(): Transfers {
-    return this.#operations.transfers;
   }
 
   /** @internal What streams and copies need to know. */
