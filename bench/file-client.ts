@@ -16,7 +16,7 @@ export interface Phase {
 }
 
 const MIB = 1 << 20;
-/** Calls under way, and their size: what createReadStream, createWriteStream and copies use. */
+/** Calls under way, and their size. */
 const LANES = 4;
 const CALL = 8 * MIB;
 

@@ -6,7 +6,7 @@ import { Readable, Writable } from 'node:stream';
 import { settle } from './objects/direct-io.ts';
 import type { SignalOption } from './operations.ts';
 import { type Flight, FlightWindow } from './transfers/flight-window.ts';
-import { type FlightBounds, mostInFlight, type Transfers } from './transfers/transfers.ts';
+import { type FlightBounds, mostInFlight, pieceBytes, type Transfers } from './transfers/transfers.ts';
 
 export interface StreamOptions extends SignalOption {
   /** First byte; default 0, or the handle's position. */
@@ -30,6 +30,8 @@ interface StreamedFile {
 
 /** Large pieces: each is at least one whole RPC. */
 const READ_PIECE = 4 << 20;
+/** Where the path takes more than requests of that size can be. */
+const READ_PIECE_MAX = 16 << 20;
 /** What one batch of writes moves while the next one gathers. */
 const WRITE_BATCH = 8 << 20;
 /** Smaller pieces go through the data cache, which reads ahead by itself. */
@@ -64,6 +66,7 @@ export class LustreReadStream extends Readable {
   readonly #begun: Begun[] = [];
   /** How much may be under way; undefined until the consumer has taken a large piece, and the bounds are known. */
   #window: FlightWindow | undefined;
+  #bounds: FlightBounds | undefined;
   #asked = false;
   /** Bytes begun and not handed on. */
   #bytesAhead = 0;
@@ -110,17 +113,27 @@ export class LustreReadStream extends Readable {
   #mayBegin(): boolean {
     if (this.#begun.length === 0) return true;
     if (!this.#asked) return false;
-    const most = this.#window?.size(this.#size) ?? AHEAD_FIRST * this.#size;
-    return this.#bytesAhead + this.#size <= most && this.#file.transfers.ahead.tryTake(this.#size);
+    const piece = this.#piece();
+    const most = this.#window?.size(piece) ?? AHEAD_FIRST * piece;
+    return this.#bytesAhead + piece <= most && this.#file.transfers.ahead.tryTake(piece);
+  }
+
+  /** As the consumer asks, and larger where such requests would not fill the path. */
+  #piece(): number {
+    if (this.#bounds === undefined || this.#window === undefined || this.#size < READ_PIECE)
+      return this.#size;
+    const piece = pieceBytes(this.#bounds, this.#window.size(this.#size), this.#size);
+    return Math.max(this.#size, Math.min(piece, READ_PIECE_MAX));
   }
 
   #begin(): void {
     const isAhead = this.#begun.length > 0;
     const isFirst = this.bytesRead === 0 && !isAhead;
-    const most = isFirst ? Math.min(this.#size, FIRST_READ) : this.#size;
+    const piece = this.#piece();
+    const most = isFirst ? Math.min(piece, FIRST_READ) : piece;
     const want = Math.min(Math.max(most, 65536), this.#end - this.#next + 1);
     const flight = this.#window?.sent(want);
-    const begun: Begun = { want, ahead: isAhead ? this.#size : 0, dropped: false, flight };
+    const begun: Begun = { want, ahead: isAhead ? piece : 0, dropped: false, flight };
     const position = this.#next;
     this.#next += want;
     this.#bytesAhead += want;
@@ -156,6 +169,7 @@ export class LustreReadStream extends Readable {
     this.#asked = true;
     this.#file.flightBounds().then(
       (bounds) => {
+        this.#bounds = bounds;
         this.#window = new FlightWindow(this.#file.transfers.clock, mostInFlight(bounds));
         this.#advance();
       },
