@@ -4,7 +4,7 @@
 export interface WaysMoved {
   /** Between an object's file and the network, without memory of ours. */
   straight: number;
-  /** Through bulk memory: what has T10 checksums, writes beyond the space left, and stores that are no files. */
+  /** Through bulk memory: what has T10 checksums, writes of which a part is beyond the space left, and stores that are no files. */
   slabs: number;
   /** Inside the messages. */
   messages: number;

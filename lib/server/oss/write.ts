@@ -13,7 +13,7 @@ import { BrwFlag } from '../../wire/ost-constants.ts';
 import type { NiobufRemote, Obdo } from '../../wire/ost-structs.ts';
 import { MsgFlag } from '../../wire/ptlrpc-constants.ts';
 import { operation } from '../operation.ts';
-import type { ObjectAttributes, StoredAttributes } from '../store/object-store.ts';
+import type { ObjectAttributes, ObjectId, StoredAttributes } from '../store/object-store.ts';
 import { type BrwRequest, checkBrw, pageOffsetOf, underLock } from './brw-request.ts';
 import { checksumOfNiobufs } from './bulk-checksum.ts';
 import { sliceSegments } from './bulk-memory.ts';
@@ -63,7 +63,8 @@ async function chargedWrite(ost: OstContext, call: WriteCall, brw: BrwRequest): 
   try {
     const attributes = await ost.store.getAttributes(brw.object.id);
     const parent = withLayoutVersion(brw.oa, attributes);
-    const straight = straightIntoFile(ost, call, brw, charge);
+    const allowed = await allowedNiobufs(ost, brw, charge);
+    const straight = straightIntoFile(ost, call, brw, allowed);
     const way = straight !== undefined ? 'straight' : brw.short ? 'messages' : 'slabs';
     const finish = async (written: Pick<Written, 'checksum' | 'rcs'>): Promise<void> => {
       ost.space.wrote(brw.bytes);
@@ -74,7 +75,7 @@ async function chargedWrite(ost: OstContext, call: WriteCall, brw: BrwRequest): 
     if (straight !== undefined) await finish(await straight());
     else
       await withData(ost, call, brw, async (segments, checksum) =>
-        finish(await writeNiobufs(ost, brw, charge, segments, checksum)),
+        finish(await writeNiobufs(ost, brw, allowed, segments, checksum)),
       );
   } catch (error) {
     settle();
@@ -100,12 +101,12 @@ function straightIntoFile(
   ost: OstContext,
   call: WriteCall,
   brw: BrwRequest,
-  charge: WriteCharge,
+  allowed: readonly boolean[],
 ): (() => Promise<Pick<Written, 'checksum' | 'rcs'>>) | undefined {
   const wanted = checksumOf(brw.oa);
   const type = ofParts(wanted);
   const moves = !brw.short && call.request.movesFiles && ost.store.intoFile !== undefined && type === wanted;
-  const extents = moves && charge.allowed.every((allowed) => allowed) ? extentsOf(brw.niobufs) : undefined;
+  const extents = moves && !allowed.includes(false) ? extentsOf(brw.niobufs) : undefined;
   if (extents === undefined) return undefined;
   return () =>
     asFileTransfer(call.export, call.request, () =>
@@ -160,7 +161,7 @@ interface Written {
 async function writeNiobufs(
   ost: OstContext,
   brw: BrwRequest,
-  charge: WriteCharge,
+  allowed: readonly boolean[],
   segments: readonly Segment[],
   summed?: number,
 ): Promise<Pick<Written, 'checksum' | 'rcs'>> {
@@ -168,7 +169,7 @@ async function writeNiobufs(
   const asItGoes = ofParts(type);
   const { id } = brw.object;
   const [only] = brw.niobufs;
-  if (brw.niobufs.length === 1 && only !== undefined && charge.allowed[0] === true && asItGoes === type) {
+  if (brw.niobufs.length === 1 && only !== undefined && allowed[0] === true && asItGoes === type) {
     const { checksum } = await ost.store.write(id, only.rnb_offset, segments, asItGoes);
     return { checksum: summed ?? checksum, rcs: [0] };
   }
@@ -177,22 +178,31 @@ async function writeNiobufs(
   const rcs: number[] = [];
   let at = 0;
   for (const [i, niobuf] of brw.niobufs.entries()) {
-    const allowed = charge.allowed[i] === true || (await isMapped(ost, brw, niobuf));
-    if (allowed) await ost.store.write(id, niobuf.rnb_offset, sliceSegments(segments, at, niobuf.rnb_len));
+    const hasSpace = allowed[i] === true;
+    if (hasSpace) await ost.store.write(id, niobuf.rnb_offset, sliceSegments(segments, at, niobuf.rnb_len));
     // u32 on the wire, read as a signed number.
-    rcs.push(allowed ? 0 : -Errno.ENOSPC >>> 0);
+    rcs.push(hasSpace ? 0 : -Errno.ENOSPC >>> 0);
     at += niobuf.rnb_len;
   }
   return { checksum, rcs };
 }
 
-/** A niobuf whose blocks are there already needs no space. */
-async function isMapped(ost: OstContext, brw: BrwRequest, niobuf: NiobufRemote): Promise<boolean> {
+/** Which niobufs have space: those whose blocks are there already need none. */
+async function allowedNiobufs(
+  ost: OstContext,
+  { object, niobufs }: BrwRequest,
+  { allowed }: WriteCharge,
+): Promise<readonly boolean[]> {
+  if (!allowed.includes(false)) return allowed;
+  return Promise.all(niobufs.map((niobuf, i) => allowed[i] === true || isMapped(ost, object.id, niobuf)));
+}
+
+async function isMapped(ost: OstContext, id: ObjectId, niobuf: NiobufRemote): Promise<boolean> {
   const end = niobuf.rnb_offset + BigInt(niobuf.rnb_len);
-  const { size } = await ost.store.getAttributes(brw.object.id);
+  const { size } = await ost.store.getAttributes(id);
   if (end > size) return false;
-  const data = await ost.store.seek(brw.object.id, niobuf.rnb_offset, 'data');
-  const hole = await ost.store.seek(brw.object.id, niobuf.rnb_offset, 'hole');
+  const data = await ost.store.seek(id, niobuf.rnb_offset, 'data');
+  const hole = await ost.store.seek(id, niobuf.rnb_offset, 'hole');
   return data === niobuf.rnb_offset && (hole === undefined || hole >= end);
 }
 

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { Import } from '../../../lib/connection/import.ts';
 import { TargetNode } from '../../../lib/connection/target-node.ts';
 import { checksumTs } from '../../../lib/lnet/checksum.ts';
@@ -15,6 +15,7 @@ import { nodeRuntime } from '../../../lib/runtime/runtime.ts';
 import { createOst, OST_TABLES } from '../../../lib/server/oss/ost.ts';
 import { OBJECT_TABLES, openFileObjectStore } from '../../../lib/server/store/file-object-store.ts';
 import { MemoryDisk, openMemoryStore } from '../../../lib/server/store/memory-store.ts';
+import type { ObjectStore } from '../../../lib/server/store/object-store.ts';
 import {
   RQF_OST_BRW_READ,
   RQF_OST_BRW_WRITE,
@@ -36,7 +37,8 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-async function startOst() {
+/** `available`: what the store says is free, blocks. */
+async function startOst(available?: () => bigint) {
   const dir = await mkdtemp(join(tmpdir(), 'lustre-straight-'));
   closing.push(() => rm(dir, { recursive: true }));
   const runtime = nodeRuntime();
@@ -46,7 +48,8 @@ async function startOst() {
   const endpoint = await network.open({ nid, port: port! });
   closing.push(() => endpoint.close());
   const store = openMemoryStore({ disk: new MemoryDisk(), tables: [...OST_TABLES, ...OBJECT_TABLES] });
-  const objects = openFileObjectStore({ runtime, dir, attributes: store, storage: openNativeStorage() });
+  const files = openFileObjectStore({ runtime, dir, attributes: store, storage: openNativeStorage() });
+  const objects = available === undefined ? files : withSpace(files, available);
   const ost = await createOst({ runtime, endpoint, fsname: 'demo', index: 0, objects, store });
   closing.push(() => ost.stop());
   const servers = new TargetNode(new PtlRpc(endpoint, runtime), runtime);
@@ -73,6 +76,17 @@ async function startOst() {
   ])
     await mdt.call(RQF_OST_CREATE, { ost_body: { oa } });
   return { ost, client: await connect('client', CLIENT_ASK), endpoint: own, object: oi(sequence, 1) };
+}
+
+/** The store, with less free space than it has. */
+function withSpace(files: ObjectStore, available: () => bigint): ObjectStore {
+  return new Proxy(files, {
+    get(target, key) {
+      if (key === 'statfs') return async () => ({ ...(await target.statfs()), available: available() });
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
 }
 
 const oi = (f_seq: bigint, f_oid: number) => ({ oi_fid: { f_seq, f_oid, f_ver: 0 } });
@@ -137,4 +151,22 @@ test('niobufs with holes between them go straight, but for T10 checksums', async
   await writeAndRead(started, 7, 't10crc4K');
   const both = { ...straight, slabs: 7 * PAGE };
   expect(moved).toEqual({ read: both, written: both });
+});
+
+test('what is there already is written straight where no space is left, the rest of it is ENOSPC', async () => {
+  let available = 1n << 20n;
+  const started = await startOst(() => available);
+  const { ost, client, endpoint, object } = started;
+  await writeAndRead(started, 3, 'crc32c');
+  available = 0n;
+  // Older than a second it is asked for.
+  await vi.waitFor(async () => expect(ost.context.space.availableBytes).toBe(0), 5000);
+  await writeAndRead(started, 3, 'crc32c');
+  expect(ost.context.moved.written).toEqual({ straight: 6 * PAGE, slabs: 0, messages: 0 });
+  const bytes = pattern(4 * PAGE);
+  const segments = [{ memory: endpoint.pin(bytes), offset: 0, length: bytes.length }];
+  const wanted = request(object, 4, 'crc32c', sumOf('crc32c', bytes));
+  const bulk = { direction: 'source', portal: 8, segments } as const;
+  const more = await client.call(RQF_OST_BRW_WRITE, wanted, { bulk });
+  expect(more.values.rcs?.map((rc) => rc | 0)).toEqual([0, 0, 0, -28]);
 });
