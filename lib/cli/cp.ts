@@ -3,7 +3,15 @@ import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Command } from 'commander';
 import type { Filesystem } from '../index.ts';
-import { copyTreeIn, copyTreeOut, scanLocal, scanLustre, type TreeEntry, totals } from './copy-tree.ts';
+import {
+  copyTreeIn,
+  copyTreeOut,
+  forEachParallel,
+  scanLocal,
+  scanLustre,
+  type TreeEntry,
+  totals,
+} from './copy-tree.ts';
 import { isMissing } from './mv.ts';
 import { formatBytes, printJson } from './output.ts';
 import { baseName, joinPaths, type LustrePath, parseLustrePath, splitDestination, usage } from './paths.ts';
@@ -94,9 +102,15 @@ async function copyWithin(
   to: string,
 ): Promise<void> {
   for (const e of entries) {
-    const path = joinPaths(to, e.relative);
-    if (e.kind === 'directory') await filesystem.mkdir(path, { recursive: true, mode: e.mode | 0o700 });
-    else if (e.kind === 'symlink') await filesystem.symlink(e.link ?? '', path);
-    else await filesystem.copyFile(joinPaths(from, e.relative), path);
+    if (e.kind === 'directory')
+      await filesystem.mkdir(joinPaths(to, e.relative), { recursive: true, mode: e.mode | 0o700 });
   }
+  await forEachParallel(
+    entries.filter((e) => e.kind !== 'directory'),
+    async (e) => {
+      const path = joinPaths(to, e.relative);
+      if (e.kind === 'symlink') await filesystem.symlink(e.link ?? '', path);
+      else await filesystem.copyFile(joinPaths(from, e.relative), path);
+    },
+  );
 }
