@@ -267,7 +267,7 @@ class GroupTable implements WritableTable {
     if (!this.#undo.running)
       throw new LustreError(
         'ERR_LUSTRE_STORE_TRANSACTION',
-        `a write to table ${this.#name} came after its transaction had ended`,
+        `a write of ${value?.length ?? 0} bytes to a table came after its transaction had ended`,
         { syscall: 'put', hint: 'This is a bug of the servers: please report it with the stack' },
       );
     const layer = this.#filling;
