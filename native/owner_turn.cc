@@ -12,7 +12,7 @@ namespace lustre::lnet {
 namespace {
 
 // So late may the owner be before the I/O thread reads for it.
-constexpr int kPatienceMs = 5;
+constexpr int kPatienceMs = 25;
 // After so many looks without a message the I/O thread sleeps again as if there were no owner.
 constexpr int kIdleLooks = 20;
 // So long after bulk, or after having been late, the owner does not read.
