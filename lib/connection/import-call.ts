@@ -2,16 +2,13 @@
  * One call over an import, from its slot to its reply, however many attempts that takes (guide 04 §3.3, §4.3, §4.4, §6;
  * guide 06 §3).
  */
-import type { BulkSegment } from '../lnet/network.ts';
+import type { BulkSegment, Segment } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { requestTimeout } from '../rpc/adaptive-timeout.ts';
-import { opcodeName, replyPortalOf, requestPortalOf, type TargetKind } from '../rpc/portals.ts';
-import type { PtlRpc } from '../rpc/ptlrpc.ts';
+import { opcodeName, replyPortalOf, requestPortalOf } from '../rpc/portals.ts';
 import type { Bulk, CallOptions, Memory, Reply } from '../rpc/rpc.ts';
-import { bulkPieceCount, type Outcome, type Transmission } from '../rpc/transmission.ts';
-import type { UnrepliedList } from '../rpc/xid.ts';
+import { type Attempt, bulkPieceCount, type Outcome, type Transmission } from '../rpc/transmission.ts';
 import { Errno, type ErrorContext, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
-import type { Runtime } from '../runtime/runtime.ts';
 import {
   bufferLengths,
   decodeBuffers,
@@ -25,8 +22,9 @@ import {
 import { messageSize } from '../wire/message.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { MsgFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
-import type { PortalTimeouts } from './portal-timeouts.ts';
-import type { ReplayList } from './replay-list.ts';
+import type { PtlrpcBodyV3 } from '../wire/ptlrpc-structs.ts';
+import type { StructInput } from '../wire/struct.ts';
+import type { ImportView } from './import-view.ts';
 import { flightClass, type Slots } from './request-slots.ts';
 
 /**
@@ -48,140 +46,185 @@ const BOUND_TO_NOTHING: ReadonlySet<number> = new Set([
   Opcode.FLD_QUERY,
 ]);
 
-/** What a call sees of its import; read anew for each attempt. */
-export interface ImportView {
-  readonly runtime: Runtime;
-  readonly ptlrpc: PtlRpc;
-  readonly kind: TargetKind;
-  readonly targetName: string;
-  readonly nid: Nid;
-  readonly generation: number;
-  readonly connectCount: number;
-  readonly remoteHandle: bigint;
-  /** lm_secflvr. */
-  readonly flavour: number;
-  /** lm_flags. */
-  readonly headerFlags: number;
-  readonly adaptive: boolean;
-  readonly bulkMbits: boolean;
-  readonly replyMbits: boolean;
-  readonly timeouts: PortalTimeouts;
-  readonly unreplied: UnrepliedList;
-  readonly replays: ReplayList;
-  /** What is done may be replayed. */
-  readonly replayable: boolean;
-  /** Runtime.now() of the last reply to anything. */
-  readonly lastReplyAt: number;
-  readonly modifySlots: Slots;
-  readonly bulkSlots: Slots;
-  readonly generalSlots: Slots;
-  /** Requests of `generation` may be sent now. */
-  mayStart(generation: number): boolean;
-  /** Resolves when to look again. Throws when they never will. */
-  ready(generation: number, options: CallOptions, resend: boolean, context: ErrorContext): Promise<void>;
-  /** A call begins and ends, whatever becomes of it. */
-  began(): void;
-  finished(opcode: number): void;
-  /** An attempt of one; `started` gives its place, which `ended` takes. */
-  started(transmission: Transmission): number;
-  ended(place: number): void;
-  /** The attempt made with `connectCount` found the connection dead. */
-  lost(connectCount: number, reason: Error): void;
-  replied(body: PtlrpcBody, opcode: number): void;
-}
-
 export function callOver<F extends Format>(
   view: ImportView,
   format: F,
   request: RequestInputs<F>,
   options: CallOptions,
 ): Promise<Reply<F>> {
-  return new ImportCall(view, format, request, options).run();
+  return new Promise((resolve, reject) => {
+    new ImportCall(view, format, request, options, resolve, reject).begin();
+  });
 }
 
-/** One asynchronous function runs a call and awaits only what there is to wait for: each more is paid for by every RPC. */
-class ImportCall<F extends Format> {
+type RequestBody = {
+  -readonly [K in keyof StructInput<typeof PtlrpcBodyV3>]: StructInput<typeof PtlrpcBodyV3>[K];
+};
+
+/** Filled anew for each request: encoding one is over before another begins. */
+const requestBody = {
+  pb_type: MsgType.PTL_RPC_MSG_REQUEST,
+  pb_handle: 0n,
+  pb_version: 0,
+  pb_opc: 0,
+  pb_last_xid: 0n,
+  pb_tag: 0,
+  pb_flags: 0,
+  pb_conn_cnt: 0,
+  pb_timeout: 0,
+  pb_mbits: 0n,
+} satisfies RequestBody;
+
+/**
+ * The call is what each of its attempts sends, and hears how that went: objects and promises of their own for these would be paid
+ * for by every RPC. Only what has to wait for something else is an asynchronous function.
+ */
+class ImportCall<F extends Format> implements Attempt {
+  peer = '' as Nid;
+  requestPortal = 0;
+  replyPortal = 0;
+  xid = 0n;
+  replyMatchBits = 0n;
+  request!: Segment;
+  replySize = 0;
+  adaptive = false;
+  timeoutMs = 0;
+  latencyMs = 0;
+  readonly bulk: Bulk<BulkSegment> | undefined;
+  bulkMatchBits = 0n;
   readonly #view: ImportView;
   readonly #format: F;
-  readonly #request: RequestInputs<F>;
+  readonly #values: RequestInputs<F>;
   readonly #options: CallOptions;
   readonly #opcode: number;
+  readonly #resolve: (reply: Reply<F>) => void;
+  readonly #reject: (error: unknown) => void;
   #generation: number;
-  readonly #bulk: Bulk<BulkSegment> | undefined;
   #lengths: readonly number[] = [];
-  #replySize = 0;
-  #xid = 0n;
-  #mbits = 0n;
   #tag = 0;
+  /** Its slot in flight, and where its attempt is among those of the import. */
+  #place = 0;
+  #among = -1;
   #resend = false;
   /** A server may have carried it out. */
   #mayBeDone = false;
   /** Of the last attempt. */
   #sentAt = 0;
-  #requestPortal = 0;
+  #connectCount = 0;
   /** The server said EINPROGRESS: so often, and wait before the next attempt. */
   #inProgressDelays = 0;
   #delay = false;
   #transmission: Transmission | undefined;
   #memory: Memory | undefined;
+  #onAbort: (() => void) | undefined;
 
-  constructor(view: ImportView, format: F, request: RequestInputs<F>, options: CallOptions) {
+  constructor(
+    view: ImportView,
+    format: F,
+    values: RequestInputs<F>,
+    options: CallOptions,
+    resolve: (reply: Reply<F>) => void,
+    reject: (error: unknown) => void,
+  ) {
     this.#view = view;
     this.#format = format;
-    this.#request = request;
+    this.#values = values;
     this.#options = options;
+    this.#resolve = resolve;
+    this.#reject = reject;
     this.#opcode = options.opcode ?? format.opcodes[0] ?? 0;
     this.#generation = view.generation;
     // A bulk of nothing is no bulk: there would be no descriptor to wait for.
     const { bulk } = options;
-    this.#bulk = bulk?.segments.some((s) => s.length > 0) ? bulk : undefined;
+    this.bulk = bulk?.segments.some((s) => s.length > 0) ? bulk : undefined;
   }
 
   /** Slots first, then the XID, so that XIDs of one tag grow (guide 04 §3.4). */
-  async run(): Promise<Reply<F>> {
-    const view = this.#view;
+  begin(): void {
     const { signal } = this.#options;
-    const { modifySlots } = view;
-    const closes = this.#opcode === Opcode.MDS_CLOSE;
-    const flight = this.#flightSlots();
-    let place = 0;
-    let onAbort: (() => void) | undefined;
-    view.began();
+    this.#view.began();
     try {
       if (signal !== undefined) {
         signal.throwIfAborted();
-        onAbort = () => this.#transmission?.abort();
-        signal.addEventListener('abort', onAbort, { once: true });
+        this.#onAbort = () => this.#transmission?.abort();
+        signal.addEventListener('abort', this.#onAbort, { once: true });
       }
-      this.#lengths = bufferLengths(this.#format.request, this.#request);
-      this.#replySize = this.#format.replySize + (this.#options.replyRoom ?? 0);
-      if (flight !== undefined) place = flight.tryTake() || (await flight.take(signal));
-      if (this.#options.modifies === true)
-        this.#tag = modifySlots.tryTake(closes) || (await modifySlots.take(signal, closes));
-      for (;;) {
-        while (this.#delay || !this.#mayStart()) await this.#wait();
-        const { connectCount } = view;
-        const transmission = this.#attempt();
-        const among = view.started(transmission);
-        let outcome: Outcome;
-        try {
-          outcome = await transmission.outcome;
-        } finally {
-          this.#transmission = undefined;
-          view.ended(among);
-        }
-        const reply = this.#interpret(outcome, connectCount);
-        if (reply !== undefined) return reply;
-        signal?.throwIfAborted();
-      }
-    } finally {
-      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
-      if (this.#tag !== 0) modifySlots.give(this.#tag, closes);
-      if (place !== 0) flight?.give(place);
-      view.unreplied.remove(this.#xid);
-      if (this.#memory !== undefined) view.ptlrpc.slabs.give(this.#memory);
-      view.finished(this.#opcode);
+      this.#lengths = bufferLengths(this.#format.request, this.#values);
+      this.replySize = this.#format.replySize + (this.#options.replyRoom ?? 0);
+      if (this.#takeSlots() && this.#mayStart()) this.#attempt();
+      else void this.#attemptLater();
+    } catch (error) {
+      this.#end(undefined, error);
     }
+  }
+
+  /** Of the last attempt. */
+  ended(outcome: Outcome): void {
+    this.#transmission = undefined;
+    this.#view.ended(this.#among);
+    try {
+      const reply = this.#interpret(outcome);
+      if (reply !== undefined) {
+        this.#end(reply);
+        return;
+      }
+      this.#options.signal?.throwIfAborted();
+    } catch (error) {
+      this.#end(undefined, error);
+      return;
+    }
+    void this.#attemptLater();
+  }
+
+  async #attemptLater(): Promise<void> {
+    const { signal, modifies } = this.#options;
+    try {
+      const flight = this.#flightSlots();
+      if (this.#place === 0 && flight !== undefined) this.#place = await flight.take(signal);
+      if (this.#tag === 0 && modifies === true)
+        this.#tag = await this.#view.modifySlots.take(signal, this.#closes);
+      while (this.#delay || !this.#mayStart()) await this.#wait();
+      this.#attempt();
+    } catch (error) {
+      this.#end(undefined, error);
+    }
+  }
+
+  #end(reply: Reply<F> | undefined, error?: unknown): void {
+    try {
+      this.#release();
+    } catch (thrown) {
+      this.#reject(thrown);
+      return;
+    }
+    if (reply === undefined) this.#reject(error);
+    else this.#resolve(reply);
+  }
+
+  #release(): void {
+    const view = this.#view;
+    if (this.#onAbort !== undefined) this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    if (this.#tag !== 0) view.modifySlots.give(this.#tag, this.#closes);
+    if (this.#place !== 0) this.#flightSlots()?.give(this.#place);
+    view.unreplied.remove(this.xid);
+    if (this.#memory !== undefined) view.ptlrpc.slabs.give(this.#memory);
+    view.finished(this.#opcode);
+  }
+
+  get #closes(): boolean {
+    return this.#opcode === Opcode.MDS_CLOSE;
+  }
+
+  /** False when there is one to wait for. */
+  #takeSlots(): boolean {
+    const flight = this.#flightSlots();
+    if (flight !== undefined) {
+      this.#place = flight.tryTake();
+      if (this.#place === 0) return false;
+    }
+    if (this.#options.modifies !== true) return true;
+    this.#tag = this.#view.modifySlots.tryTake(this.#closes);
+    return this.#tag !== 0;
   }
 
   #flightSlots(): Slots | undefined {
@@ -214,92 +257,78 @@ class ImportCall<F extends Format> {
     if (generation === this.#generation || !BOUND_TO_NOTHING.has(this.#opcode)) return;
     if (this.#options.modifies === true && this.#mayBeDone) return;
     this.#generation = generation;
-    unreplied.remove(this.#xid);
-    this.#xid = 0n;
+    unreplied.remove(this.xid);
+    this.xid = 0n;
     this.#resend = false;
   }
 
-  #attempt(): Transmission {
+  #attempt(): void {
     const view = this.#view;
     const { slabs } = view.ptlrpc;
-    this.#assignXids(bulkPieceCount(this.#bulk));
+    this.#assignXids(bulkPieceCount(this.bulk));
     this.#memory ??= slabs.take(messageSize(this.#lengths));
     const requestPortal = this.#options.requestPortal ?? requestPortalOf(view.kind, this.#opcode);
-    this.#requestPortal = requestPortal;
     const timeout = requestTimeout(view.timeouts.estimate(requestPortal));
     const length = this.#encode(this.#memory.bytes, timeout);
-    const latencyMs = view.timeouts.latency * 1000;
-    this.#transmission = view.ptlrpc.send(
-      {
-        peer: view.nid,
-        requestPortal,
-        replyPortal: this.#options.replyPortal ?? replyPortalOf(requestPortal),
-        xid: this.#xid,
-        replyMatchBits: view.replyMbits ? this.#mbits : this.#xid,
-        request: { memory: this.#memory, offset: 0, length },
-        replySize: this.#replySize,
-        adaptive: view.adaptive,
-        timeoutMs: timeout * 1000 + latencyMs,
-        latencyMs,
-        bulk: this.#bulk,
-        bulkMatchBits: this.#mbits,
-      },
-      this.#opcode,
-      this.#resend,
-    );
+    this.peer = view.nid;
+    this.requestPortal = requestPortal;
+    this.replyPortal = this.#options.replyPortal ?? replyPortalOf(requestPortal);
+    this.replyMatchBits = view.replyMbits ? this.bulkMatchBits : this.xid;
+    this.request = { memory: this.#memory, offset: 0, length };
+    this.adaptive = view.adaptive;
+    this.latencyMs = view.timeouts.latency * 1000;
+    this.timeoutMs = timeout * 1000 + this.latencyMs;
+    this.#connectCount = view.connectCount;
+    this.#transmission = view.ptlrpc.send(this, this.#opcode, this.#resend);
+    this.#among = view.started(this.#transmission);
     this.#sentAt = view.runtime.now();
-    return this.#transmission;
   }
 
   /** A resend keeps its XID and draws new match bits, so that what is late for the first attempt finds nothing. */
   #assignXids(pieces: number): void {
     const { ptlrpc, unreplied, bulkMbits, replyMbits } = this.#view;
-    const span = BigInt(Math.max(0, pieces - 1));
-    if (this.#xid === 0n) {
-      this.#xid = ptlrpc.nextXid();
-      this.#mbits = this.#xid + span;
+    if (this.xid === 0n) {
+      this.xid = ptlrpc.nextXid();
+      this.bulkMatchBits = lastBits(this.xid, pieces);
     } else if (pieces > 0 || replyMbits) {
-      this.#mbits = ptlrpc.nextXid() + span;
+      this.bulkMatchBits = lastBits(ptlrpc.nextXid(), pieces);
     }
     // Without BULK_MBITS the XID itself is the last bulk descriptor's match bits.
-    if (pieces > 0 && !bulkMbits && this.#xid !== this.#mbits) {
-      unreplied.remove(this.#xid);
-      this.#xid = this.#mbits;
+    if (pieces > 0 && !bulkMbits && this.xid !== this.bulkMatchBits) {
+      unreplied.remove(this.xid);
+      this.xid = this.bulkMatchBits;
     }
-    unreplied.add(this.#xid);
+    unreplied.add(this.xid);
   }
 
   #encode(into: Uint8Array, timeout: number): number {
     const view = this.#view;
-    const own = (this.#request as { ptlrpc_body?: { pb_flags?: number } }).ptlrpc_body;
-    const body = {
-      ...own,
-      pb_handle: view.remoteHandle,
-      pb_type: MsgType.PTL_RPC_MSG_REQUEST,
-      pb_version: rpcVersion(this.#opcode) | RpcVersion.PTLRPC_MSG_VERSION,
-      pb_opc: this.#opcode,
-      pb_last_xid: view.unreplied.lastXid(),
-      pb_tag: this.#tag,
-      pb_flags: (own?.pb_flags ?? 0) | (this.#resend ? MsgFlag.MSG_RESENT : 0),
-      pb_conn_cnt: view.connectCount,
-      pb_timeout: timeout,
-      pb_mbits: this.#mbits,
-    };
-    const header = { secflvr: view.flavour, repsize: this.#replySize, flags: view.headerFlags };
+    const own = (this.#values as { ptlrpc_body?: { pb_flags?: number } }).ptlrpc_body;
+    requestBody.pb_handle = view.remoteHandle;
+    requestBody.pb_version = rpcVersion(this.#opcode) | RpcVersion.PTLRPC_MSG_VERSION;
+    requestBody.pb_opc = this.#opcode;
+    requestBody.pb_last_xid = view.unreplied.lastXid();
+    requestBody.pb_tag = this.#tag;
+    requestBody.pb_flags = (own?.pb_flags ?? 0) | (this.#resend ? MsgFlag.MSG_RESENT : 0);
+    requestBody.pb_conn_cnt = view.connectCount;
+    requestBody.pb_timeout = timeout;
+    requestBody.pb_mbits = this.bulkMatchBits;
+    const body = own === undefined ? requestBody : { ...own, ...requestBody };
+    const header = { secflvr: view.flavour, repsize: this.replySize, flags: view.headerFlags };
     const { current } = this.#options;
-    const values = current === undefined ? this.#request : { ...this.#request, ...current() };
+    const values = current === undefined ? this.#values : { ...this.#values, ...current() };
     return encodeInto(this.#format.request, this.#lengths, values, body, header, into);
   }
 
   /** The reply, or undefined to try again. Throws what the caller is to see. */
-  #interpret(outcome: Outcome, connectCount: number): Reply<F> | undefined {
+  #interpret(outcome: Outcome): Reply<F> | undefined {
     if (outcome.kind !== 'reply') this.#mayBeDone = true;
     switch (outcome.kind) {
       case 'reply':
-        return this.#onReply(outcome, connectCount);
+        return this.#onReply(outcome);
       case 'truncated':
         if (this.#options.noResend === true) throw errnoError(Errno.EOVERFLOW, this.#context());
-        this.#replySize = outcome.needed;
+        this.replySize = outcome.needed;
         this.#resend = true;
         return undefined;
       case 'malformed':
@@ -315,12 +344,12 @@ class ImportCall<F extends Format> {
         });
         // A ping that got lost says nothing when something else was answered since (guide 04 §6).
         const answered = this.#opcode === Opcode.OBD_PING && this.#view.lastReplyAt > this.#sentAt;
-        if (!answered) this.#view.lost(connectCount, error);
+        if (!answered) this.#view.lost(this.#connectCount, error);
         if (this.#options.noResend === true) throw error;
         break;
       }
       case 'network':
-        this.#view.lost(connectCount, outcome.error);
+        this.#view.lost(this.#connectCount, outcome.error);
         if (this.#options.noResend === true) throw this.#networkError(outcome.error);
         break;
       case 'local':
@@ -329,23 +358,23 @@ class ImportCall<F extends Format> {
         this.#options.signal?.throwIfAborted();
         if (this.#options.noResend === true) throw errnoError(Errno.ECONNRESET, this.#context());
         // Interrupted because the import was lost already, or because the RPC layer is closing.
-        this.#view.lost(connectCount, errnoError(Errno.ECONNRESET, this.#context()));
+        this.#view.lost(this.#connectCount, errnoError(Errno.ECONNRESET, this.#context()));
         break;
     }
     this.#resend = true;
     return undefined;
   }
 
-  #onReply(outcome: Outcome & { kind: 'reply' }, connectCount: number): Reply<F> | undefined {
+  #onReply(outcome: Outcome & { kind: 'reply' }): Reply<F> | undefined {
     const { body, message, bulkBytes, bulkChecksum, bulkFileError, elapsedMs } = outcome;
     const { runtime, timeouts } = this.#view;
-    timeouts.measure(this.#requestPortal, body, elapsedMs, runtime.now());
+    timeouts.measure(this.requestPortal, body, elapsedMs, runtime.now());
     this.#view.replied(body, this.#opcode);
     let status = body.pb_status;
     if (body.pb_type === MsgType.PTL_RPC_MSG_ERR && status >= 0) status = -Errno.EINVAL;
     if (status === -Errno.ENOTCONN || status === -Errno.ENODEV) {
       const error = errnoError(status, this.#context());
-      this.#view.lost(connectCount, error);
+      this.#view.lost(this.#connectCount, error);
       if (this.#options.noResend === true) throw error;
       this.#resend = true;
       return undefined;
@@ -365,7 +394,7 @@ class ImportCall<F extends Format> {
       if (body.pb_transno !== 0n) this.#retain(body, values);
       else if (ends !== undefined) this.#view.replays.end(ends);
       const { pb_transno: transno } = body;
-      return { values, status, xid: this.#xid, transno, bulkBytes, bulkChecksum, bulkFileError };
+      return { values, status, xid: this.xid, transno, bulkBytes, bulkChecksum, bulkFileError };
     } catch (cause) {
       const text = cause instanceof LustreError ? cause.message : String(cause);
       throw new ProtocolError('ERR_LUSTRE_REPLY', `malformed reply: ${text}`, { ...this.#context(), cause });
@@ -380,7 +409,7 @@ class ImportCall<F extends Format> {
     const committed = transno <= replays.lastCommitted;
     if (committed && ends !== undefined) replays.end(ends);
     if (noReplay === true || (committed && (makes === undefined || reply === undefined))) return;
-    const bulk = this.#bulk?.direction === 'source' ? this.#bulk : undefined;
+    const bulk = this.bulk?.direction === 'source' ? this.bulk : undefined;
     // What is fetched from the caller's memory is there for one call only, unless it says otherwise.
     const kept = replayable && bulk !== undefined ? keep?.() : undefined;
     if (!replayable || (bulk !== undefined && kept === undefined)) {
@@ -388,24 +417,22 @@ class ImportCall<F extends Format> {
       return;
     }
     const request =
-      reply === undefined || replayAs === undefined
-        ? copyBytes(this.#request)
-        : replayAs(this.#request, reply);
+      reply === undefined || replayAs === undefined ? copyBytes(this.#values) : replayAs(this.#values, reply);
     if (committed && makes?.made !== true) return;
     replays.add({
       transno,
       status,
       preVersions,
-      xid: this.#xid,
-      mbits: this.#mbits,
+      xid: this.xid,
+      mbits: this.bulkMatchBits,
       tag: this.#tag,
       opcode: this.#opcode,
       format: this.#format,
       request,
       current,
-      requestPortal: this.#requestPortal,
-      replyPortal: replyPortal ?? replyPortalOf(this.#requestPortal),
-      replySize: this.#replySize,
+      requestPortal: this.requestPortal,
+      replyPortal: replyPortal ?? replyPortalOf(this.requestPortal),
+      replySize: this.replySize,
       makes: makes?.made === true ? makes : undefined,
       ends,
       bulk: bulk && kept && { ...bulk, segments: kept.segments },
@@ -419,8 +446,8 @@ class ImportCall<F extends Format> {
     const { runtime, timeouts, kind, unreplied } = this.#view;
     const limit = requestTimeout(timeouts.estimate(requestPortalOf(kind, this.#opcode)));
     this.#inProgressDelays = Math.min(this.#inProgressDelays + 1, limit);
-    unreplied.remove(this.#xid);
-    this.#xid = 0n;
+    unreplied.remove(this.xid);
+    this.xid = 0n;
     this.#resend = false;
     await new Promise<void>((resolve) => {
       const wake = (): void => {
@@ -443,6 +470,11 @@ class ImportCall<F extends Format> {
     const { targetName, nid } = this.#view;
     return { ...this.#options.context, opcode: opcodeName(this.#opcode), target: targetName, nid };
   }
+}
+
+/** Match bits of the last of so many descriptors. */
+function lastBits(first: bigint, pieces: number): bigint {
+  return pieces > 1 ? first + BigInt(pieces - 1) : first;
 }
 
 /** A request's buffers of bytes are the caller's, who may use them again. */

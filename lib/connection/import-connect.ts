@@ -9,8 +9,8 @@ import { RQF_CONNECT, RQF_MDS_DISCONNECT } from '../wire/formats.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { MsgOpFlag, MsgType } from '../wire/ptlrpc-constants.ts';
 import { checkGrant } from './connect-data.ts';
-import type { ImportView } from './import-call.ts';
 import { exchange } from './import-exchange.ts';
+import type { ImportView } from './import-view.ts';
 
 /** INITIAL_CONNECT_TIMEOUT: max(5, obd_timeout / 20), seconds. */
 const connectTimeout = (obdTimeout: number): number => Math.max(5, Math.floor(obdTimeout / 20));

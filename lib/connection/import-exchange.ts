@@ -5,7 +5,7 @@ import type { Outcome, Transmission } from '../rpc/transmission.ts';
 import type { UnderWay } from '../rpc/under-way.ts';
 import { buffersSize, encodeBuffers, type Format, type RequestInputs, rpcVersion } from '../wire/format.ts';
 import { MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
-import type { ImportView } from './import-call.ts';
+import type { ImportView } from './import-view.ts';
 
 export interface Exchange<F extends Format> {
   readonly format: F;

@@ -18,9 +18,9 @@ import { RQF_LDLM_ENQUEUE, RQF_OBD_PING } from '../wire/formats.ts';
 import type { LdlmReply } from '../wire/ldlm-structs.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { MsgFlag, MsgType } from '../wire/ptlrpc-constants.ts';
-import type { ImportView } from './import-call.ts';
 import type { ConnectOutcome } from './import-connect.ts';
 import { type Exchange, exchange } from './import-exchange.ts';
+import type { ImportView } from './import-view.ts';
 import { ReplayList, type Transaction } from './replay-list.ts';
 
 /** Sends a lock to be granted, or to wait, as before; rejects when the server will not. */

@@ -19,7 +19,7 @@ import type { Format, PtlrpcBody, RequestInputs } from '../wire/format.ts';
 import { RQF_OBD_PING } from '../wire/formats.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { connectData, grantedManners, usableModifySlots } from './connect-data.ts';
-import { callOver, type ImportView } from './import-call.ts';
+import { callOver } from './import-call.ts';
 import {
   type ConnectOutcome,
   connectError,
@@ -30,6 +30,7 @@ import {
 import type { ConnectOptions, ImportOptions } from './import-options.ts';
 import { ImportRecovery, type SendLock } from './import-recovery.ts';
 import { type ImportAction, type ImportEvent, type ImportState, importStates } from './import-states.ts';
+import type { ImportView } from './import-view.ts';
 import { CallWaiters, ConnectWaiters } from './import-waiters.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { PortalTimeouts } from './portal-timeouts.ts';

@@ -34,7 +34,6 @@ export class TargetCall<F extends Format> implements Call<F> {
     const { target } = this.#served;
     const { export: client, request } = this;
     const volume = client.resizesLru ? target.lockVolume?.() : undefined;
-    const { onSent } = options;
     request.reply(this.#format, values, {
       status: options.status,
       transno: options.transno,
@@ -45,18 +44,21 @@ export class TargetCall<F extends Format> implements Call<F> {
       versions: options.versions,
       slv: options.slv ?? volume?.slv,
       limit: options.limit ?? volume?.limit,
-      onSent: this.#isKept
-        ? (bytes) => {
-            client.replies.keep(request.body.pb_tag, request.xid, bytes);
-            onSent?.(bytes);
-          }
-        : onSent,
+      onSent: this.#isKept ? this.#keeping(options.onSent) : options.onSent,
     });
     const transno = options.transno ?? 0n;
     if (transno > client.lastTransno) {
       client.lastTransno = transno;
       this.#served.record(client, request.xid, options.status ?? 0);
     }
+  }
+
+  #keeping(onSent: ReplyOptions['onSent']): ReplyOptions['onSent'] {
+    const { export: client, request } = this;
+    return (bytes) => {
+      client.replies.keep(request.body.pb_tag, request.xid, bytes);
+      onSent?.(bytes);
+    };
   }
 
   /** A slot's reply is kept whatever its result: a resent enqueue or create must see the same. */

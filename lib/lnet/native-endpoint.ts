@@ -76,6 +76,9 @@ export class NativeLnetEndpoint implements Endpoint {
   /** By slot: a PUT or GET, which keeps the process alive. */
   readonly #sending: boolean[] = [];
   readonly #nids = new KnownNids(NID_CACHE_MAX);
+  readonly #event: NativeEvent;
+  /** A handler is at work. */
+  #handling = false;
   readonly #lastErrors = new Map<Nid, Error>();
   readonly #peerDown: ((nid: Nid, reason: Error) => void)[] = [];
   /** Pinned memory that another thread has lent, by its number. */
@@ -102,6 +105,7 @@ export class NativeLnetEndpoint implements Endpoint {
   /** Throws an Error with `errno` when it cannot listen. Use `openNativeEndpoint`. */
   constructor(runtime: Runtime, addon: LnetAddon, nid: Nid, options: NativeEndpointOptions) {
     this.nid = nid;
+    this.#event = new NativeEvent(nid, this.#nids);
     this.#runtime = runtime;
     this.#log = runtime.log.child({ nid });
     this.#native = new addon.NativeEndpoint(options, () => this.#drain());
@@ -427,18 +431,23 @@ export class NativeLnetEndpoint implements Endpoint {
     const slot = ring[at + EventWord.HANDLER]!;
     const handler = this.#handlers[slot];
     const current = this.#generations[slot] === ring[at + EventWord.GENERATION]! >>> 0;
-    const event = new NativeEvent(ring, at, eventNames[type]!, this.nid, this.#nids);
+    // A handler may begin what takes events out itself; they must not change the one that it holds.
+    const event = this.#handling ? new NativeEvent(this.nid, this.#nids) : this.#event;
+    event.read(ring, at, eventNames[type]!);
     Atomics.store(ring, ControlWord.READ, next);
     if (handler === undefined || !current) return;
     if (event.unlinked) {
       if (this.#sending[slot] === true) this.#underWay--;
       this.#free(slot);
     }
+    const outer = this.#handling;
+    this.#handling = true;
     try {
       handler(event);
     } catch (error) {
       this.#log.error({ err: error, event: event.type }, 'an event handler threw');
     }
+    this.#handling = outer;
   }
 
   #onNotice(notice: Notice): void {

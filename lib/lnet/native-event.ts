@@ -4,37 +4,41 @@ import { EVENT_UNLINKED, EventWord } from './native-addon.ts';
 import type { LnetEvent, LnetEventType, ProcessId } from './network.ts';
 import type { Nid } from './nid.ts';
 
+/** One for all events of an endpoint, for each is over when its handler returns. */
 export class NativeEvent implements LnetEvent {
-  readonly type: LnetEventType;
-  readonly status: number;
+  type: LnetEventType = 'unlink';
+  status = 0;
   readonly target: Nid;
-  readonly offset: number;
-  readonly rlength: number;
-  readonly mlength: number;
-  readonly checksum: number;
-  readonly fileError: number;
-  readonly unlinked: boolean;
+  offset = 0;
+  rlength = 0;
+  mlength = 0;
+  checksum = 0;
+  fileError = 0;
+  unlinked = false;
   readonly #nids: KnownNids;
-  readonly #initiatorLow: number;
-  readonly #initiatorHigh: number;
-  readonly #initiatorPid: number;
-  readonly #bitsLow: number;
-  readonly #bitsHigh: number;
-  readonly #dataLow: number;
-  readonly #dataHigh: number;
+  #initiatorLow = 0;
+  #initiatorHigh = 0;
+  #initiatorPid = 0;
+  #bitsLow = 0;
+  #bitsHigh = 0;
+  #dataLow = 0;
+  #dataHigh = 0;
 
-  /** Its words begin at `at` and may be overwritten as soon as it is made. */
-  constructor(ring: Int32Array, at: number, type: LnetEventType, target: Nid, nids: KnownNids) {
+  constructor(target: Nid, nids: KnownNids) {
+    this.target = target;
+    this.#nids = nids;
+  }
+
+  /** The words that begin at `at` may be overwritten as soon as it returns. */
+  read(ring: Int32Array, at: number, type: LnetEventType): void {
     this.type = type;
     this.status = ring[at + EventWord.STATUS]!;
-    this.target = target;
     this.offset = ring[at + EventWord.OFFSET]! >>> 0;
     this.rlength = ring[at + EventWord.RLENGTH]! >>> 0;
     this.mlength = ring[at + EventWord.MLENGTH]! >>> 0;
     this.checksum = ring[at + EventWord.CHECKSUM]! >>> 0;
     this.fileError = ring[at + EventWord.FILE_ERROR]!;
     this.unlinked = (ring[at + EventWord.TYPE]! & EVENT_UNLINKED) !== 0;
-    this.#nids = nids;
     this.#initiatorLow = ring[at + EventWord.INITIATOR_LOW]!;
     this.#initiatorHigh = ring[at + EventWord.INITIATOR_HIGH]!;
     this.#initiatorPid = ring[at + EventWord.INITIATOR_PID]!;

@@ -93,7 +93,7 @@ export interface MatchEntry {
 
 export type LnetEventType = 'put' | 'get' | 'send' | 'ack' | 'reply' | 'unlink';
 
-/** A completion. Exactly one event of a descriptor has `unlinked: true`, and it is its last, except that `send` may
+/** A completion, its handler's until that returns: the same object may be the next one. Exactly one event of a descriptor has `unlinked: true`, and it is its last, except that `send` may
  * follow `ack`/`reply` (guide 01 §5.2). */
 export interface LnetEvent {
   readonly type: LnetEventType;

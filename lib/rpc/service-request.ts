@@ -18,7 +18,7 @@ import {
   type RequestValues,
   viewPtlrpcBody,
 } from '../wire/format.ts';
-import { decodeMessage, type Message, messageSize } from '../wire/message.ts';
+import { decodeMessage, type Message, type MessageHeader, messageSize } from '../wire/message.ts';
 import { MsgFlag, MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
 import { LustreMsgV2, type PtlrpcBodyV3 } from '../wire/ptlrpc-structs.ts';
 import type { StructInput } from '../wire/struct.ts';
@@ -58,6 +58,26 @@ const ordinaryErrors = new Set<number>([
 ]);
 
 const NO_VERSIONS: readonly bigint[] = [];
+const NO_OPTIONS: ReplyOptions = {};
+const NO_HEADER: MessageHeader = {};
+
+/** Filled anew for each reply: encoding one is over before another begins. */
+const replyBody = {
+  pb_handle: 0n,
+  pb_type: 0,
+  pb_version: RpcVersion.PTLRPC_MSG_VERSION,
+  pb_opc: 0,
+  pb_status: 0,
+  pb_last_committed: 0n,
+  pb_transno: 0n,
+  pb_flags: 0,
+  pb_op_flags: 0,
+  pb_timeout: 0,
+  pb_service_time: 0,
+  pb_limit: 0,
+  pb_slv: 0n,
+  pb_pre_versions: NO_VERSIONS,
+};
 
 export interface Unpacked {
   readonly message: Message;
@@ -160,24 +180,30 @@ export class ServiceRequest implements IncomingRequest {
     return decodeBuffers(format.request, this.message, this.body) as RequestValues<F>;
   }
 
-  reply<F extends Format>(format: F, values: ReplyInputs<F>, options: ReplyOptions = {}): void {
+  reply<F extends Format>(format: F, values: ReplyInputs<F>, options: ReplyOptions = NO_OPTIONS): void {
     const status = options.status ?? 0;
     // Before the reply is made, so that it tells of itself; failed and resent requests say nothing (guide 04 §8).
     if (status >= 0 && (this.body.pb_flags & MsgFlag.MSG_RESENT) === 0)
       this.#owner.served((this.#owner.runtime.now() - this.arrivedAt) / 1000);
     const body = this.#replyBody(status, MsgType.PTL_RPC_MSG_REPLY, options);
     const lengths = bufferLengths(format.reply, values, true);
-    this.#send(messageSize(lengths), status, (into) => {
-      const size = encodeInto(format.reply, lengths, values, body, {}, into);
-      options.onSent?.(into.subarray(0, size));
-      return size;
-    });
+    this.#checkUnanswered();
+    const memory = this.#owner.slabs.take(messageSize(lengths));
+    let size: number;
+    try {
+      size = encodeInto(format.reply, lengths, values, body, NO_HEADER, memory.bytes);
+      options.onSent?.(memory.bytes.subarray(0, size));
+    } catch (error) {
+      this.#owner.slabs.give(memory);
+      throw error;
+    }
+    this.#answer(memory, size, status);
   }
 
   replyError(errno: number): void {
     const status = -Math.abs(errno);
     const type = ordinaryErrors.has(-status) ? MsgType.PTL_RPC_MSG_REPLY : MsgType.PTL_RPC_MSG_ERR;
-    const body = { ...this.#replyBody(status, type, {}), pb_timeout: 0 };
+    const body = { ...this.#replyBody(status, type, NO_OPTIONS), pb_timeout: 0 };
     this.#send(EARLY_REPLY_SIZE, status, (into) => encodeBody(body, into));
   }
 
@@ -199,10 +225,11 @@ export class ServiceRequest implements IncomingRequest {
   sendEarlyReply(deadline: number): void {
     this.deadline = deadline;
     const body = {
-      ...this.#replyBody(0, MsgType.PTL_RPC_MSG_REPLY, {}),
+      ...this.#replyBody(0, MsgType.PTL_RPC_MSG_REPLY, NO_OPTIONS),
       pb_timeout: Math.ceil((deadline - this.arrivedAt) / 1000),
     };
-    this.#put(EARLY_REPLY_SIZE, 0, (into) => {
+    const memory = this.#owner.slabs.take(EARLY_REPLY_SIZE);
+    const length = this.#encode(memory, (into) => {
       const size = encodeBody(body, into);
       const message = decodeMessage(into.subarray(0, size));
       LustreMsgV2.encodeInto(into, 0, {
@@ -211,6 +238,7 @@ export class ServiceRequest implements IncomingRequest {
       });
       return size;
     });
+    this.#put(memory, length, 0);
   }
 
   /** The same XID came again while this one is in work (guide 04 §5.6). */
@@ -301,42 +329,57 @@ export class ServiceRequest implements IncomingRequest {
     }
   }
 
-  #replyBody(status: number, type: number, options: ReplyOptions): StructInput<typeof PtlrpcBodyV3> {
+  #replyBody(status: number, type: number, options: ReplyOptions): typeof replyBody {
     const { runtime, serviceEstimate } = this.#owner;
-    return {
-      pb_handle: options.handle ?? 0n,
-      pb_type: type,
-      pb_version: RpcVersion.PTLRPC_MSG_VERSION,
-      pb_opc: this.opcode,
-      pb_status: status,
-      pb_last_committed: options.lastCommitted ?? 0n,
-      pb_transno: options.transno ?? 0n,
-      pb_flags: options.flags ?? 0,
-      pb_op_flags: options.opFlags ?? 0,
-      pb_timeout: serviceEstimate,
-      pb_service_time: Math.round((runtime.now() - this.arrivedAt) / 1000),
-      pb_limit: options.limit ?? 0,
-      pb_slv: options.slv ?? 0n,
-      pb_pre_versions: options.versions ?? NO_VERSIONS,
-    };
+    replyBody.pb_handle = options.handle ?? 0n;
+    replyBody.pb_type = type;
+    replyBody.pb_opc = this.opcode;
+    replyBody.pb_status = status;
+    replyBody.pb_last_committed = options.lastCommitted ?? 0n;
+    replyBody.pb_transno = options.transno ?? 0n;
+    replyBody.pb_flags = options.flags ?? 0;
+    replyBody.pb_op_flags = options.opFlags ?? 0;
+    replyBody.pb_timeout = serviceEstimate;
+    replyBody.pb_service_time = Math.round((runtime.now() - this.arrivedAt) / 1000);
+    replyBody.pb_limit = options.limit ?? 0;
+    replyBody.pb_slv = options.slv ?? 0n;
+    replyBody.pb_pre_versions = options.versions ?? NO_VERSIONS;
+    return replyBody;
   }
 
   #send(size: number, status: number, encode: (into: Uint8Array) => number): void {
-    if (this.#answered)
-      throw new LustreError('ERR_LUSTRE_ANSWERED_TWICE', 'a request has one reply', {
-        opcode: opcodeName(this.opcode),
-        nid: this.peer,
-      });
-    this.#put(size, this.#adaptive ? EARLY_REPLY_SIZE : 0, encode);
+    this.#checkUnanswered();
+    const memory = this.#owner.slabs.take(size);
+    this.#answer(memory, this.#encode(memory, encode), status);
+  }
+
+  #checkUnanswered(): void {
+    if (!this.#answered) return;
+    throw new LustreError('ERR_LUSTRE_ANSWERED_TWICE', 'a request has one reply', {
+      opcode: opcodeName(this.opcode),
+      nid: this.peer,
+    });
+  }
+
+  #answer(memory: Memory, length: number, status: number): void {
+    this.#put(memory, length, this.#adaptive ? EARLY_REPLY_SIZE : 0);
     this.#answered = true;
     this.#owner.answered(this, status);
   }
 
-  #put(size: number, offset: number, encode: (into: Uint8Array) => number): void {
-    const { endpoint, slabs } = this.#owner;
-    const memory = slabs.take(size);
+  #encode(memory: Memory, encode: (into: Uint8Array) => number): number {
     try {
-      const length = encode(memory.bytes);
+      return encode(memory.bytes);
+    } catch (error) {
+      this.#owner.slabs.give(memory);
+      throw error;
+    }
+  }
+
+  /** The memory is the pool's again when it has been sent, or could not be. */
+  #put(memory: Memory, length: number, offset: number): void {
+    const { endpoint, slabs } = this.#owner;
+    try {
       const sending = endpoint.send(
         {
           peer: { nid: this.peer },
@@ -346,9 +389,7 @@ export class ServiceRequest implements IncomingRequest {
           segments: [{ memory, offset: 0, length }],
         },
         // A reply that does not arrive is resent on the client's asking.
-        (event) => {
-          if (event.unlinked) slabs.give(memory);
-        },
+        slabs.givesBack(memory),
       );
       if (sending === undefined) slabs.give(memory);
     } catch (error) {

@@ -2,7 +2,7 @@
  * Memory of requests and replies, used again last in, first out so that it stays in cache: in steady state an RPC
  * allocates no network memory (guide 04 §4.1 gives the sizes; buffers are powers of two).
  */
-import type { Endpoint, Memory } from '../lnet/network.ts';
+import type { Endpoint, LnetHandler, Memory, Segment } from '../lnet/network.ts';
 import { LustreError } from '../runtime/errors.ts';
 
 const SIZE_MIN_BITS = 12;
@@ -13,11 +13,18 @@ const KEEP_BYTES_MAX = 4 << 20;
 const REGION = 256 << 10;
 const SMALL_MAX_BITS = 15;
 
+interface Slab {
+  taken: boolean;
+  /** Made once, or every message would have one of its own. */
+  readonly onEvent: LnetHandler;
+  readonly whole: readonly Segment[];
+}
+
 export class SlabPool {
   readonly #endpoint: Endpoint;
   readonly #free: Memory[][] = [];
-  /** Whether it is taken; of all that there are. */
-  readonly #taken = new Map<Memory, boolean>();
+  /** Of all that there are. */
+  readonly #slabs = new Map<Memory, Slab>();
   #closed = false;
 
   constructor(endpoint: Endpoint) {
@@ -28,14 +35,15 @@ export class SlabPool {
   take(size: number): Memory {
     const bits = sizeBits(size);
     const memory = this.#free[bits]?.pop() ?? this.#make(bits);
-    this.#taken.set(memory, true);
+    this.#slabs.get(memory)!.taken = true;
     return memory;
   }
 
   /** Only after the last event of every descriptor that used it. */
   give(memory: Memory): void {
+    const slab = this.#slabs.get(memory);
     // Two users of one slab would write into each other's messages.
-    if (this.#taken.get(memory) !== true)
+    if (slab?.taken !== true)
       throw new LustreError(
         'ERR_LUSTRE_SLAB',
         `a slab of ${memory.bytes.length} bytes was given back twice`,
@@ -50,8 +58,18 @@ export class SlabPool {
       this.#release(memory);
       return;
     }
-    this.#taken.set(memory, false);
+    slab.taken = false;
     list.push(memory);
+  }
+
+  /** Gives it back with the last event of the one descriptor that uses it. */
+  givesBack(memory: Memory): LnetHandler {
+    return this.#slabs.get(memory)!.onEvent;
+  }
+
+  /** All of it, for a descriptor. */
+  whole(memory: Memory): readonly Segment[] {
+    return this.#slabs.get(memory)!.whole;
   }
 
   close(): void {
@@ -70,22 +88,29 @@ export class SlabPool {
 
   #make(bits: number): Memory {
     const size = 2 ** bits;
-    if (bits > SMALL_MAX_BITS) return this.#endpoint.allocate(size);
+    if (bits > SMALL_MAX_BITS) return this.#known(this.#endpoint.allocate(size));
     const region = this.#endpoint.allocate(REGION);
     const list = this.#freeOf(bits);
     for (let at = REGION - size; at > 0; at -= size) {
-      const memory = this.#endpoint.pin(region.bytes.subarray(at, at + size));
-      this.#taken.set(memory, false);
-      list.push(memory);
+      list.push(this.#known(this.#endpoint.pin(region.bytes.subarray(at, at + size))));
     }
     const first = this.#endpoint.pin(region.bytes.subarray(0, size));
     // Each piece keeps the whole.
     region.release();
-    return first;
+    return this.#known(first);
+  }
+
+  #known(memory: Memory): Memory {
+    const onEvent: LnetHandler = (event) => {
+      if (event.unlinked) this.give(memory);
+    };
+    const whole = [{ memory, offset: 0, length: memory.bytes.length }];
+    this.#slabs.set(memory, { taken: false, onEvent, whole });
+    return memory;
   }
 
   #release(memory: Memory): void {
-    this.#taken.delete(memory);
+    this.#slabs.delete(memory);
     memory.release();
   }
 }

@@ -1,6 +1,6 @@
 /**
  * One attempt to get one RPC through (guide 04 §4, §6, §7): posts bulk descriptors, the reply buffer and the request PUT,
- * in that order, and resolves when the outcome is known *and* the network has let go of all the memory. What to do
+ * in that order, and is over when the outcome is known *and* the network has let go of all the memory. What to do
  * after a failed attempt is the import's business.
  */
 import { crc32 } from 'node:zlib';
@@ -56,6 +56,8 @@ export interface Attempt {
   readonly bulk?: Bulk<BulkSegment> | undefined;
   /** Match bits of the last bulk descriptor. */
   readonly bulkMatchBits: bigint;
+  /** Called once with the outcome, never within the call that sends. Must not throw. */
+  ended?(outcome: Outcome): void;
 }
 
 export type Outcome =
@@ -83,12 +85,11 @@ export interface TransmissionOwner {
   readonly slabs: SlabPool;
   /** Its deadline is an earlier one than was known. */
   expiresAt(deadline: number): void;
-  /** Called once, before `outcome` resolves. */
+  /** Called once, before the attempt hears of it and `outcome` resolves. */
   ended(transmission: Transmission, outcome: Outcome): void;
 }
 
 export class Transmission {
-  readonly outcome: Promise<Outcome>;
   readonly attempt: Attempt;
   readonly opcode: number;
   /** Among those under way. */
@@ -100,7 +101,8 @@ export class Transmission {
   readonly #owner: TransmissionOwner;
   readonly #replyMemory: Memory;
   readonly #sentAt: number;
-  #resolve!: (outcome: Outcome) => void;
+  #outcome: Promise<Outcome> | undefined;
+  #resolve: ((outcome: Outcome) => void) | undefined;
   /** Descriptors posted whose last event has not come, and a hold while they are being posted. */
   #linked = 1;
   #replyHandle: MdHandle | undefined;
@@ -120,12 +122,18 @@ export class Transmission {
     this.#owner = owner;
     this.attempt = attempt;
     this.opcode = opcode;
-    this.outcome = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
     this.#replyMemory = owner.slabs.take(attempt.replySize + EARLY_REPLY_SIZE);
     this.#sentAt = owner.runtime.now();
     this.deadline = this.#sentAt + attempt.timeoutMs;
+  }
+
+  /** How it went, for those who do not hear of it by the attempt. */
+  get outcome(): Promise<Outcome> {
+    this.#outcome ??= new Promise((resolve) => {
+      if (this.#linked === 0 && this.#result !== undefined) resolve(this.#result);
+      else this.#resolve = resolve;
+    });
+    return this.#outcome;
   }
 
   /** Posts all of it; called once. */
@@ -139,10 +147,12 @@ export class Transmission {
         this.#finish({ kind: local ? 'local' : 'network', error });
       }
     }
-    this.#unlinked();
+    // Nothing was posted: no event will tell that this is over.
+    if (this.#linked === 1 && this.#result !== undefined) void resolved.then(() => this.#unlinked());
+    else this.#unlinked();
   }
 
-  /** Gives up: `outcome` becomes `aborted` unless it is already known. */
+  /** Gives up: the outcome becomes `aborted` unless it is already known. */
   abort(): void {
     this.#finish({ kind: 'aborted' });
   }
@@ -165,27 +175,28 @@ export class Transmission {
       bulk,
       adaptive,
     } = this.attempt;
-    const { endpoint } = this.#owner;
+    const { endpoint, slabs } = this.#owner;
     const peer = { nid };
+    const handler = (event: LnetEvent): void => this.#onEvent(event);
     if (bulk !== undefined) this.#postBulk(bulk, peer);
     this.#replyHandle = endpoint.attach(
       {
         portal: replyPortal,
         matchBits: replyMatchBits,
         peer,
-        segments: [{ memory: this.#replyMemory, offset: 0, length: this.#replyMemory.bytes.length }],
+        segments: slabs.whole(this.#replyMemory),
         // Any number of early replies, then the reply: nobody has to unlink what is exhausted.
         threshold: Number.POSITIVE_INFINITY,
         finalOffset: adaptive ? 1 : 0,
         options: MdOption.OP_PUT | MdOption.MANAGE_REMOTE | MdOption.TRUNCATE,
         autoUnlink: true,
       },
-      (event) => this.#onReplyEvent(event),
+      handler,
     );
     this.#linked++;
     this.#sendHandle = endpoint.send(
       { peer, portal: requestPortal, matchBits: xid, segments: [request] },
-      (event) => this.#onSendEvent(event),
+      handler,
     );
     if (this.#sendHandle === undefined) this.#sent = true;
     else this.#linked++;
@@ -228,7 +239,8 @@ export class Transmission {
     const { slabs } = this.#owner;
     slabs.give(this.#replyMemory);
     this.#owner.ended(this, this.#result);
-    this.#resolve(this.#result);
+    this.attempt.ended?.(this.#result);
+    this.#resolve?.(this.#result);
   }
 
   #finish(outcome: Outcome): void {
@@ -239,11 +251,15 @@ export class Transmission {
     if (this.#bulkHandles !== undefined) for (const handle of this.#bulkHandles) handle.unlink();
   }
 
-  #onSendEvent(event: LnetEvent): void {
-    if (event.unlinked) this.#sendHandle = undefined;
+  /** Of the request or of the reply's descriptor. */
+  #onEvent(event: LnetEvent): void {
     if (event.type === 'send') {
+      if (event.unlinked) this.#sendHandle = undefined;
       if (event.status === 0) this.#sent = true;
       else this.#finish({ kind: 'network', error: this.#networkError(event.status) });
+    } else if (event.type === 'put') {
+      if (event.unlinked) this.#replyHandle = undefined;
+      if (this.#result === undefined && this.#body === undefined) this.#onReplyPut(event);
     }
     this.#after(event);
   }
@@ -269,13 +285,6 @@ export class Transmission {
       };
     }
     this.#complete();
-  }
-
-  #onReplyEvent(event: LnetEvent): void {
-    if (event.unlinked) this.#replyHandle = undefined;
-    if (event.type === 'put' && this.#result === undefined && this.#body === undefined)
-      this.#onReplyPut(event);
-    this.#after(event);
   }
 
   #onReplyPut(event: LnetEvent): void {
@@ -356,6 +365,8 @@ export class Transmission {
     return this.#owner.endpoint.lastError(peer) ?? errnoError(status, { syscall: 'send', nid: peer });
   }
 }
+
+const resolved = Promise.resolve();
 
 /** What one descriptor moves: memory, or extents of one file, which lie in it in this order. */
 function payloadOf(

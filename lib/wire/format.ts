@@ -353,21 +353,25 @@ export function bufferLengths(
   allSlots = false,
   slots?: number,
 ): number[] {
-  const lengths: number[] = [];
   let last = fields.length - 1;
   while (last >= 0 && values[fields[last]!.key] === undefined) last--;
-  const count = Math.min(fields.length, slots ?? fields.length);
-  for (let i = 0; i < count; i++) {
+  const most = Math.min(fields.length, slots ?? fields.length);
+  let count = last + 1;
+  if (allSlots || slots !== undefined) count = most;
+  else while (count < most && hasSlot(fields[count]!)) count++;
+  // As long as it will be: one that grows leaves several behind.
+  const lengths = new Array<number>(Math.min(count, most));
+  for (let i = 0; i < lengths.length; i++) {
     const field = fields[i]!;
     const value = values[field.key];
-    if (value === null) lengths.push(0);
-    else if (value !== undefined) lengths.push(field.sizeOf(value as never));
-    else if (field.fixedSize > 0) lengths.push(field.fixedSize);
-    else if (allSlots || field.mayBeEmpty === true || i < last || slots !== undefined) lengths.push(0);
-    else break;
+    if (value === undefined) lengths[i] = field.fixedSize;
+    else lengths[i] = value === null ? 0 : field.sizeOf(value as never);
   }
   return lengths;
 }
+
+/** Without a value, and behind the last that there is. */
+const hasSlot = (field: AnyField): boolean => field.fixedSize > 0 || field.mayBeEmpty === true;
 
 export interface EncodeOptions extends MessageHeader {
   /** Every slot of the list, as replies have it. */

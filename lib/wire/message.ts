@@ -47,21 +47,33 @@ export function messageSize(lengths: readonly number[]): number {
   return size;
 }
 
+/** Filled anew for each message: writing one is over before another begins. */
+const headerFields = {
+  lm_bufcount: 0,
+  lm_magic: Magic.LUSTRE_MSG_MAGIC_V2,
+  lm_secflvr: 0,
+  lm_repsize: 0,
+  lm_cksum: 0,
+  lm_flags: 0,
+  lm_opc: 0,
+};
+
 /** Takes a message apart. Throws WireError for a wrong magic, buffer count or length; reads nothing outside `bytes`. */
 export function decodeMessage(bytes: Uint8Array): Message {
-  const probe = LustreMsgV2.decode(bytes);
+  const probe = LustreMsgV2.view(bytes);
   const littleEndian = probe.lm_magic === Magic.LUSTRE_MSG_MAGIC_V2;
   if (!littleEndian && probe.lm_magic !== Magic.LUSTRE_MSG_MAGIC_V2_SWABBED) {
     throw new WireError('lustre_msg', `wrong magic 0x${probe.lm_magic.toString(16)}`);
   }
-  const header = littleEndian ? probe : LustreMsgV2.decode(bytes, 0, false);
+  const header = littleEndian ? probe : LustreMsgV2.view(bytes, 0, false);
   const count = header.lm_bufcount;
   if (count < 1 || count > MESSAGE_BUFFERS_MAX) throw new WireError('lustre_msg', `has ${count} buffers`);
   let at = messageHeaderSize(count);
   if (at > bytes.length) throw new WireError('lustre_msg', 'length table is cut off', at, bytes.length);
   const { view } = facesOf(bytes.buffer);
   const table = bytes.byteOffset + LustreMsgV2.size;
-  const buffers: Uint8Array[] = [];
+  // As long as it will be: one that grows leaves several behind.
+  const buffers = new Array<Uint8Array>(count);
   for (let i = 0; i < count; i++) {
     const length = view.getUint32(table + 4 * i, littleEndian);
     if (length > MESSAGE_BUFFER_SIZE_MAX)
@@ -69,7 +81,7 @@ export function decodeMessage(bytes: Uint8Array): Message {
     if (at + roundUp8(length) > bytes.length) {
       throw new WireError('lustre_msg', `buffer ${i} is cut off`, at + roundUp8(length), bytes.length);
     }
-    buffers.push(bytes.subarray(at, at + length));
+    buffers[i] = bytes.subarray(at, at + length);
     at += roundUp8(length);
   }
   return {
@@ -97,15 +109,13 @@ export function layOutMessage(
   const size = messageSize(lengths);
   if (bytes.length < size) throw new WireError('lustre_msg', 'does not fit', size, bytes.length);
   bytes.fill(0, 0, size);
-  LustreMsgV2.encodeInto(bytes, 0, {
-    lm_bufcount: lengths.length,
-    lm_magic: Magic.LUSTRE_MSG_MAGIC_V2,
-    lm_secflvr: header.secflvr,
-    lm_repsize: header.repsize,
-    lm_cksum: header.cksum,
-    lm_flags: header.flags,
-    lm_opc: header.opc,
-  });
+  headerFields.lm_bufcount = lengths.length;
+  headerFields.lm_secflvr = header.secflvr ?? 0;
+  headerFields.lm_repsize = header.repsize ?? 0;
+  headerFields.lm_cksum = header.cksum ?? 0;
+  headerFields.lm_flags = header.flags ?? 0;
+  headerFields.lm_opc = header.opc ?? 0;
+  LustreMsgV2.encodeInto(bytes, 0, headerFields);
   const { view } = facesOf(bytes.buffer);
   const table = bytes.byteOffset + LustreMsgV2.size;
   for (let i = 0; i < lengths.length; i++) view.setUint32(table + 4 * i, lengths[i]!, true);

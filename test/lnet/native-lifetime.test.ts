@@ -15,6 +15,7 @@ import { openNativeEndpoint } from '../../lib/lnet/native-network.ts';
 import { type EndpointOptions, type LnetEvent, MdOption } from '../../lib/lnet/network.ts';
 import { NID_ANY } from '../../lib/lnet/nid.ts';
 import { nodeRuntime } from '../../lib/runtime/runtime.ts';
+import { keptEvent } from './kept-event.ts';
 
 const runtime = nodeRuntime();
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
@@ -194,7 +195,7 @@ describe('closing', () => {
       b.get(
         { peer: { nid: A }, portal: 5, matchBits: 1n, segments: [{ memory, offset: 0, length: 10 }] },
         (event) => {
-          if (event.unlinked) resolve(event);
+          if (event.unlinked) resolve(keptEvent(event));
         },
       ),
     );
@@ -280,7 +281,7 @@ describe('pressure', () => {
             ack: i % 2 === 0,
           },
           (event) => {
-            events.push(event);
+            events.push(keptEvent(event));
             if (event.unlinked) resolve(events);
           },
         );

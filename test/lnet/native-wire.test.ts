@@ -9,6 +9,7 @@ import { nidToBits } from '../../lib/lnet/nid.ts';
 import { nodeRuntime } from '../../lib/runtime/runtime.ts';
 import { capture, captureBytes } from '../cli/captures.ts';
 import { ByteReader } from './byte-reader.ts';
+import { keptEvent } from './kept-event.ts';
 
 const runtime = nodeRuntime();
 const A = '127.0.0.1@tcp';
@@ -105,7 +106,7 @@ function send(
         ...more,
       },
       (event) => {
-        events.push(event);
+        events.push(keptEvent(event));
         if (event.unlinked) resolve(events);
       },
     );

@@ -12,6 +12,7 @@ import {
   type Segment,
 } from '../../lib/lnet/network.ts';
 import { NID_ANY } from '../../lib/lnet/nid.ts';
+import { keptEvent } from './kept-event.ts';
 
 export interface NetworkUnderTest {
   readonly network: Network;
@@ -30,7 +31,7 @@ export class Watched {
   readonly #waiting: { count: number; resolve: () => void }[] = [];
 
   readonly handler = (event: LnetEvent): void => {
-    this.events.push(event);
+    this.events.push(keptEvent(event));
     for (const waiter of this.#waiting) if (this.satisfied(waiter.count)) waiter.resolve();
   };
 
