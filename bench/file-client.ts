@@ -16,9 +16,9 @@ export interface Phase {
 }
 
 const MIB = 1 << 20;
-/** Calls under way, and their size. */
-const LANES = 4;
-const CALL = 8 * MIB;
+/** Calls under way, and their size: over two stripes each is two requests of 16 MiB, the most that servers take. */
+const LANES = 2;
+const CALL = 32 * MIB;
 
 async function phases(works: readonly (() => Promise<unknown>)[]): Promise<void> {
   const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
