@@ -1,5 +1,5 @@
 /**
- * How many bytes of one copy or stream should be in flight: what the path takes, found by what it delivers. As BBR does for packets
+ * How many bytes of one copy should be in flight: what the path takes, found by what it delivers. As BBR does for packets
  * (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016): the highest rate at which pieces have arrived, times the least
  * time that one took, is what is on its way where nothing waits. Twice that fills the path although pieces vary, and two pieces more
  * find out whether it takes more, and let those who share it come to equal parts. Where the path is not full yet, more in
