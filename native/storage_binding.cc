@@ -239,7 +239,7 @@ Napi::Value ChecksumRangesLater(const Napi::CallbackInfo& info) {
   }
   auto own = std::make_shared<OwnDescriptor>(static_cast<int>(*fd));
   auto operation = [own, ranges = std::move(*ranges), type = *type] {
-    return own->get() < 0 ? FileResult{.error = EBADF} : ChecksumRanges(own->get(), ranges, type);
+    return own->get() < 0 ? FileResult{.error = own->error()} : ChecksumRanges(own->get(), ranges, type);
   };
   return StorageWork::Start(info.Env(), std::move(operation));
 }

@@ -1,7 +1,10 @@
 /** Native checksums and file I/O, held against the TypeScript twin and against node:fs. */
+import { execFile } from 'node:child_process';
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checksumTs } from '../../lib/lnet/checksum.ts';
@@ -189,4 +192,11 @@ describe('holes', () => {
     await expect(storage.allocate(file, 'allocate', 0, 0)).rejects.toMatchObject({ code: 'EINVAL' });
     await storage.sync(file);
   });
+});
+
+it('a process without descriptors is told so, not that its file is closed', async () => {
+  const script = fileURLToPath(new URL('programs/few-descriptors.ts', import.meta.url));
+  const limited = 'ulimit -n 100 && exec "$0" --import tsx "$1"';
+  const { stdout } = await promisify(execFile)('bash', ['-c', limited, process.execPath, script]);
+  expect(stdout).toBe('EMFILE\n');
 });
