@@ -84,3 +84,4 @@ export {
 } from './process.ts';
 export { type ErrorContext, LustreError, ProtocolError } from './runtime/errors.ts';
 export type { ServerNode } from './server/node.ts';
+export type { MovedBytes, WaysMoved } from './server/oss/moved-bytes.ts';
