@@ -334,7 +334,7 @@ export interface Engine {
     position: number,
     operation?: number,
   ): Promise<number | undefined>;
-  /** What copies of it should not exceed. */
+  /** What copies and streams of it should not exceed. */
   handleFlightBounds(handle: number, operation?: number): Promise<FlightBounds>;
   handleStat(handle: number, operation?: number): Promise<Attributes>;
   handleSetattr(handle: number, changes: AttributeChanges, operation?: number): Promise<void>;

@@ -67,7 +67,7 @@ const CHUNK = 16 << 20;
 export class FileHandle {
   /** The engine's number of it. */
   readonly fd: number;
-  /** @internal What copies of the mount share. */
+  /** @internal What it shares with other copies and streams of the mount. */
   readonly transfers: Transfers;
   readonly #engine: Engine;
   readonly #operations: Operations;

@@ -50,7 +50,7 @@ export class Filesystem extends Mirroring {
   /** What was mounted, `10.0.0.1@tcp:/lab`. */
   readonly spec: string;
 
-  /** `clock` measures copies; `onUnmount` is called when it has been unmounted. */
+  /** `clock` measures copies and streams; `onUnmount` is called when it has been unmounted. */
   constructor(
     engine: Engine,
     spec: string,

@@ -1,10 +1,12 @@
 /**
- * Node streams over open files, with back-pressure. A reader that keeps up has several reads ahead of it; a writer's pieces are gathered
- * while the ones before are on their way, so that RPCs to all stripes are under way either way.
+ * Node streams over open files, with back-pressure. A reader that keeps up has as many reads ahead of it as the path to the servers
+ * takes; a writer's pieces are gathered while the ones before are on their way, so that RPCs to all stripes are under way either way.
  */
 import { Readable, Writable } from 'node:stream';
 import { settle } from './objects/direct-io.ts';
 import type { SignalOption } from './operations.ts';
+import { type Flight, FlightWindow } from './transfers/flight-window.ts';
+import { type FlightBounds, mostInFlight, pieceBytes, type Transfers } from './transfers/transfers.ts';
 
 export interface StreamOptions extends SignalOption {
   /** First byte; default 0, or the handle's position. */
@@ -22,18 +24,22 @@ interface StreamedFile {
   read(buffer: Buffer, options: { readonly position: number }): Promise<{ readonly bytesRead: number }>;
   writev(buffers: readonly Buffer[], position: number): Promise<{ readonly bytesWritten: number }>;
   close(): Promise<void>;
+  readonly transfers: Transfers;
+  flightBounds(): Promise<FlightBounds>;
 }
 
 /** Large pieces: each is at least one whole RPC. */
 const READ_PIECE = 4 << 20;
+/** Where the path takes more than requests of that size can be. */
+const READ_PIECE_MAX = 16 << 20;
 /** What one batch of writes moves while the next one gathers. */
 const WRITE_BATCH = 8 << 20;
 /** Smaller pieces go through the data cache, which reads ahead by itself. */
 const AHEAD_MIN = 1 << 20;
-/** Reads under way for one stream, and beyond the first of each stream for all of this process: bounds their memory. */
-const AHEAD_MAX = 4;
-const AHEAD_ALL_MAX = 16;
-let aheadOfAll = 0;
+/** Of what the path holds, for each piece is new memory, which costs more than its bytes: no more than the consumer needs. */
+const GAIN = 1;
+/** Pieces under way before anything is known of the path. */
+const AHEAD_FIRST = 2;
 /** The first read of a file, which for most files is the only one; its buffers are kept, at most so many. */
 const FIRST_READ = 1 << 20;
 const SPARE_MAX = 16;
@@ -44,6 +50,11 @@ const MERGE_MAX = 64;
 /** A read that was begun; they are handed on in order. */
 interface Begun {
   readonly want: number;
+  /** Bytes of the budget of all streams that it holds. */
+  ahead: number;
+  /** Nobody wants it any more. */
+  dropped: boolean;
+  readonly flight: Flight | undefined;
   outcome?: { readonly bytes: Buffer } | { readonly error: Error };
 }
 
@@ -55,8 +66,12 @@ export class LustreReadStream extends Readable {
   /** Of the last byte wanted. */
   #end: number;
   readonly #begun: Begun[] = [];
-  /** Reads that may be under way: more with each piece that was taken. */
-  #window = 1;
+  /** How much may be under way; undefined until the consumer has taken a large piece, and the bounds are known. */
+  #window: FlightWindow | undefined;
+  #bounds: FlightBounds | undefined;
+  #asked = false;
+  /** Bytes begun and not handed on. */
+  #bytesAhead = 0;
   /** The consumer waits for a piece. */
   #wanted = false;
   #size = READ_PIECE;
@@ -85,11 +100,7 @@ export class LustreReadStream extends Readable {
   /** Begins what may be begun and hands on what is there. */
   #advance(): void {
     if (this.destroyed) return;
-    while (this.#begun.length < this.#window && this.#next <= this.#end) {
-      const isAhead = this.#begun.length > 0;
-      if (isAhead && aheadOfAll >= AHEAD_ALL_MAX) break;
-      this.#begin(isAhead);
-    }
+    while (this.#next <= this.#end && this.#mayBegin()) this.#begin();
     if (!this.#wanted) return;
     const first = this.#begun[0];
     if (first === undefined) {
@@ -100,20 +111,40 @@ export class LustreReadStream extends Readable {
     }
   }
 
-  /** `isAhead`: beyond the first one under way. */
-  #begin(isAhead: boolean): void {
-    const isFirst = this.bytesRead + this.#begun.length === 0;
-    const most = isFirst ? Math.min(this.#size, FIRST_READ) : this.#size;
+  /** The first one may always; those ahead of it as far as path and memory go. */
+  #mayBegin(): boolean {
+    if (this.#begun.length === 0) return true;
+    if (!this.#asked) return false;
+    const piece = this.#piece();
+    const most = this.#window?.size(piece) ?? AHEAD_FIRST * piece;
+    return this.#bytesAhead + piece <= most && this.#file.transfers.ahead.tryTake(piece);
+  }
+
+  /** As the consumer asks, and larger where such requests would not fill the path. */
+  #piece(): number {
+    if (this.#bounds === undefined || this.#window === undefined || this.#size < READ_PIECE)
+      return this.#size;
+    const piece = pieceBytes(this.#bounds, this.#window.size(this.#size), this.#size);
+    return Math.max(this.#size, Math.min(piece, READ_PIECE_MAX));
+  }
+
+  #begin(): void {
+    const isAhead = this.#begun.length > 0;
+    const isFirst = this.bytesRead === 0 && !isAhead;
+    const piece = this.#piece();
+    const most = isFirst ? Math.min(piece, FIRST_READ) : piece;
     const want = Math.min(Math.max(most, 65536), this.#end - this.#next + 1);
-    const begun: Begun = { want };
+    const flight = this.#window?.sent(want);
+    const begun: Begun = { want, ahead: isAhead ? piece : 0, dropped: false, flight };
     const position = this.#next;
     this.#next += want;
+    this.#bytesAhead += want;
     this.#begun.push(begun);
-    if (isAhead) aheadOfAll++;
     const ended = (outcome: NonNullable<Begun['outcome']>): void => {
-      if (isAhead) aheadOfAll--;
+      if (flight !== undefined) this.#window?.arrived(flight);
       begun.outcome = outcome;
-      if (begun === this.#begun[0]) this.#advance();
+      if (begun.dropped) this.#giveBack(begun);
+      else if (begun === this.#begun[0]) this.#advance();
     };
     readPiece(this.#file, want, position).then(
       (bytes) => ended({ bytes }),
@@ -121,8 +152,38 @@ export class LustreReadStream extends Readable {
     );
   }
 
+  #giveBack(begun: Begun): void {
+    if (begun.ahead > 0) this.#file.transfers.ahead.give(begun.ahead);
+    begun.ahead = 0;
+  }
+
+  /** What is under way holds its memory until it has ended. */
+  #dropAll(): void {
+    for (const begun of this.#begun.splice(0)) {
+      begun.dropped = true;
+      if (begun.outcome !== undefined) this.#giveBack(begun);
+    }
+  }
+
+  /** The consumer keeps up with large pieces. */
+  #readAhead(): void {
+    if (this.#asked) return;
+    this.#asked = true;
+    this.#file.flightBounds().then(
+      (bounds) => {
+        this.#bounds = bounds;
+        this.#window = new FlightWindow(this.#file.transfers.clock, mostInFlight(bounds), GAIN);
+        this.#advance();
+      },
+      // Whatever it is, reads will say so.
+      () => undefined,
+    );
+  }
+
   #handOn(begun: Begun, outcome: NonNullable<Begun['outcome']>): void {
     this.#begun.shift();
+    this.#bytesAhead -= begun.want;
+    this.#giveBack(begun);
     this.#wanted = false;
     if ('error' in outcome) {
       this.destroy(outcome.error);
@@ -133,14 +194,15 @@ export class LustreReadStream extends Readable {
     if (bytes.length < begun.want) {
       // Only at the end of the file are there fewer bytes than were asked for; what was read behind it is of no use.
       this.#end = -1;
-      this.#begun.length = 0;
-    } else if (this.#size >= AHEAD_MIN) this.#window = Math.min(this.#window * 2, AHEAD_MAX);
+      this.#dropAll();
+    } else if (this.#size >= AHEAD_MIN) this.#readAhead();
     this.push(bytes.length === 0 ? null : bytes);
     // Reads on while the consumer works on this piece.
     this.#advance();
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#dropAll();
     finish(this.#file, this.#autoClose, error, done);
   }
 }

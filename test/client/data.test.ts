@@ -295,7 +295,7 @@ describe('streams and copies', () => {
         for await (const chunk of file.createReadStream({ highWaterMark: MIB, autoClose: false }))
           chunks.push(chunk as Buffer);
         expect(sum(Buffer.concat(chunks))).toBe(sum(bytes.subarray(0, length)));
-        expect(most).toBeLessThanOrEqual(4);
+        expect(most).toBeLessThanOrEqual(20);
         if (length > 0) expect(most).toBeGreaterThan(1);
         // A consumer that goes away in the middle leaves nothing that would come back to it.
         const left = file.createReadStream({ highWaterMark: MIB });

@@ -1,14 +1,12 @@
 /**
- * How many bytes of one copy should be in flight: what the path takes, found by what it delivers. As BBR does for packets
+ * How many bytes of one copy or stream should be in flight: what the path takes, found by what it delivers. As BBR does for packets
  * (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016): the highest rate at which pieces have arrived, times the least
- * time that one took, is what is on its way where nothing waits. Twice that fills the path although pieces vary, and two pieces more
+ * time that one took, is what is on its way where nothing waits. Twice that fills the path although pieces vary (`gain`), and two pieces more
  * find out whether it takes more, and let those who share it come to equal parts. Where the path is not full yet, more in
  * flight arrives in the same time, so that the window doubles; where it is, pieces take longer at the same rate, and it stays.
  */
 import type { Runtime } from '../../runtime/runtime.ts';
 
-/** In flight of what the path holds: the second half waits somewhere, and goes when something was late. */
-const GAIN = 2;
 /** Pieces beyond it. */
 const MORE = 2;
 /** What was measured counts for this many windows of pieces, and as many again. */
@@ -33,6 +31,7 @@ const nothing = (): Measured => ({ rate: 0, latency: Number.POSITIVE_INFINITY })
 export class FlightWindow {
   readonly #clock: Pick<Runtime, 'now'>;
   readonly #most: number;
+  readonly #gain: number;
   #delivered = 0;
   #now = nothing();
   #before = nothing();
@@ -40,18 +39,22 @@ export class FlightWindow {
   #epochEnd = 0;
   #drainEnd = 0;
 
-  /** `most`: bytes, whatever the path would take. One piece may always be in flight. */
-  constructor(clock: Pick<Runtime, 'now'>, most: number) {
+  /**
+   * `most`: bytes, whatever the path would take. One piece may always be in flight. `gain`: in flight of what the path holds; of
+   * twice that the second half waits somewhere, and goes when something was late.
+   */
+  constructor(clock: Pick<Runtime, 'now'>, most: number, gain = 2) {
     this.#clock = clock;
     this.#most = most;
+    this.#gain = gain;
   }
 
   /** Bytes that should be in flight now, with pieces of about `piece` bytes. */
   size(piece: number): number {
     const rate = Math.max(this.#now.rate, this.#before.rate);
     const latency = Math.min(this.#now.latency, this.#before.latency);
-    const path = rate === 0 ? 0 : GAIN * rate * latency;
-    const drained = this.#delivered < this.#drainEnd ? path / 2 : path;
+    const path = rate === 0 ? 0 : this.#gain * rate * latency;
+    const drained = this.#delivered < this.#drainEnd ? path / this.#gain : path;
     return Math.max(piece, Math.min(this.#most, drained + MORE * piece));
   }
 

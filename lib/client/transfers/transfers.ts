@@ -1,4 +1,4 @@
-/** What all copies of one mount have together: a clock, and bounds of what they use at once. */
+/** What all copies and streams of one mount have together: a clock, and bounds of what they use at once. */
 import type { Runtime } from '../../runtime/runtime.ts';
 import { ByteBudget } from './byte-budget.ts';
 
@@ -6,6 +6,8 @@ import { ByteBudget } from './byte-budget.ts';
 const BUFFERED_MAX = 128 << 20;
 /** Pieces straight between local files and servers, bytes: each has as many descriptors of its file as it has MiB. */
 const STRAIGHT_MAX = 256 << 20;
+/** What streams have read beyond the first piece of each, bytes. */
+const AHEAD_MAX = 128 << 20;
 /** Buffers that are kept for the next piece, bytes. */
 const SPARE_MAX = 32 << 20;
 /** Smaller ones are made anew. */
@@ -41,6 +43,7 @@ export class Transfers {
   readonly clock: Pick<Runtime, 'now'>;
   readonly buffered: ByteBudget = new ByteBudget(BUFFERED_MAX);
   readonly straight: ByteBudget = new ByteBudget(STRAIGHT_MAX);
+  readonly ahead: ByteBudget = new ByteBudget(AHEAD_MAX);
   readonly #spare: Buffer[] = [];
 
   constructor(clock: Pick<Runtime, 'now'>) {
