@@ -207,7 +207,9 @@ export async function enclosedGanesha(dir: string): Promise<Enclosed> {
   const command = await ganeshaCommand(dir, 'NFS_Port = 2049; MNT_Port = 2050; Protocols = 3;', 3);
   const script = [
     'mount -t tmpfs run /run && mkdir /run/rpcbind && ip link set lo up || exit',
-    'setpriv --pdeathsig KILL rpcbind -f &',
+    // It changes its user, and with that forgets a signal for its parent's death; and its output would keep ours waiting.
+    'rpcbind -f >/dev/null 2>&1 & portmapper=$!',
+    '(tail --pid=$$ -f /dev/null; kill -9 $portmapper) >/dev/null 2>&1 &',
     'until rpcinfo -p >/dev/null 2>&1; do sleep 0.1; done',
     'exec "$@"',
   ].join('\n');
