@@ -1,10 +1,11 @@
 /** The Network on real sockets: LNet over TCP by the native module (guides 01 and 02). */
 import { errnoName, LustreError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { connsPerPeerAt } from './conns-per-peer.ts';
 import { loadLnetAddon, type NativeEndpointOptions } from './native-addon.ts';
 import { NativeLnetEndpoint } from './native-endpoint.ts';
 import type { Endpoint, EndpointOptions, Network } from './network.ts';
-import { nidToBits, parseNid } from './nid.ts';
+import { nidHost, nidToBits, parseNid } from './nid.ts';
 
 const DEFAULT_PORT = 988;
 const DEFAULT_SOCKET_TIMEOUT_S = 50;
@@ -45,7 +46,7 @@ function nativeOptions(nid: string, options: EndpointOptions): NativeEndpointOpt
   const port = checkPort(options.port ?? DEFAULT_PORT, 1);
   const listen = options.listen === undefined ? undefined : parseHostPort(options.listen, 0);
   const socketTimeoutMs = Math.round((options.socketTimeout ?? DEFAULT_SOCKET_TIMEOUT_S) * 1000);
-  const connsPerPeer = options.connsPerPeer ?? 1;
+  const connsPerPeer = options.connsPerPeer ?? connsPerPeerAt(nidHost(nid));
   if (!(socketTimeoutMs >= 1 && socketTimeoutMs <= 0x7fff_ffff)) {
     throw new LustreError(
       'EINVAL',

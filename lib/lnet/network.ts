@@ -238,7 +238,7 @@ export interface EndpointOptions {
   readonly listen?: string;
   /** NID -> `host:port`, for NAT, tunnels, containers and tests. */
   readonly nidMap?: Readonly<Record<Nid, string>>;
-  /** Connections of each bulk type to a peer; default 1. */
+  /** Connections of each bulk type that we open to a peer, 1 to 16; default by the speed of the link (conns-per-peer.ts). */
   readonly connsPerPeer?: number;
   /**
    * How long the caller's event loop looks for messages before it sleeps, microseconds, while they come in quick succession and

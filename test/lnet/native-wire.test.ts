@@ -261,6 +261,77 @@ describe('connecting', () => {
   });
 });
 
+describe('peers that have other numbers of connections', () => {
+  /** Connects as a kernel does and is answered. */
+  async function connectAsPeer(endpoint: NativeLnetEndpoint, type: number): Promise<Socket> {
+    const socket = connect(endpoint.port, '127.0.0.1');
+    cleanups.push(() => socket.destroy());
+    socket.on('error', () => {});
+    const request = Buffer.alloc(16);
+    request.writeUInt32LE(0xacce7100, 0);
+    request.writeUInt32LE(1, 4);
+    request.writeBigUInt64LE(nidToBits(A), 8);
+    socket.write(Buffer.concat([request, hello(type, B, A)]));
+    socket.pause();
+    const answer = await once(socket, 'readable').then(() => socket.read(56) as Buffer);
+    expect(answer.readInt32LE(48)).toBe(inverse[type]);
+    return socket;
+  }
+
+  test('one that opens more than we would: all are taken, and what we send is spread over them', async () => {
+    const endpoint = await open({ connsPerPeer: 1 });
+    await connectAsPeer(endpoint, Type.CONTROL);
+    const theirs: Socket[] = [];
+    for (let i = 0; i < 3; i++) {
+      theirs.push(await connectAsPeer(endpoint, Type.BULK_IN));
+      await connectAsPeer(endpoint, Type.BULK_OUT);
+    }
+    expect(endpoint.counters().connectionsOpen).toBe(7);
+    // Nobody reads yet, and no socket holds so much: what finds a queue goes another way.
+    const size = 1 << 20;
+    const sent = Array.from({ length: 24 }, () => send(endpoint, size));
+    for (const socket of theirs) {
+      await once(socket, 'readable');
+      expect((socket.read(96) as Buffer).readUInt32LE(24 + 28)).toBe(size);
+    }
+    for (const socket of theirs) socket.resume();
+    for (const events of await Promise.all(sent)) expect(events.at(-1)?.status).toBe(0);
+  });
+
+  test('one that opens fewer than we would: we use what there is and open none', async () => {
+    const peer = await listen();
+    const endpoint = await open({ nidMap: { [B]: `127.0.0.2:${peer.port}` }, connsPerPeer: 4 });
+    const control = await connectAsPeer(endpoint, Type.CONTROL);
+    const bulk = await connectAsPeer(endpoint, Type.BULK_IN);
+    await connectAsPeer(endpoint, Type.BULK_OUT);
+    const sent = [send(endpoint, 1), send(endpoint, 2000)];
+    expect((await new ByteReader(control).read(97)).readUInt32LE(24 + 28)).toBe(1);
+    expect((await new ByteReader(bulk).read(2096)).readUInt32LE(24 + 28)).toBe(2000);
+    for (const events of await Promise.all(sent)) expect(events.at(-1)?.status).toBe(0);
+    expect(endpoint.counters().connectionsOpen).toBe(3);
+  });
+
+  test('one that refuses more than one of each: nothing waits for the others', async () => {
+    const peer = await listen();
+    const endpoint = await open({ nidMap: { [B]: `127.0.0.2:${peer.port}` }, connsPerPeer: 4 });
+    const first = send(endpoint, 1);
+    await acceptAsPeer(peer);
+    await acceptAsPeer(peer);
+    const bulkOut = await acceptAsPeer(peer);
+    await first;
+    const refuse = async (): Promise<void> => {
+      const socket = await peer.next();
+      await new ByteReader(socket).read(72);
+      socket.end(hello(Type.NONE, B, A));
+    };
+    await refuse();
+    const big = send(endpoint, 2000);
+    expect((await bulkOut.reader.read(2096)).readUInt32LE(24 + 28)).toBe(2000);
+    expect((await big).at(-1)?.status).toBe(0);
+    expect(endpoint.counters().connectionsOpen).toBe(3);
+  });
+});
+
 describe('the error says what to do', () => {
   test('a port in use, an address that is not ours, options that make no sense', async () => {
     const first = await open();
