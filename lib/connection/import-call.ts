@@ -303,6 +303,9 @@ class ImportCall<F extends Format> implements Attempt {
 
   #encode(into: Uint8Array, timeout: number): number {
     const view = this.#view;
+    // First: whoever is asked may begin a call, which fills the same body.
+    const { current } = this.#options;
+    const values = current === undefined ? this.#values : { ...this.#values, ...current() };
     const own = (this.#values as { ptlrpc_body?: { pb_flags?: number } }).ptlrpc_body;
     requestBody.pb_handle = view.remoteHandle;
     requestBody.pb_version = rpcVersion(this.#opcode) | RpcVersion.PTLRPC_MSG_VERSION;
@@ -315,8 +318,6 @@ class ImportCall<F extends Format> implements Attempt {
     requestBody.pb_mbits = this.bulkMatchBits;
     const body = own === undefined ? requestBody : { ...own, ...requestBody };
     const header = { secflvr: view.flavour, repsize: this.replySize, flags: view.headerFlags };
-    const { current } = this.#options;
-    const values = current === undefined ? this.#values : { ...this.#values, ...current() };
     return encodeInto(this.#format.request, this.#lengths, values, body, header, into);
   }
 

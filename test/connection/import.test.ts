@@ -43,6 +43,25 @@ test('connects, pings, calls and disconnects', () =>
     await expect(imp.call(RQF_OBD_PING, {})).rejects.toMatchObject({ code: 'ESHUTDOWN' });
   }));
 
+test('a call that is begun while another is encoded leaves that as it is', () =>
+  simulate(async (cluster) => {
+    const target = testTarget(withStatfs());
+    const { ptlrpc } = await cluster.server([target]);
+    const { imp } = await cluster.client();
+    await imp.connect();
+    const { server } = ptlrpc.counters;
+    const pings = server.OBD_PING?.requests ?? 0;
+    let inner: Promise<unknown> | undefined;
+    const current = (): object => {
+      inner ??= imp.call(RQF_MDS_STATFS, {});
+      return {};
+    };
+    await imp.call(RQF_OBD_PING, {}, { current });
+    await inner;
+    expect(server.OBD_PING?.requests).toBe(pings + 1);
+    expect(server.MDS_STATFS?.requests).toBe(1);
+  }));
+
 describe('connecting', () => {
   test('tries the NIDs in turn', () =>
     simulate(async (cluster) => {
