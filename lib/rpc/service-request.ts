@@ -91,7 +91,7 @@ export function unpackRequest(bytes: Uint8Array): Unpacked | string {
   try {
     message = decodeMessage(bytes);
     if ((message.secflvr & 0xff_ffff) !== 0) return 'security flavour is not null';
-    body = viewPtlrpcBody(message.buffers[0]!, message.littleEndian);
+    body = viewPtlrpcBody(message);
   } catch (error) {
     return `malformed: ${(error as Error).message}`;
   }

@@ -308,7 +308,7 @@ export class Transmission {
     const bytes = copyMessage(this.#replyMemory.bytes.subarray(event.offset, event.offset + event.mlength));
     try {
       const message = decodeMessage(bytes);
-      const body = viewPtlrpcBody(message.buffers[0]!, message.littleEndian);
+      const body = viewPtlrpcBody(message);
       if (early) this.#onEarlyReply(message, body);
       else this.#onReply(message, body);
     } catch (error) {
@@ -353,7 +353,7 @@ export class Transmission {
 
   /** Guide 04 §4.2: one buffer, checksum right, and the deadline moves. */
   #onEarlyReply(message: Message, body: PtlrpcBody): void {
-    if (message.buffers.length !== 1 || message.cksum !== earlyReplyChecksum(message.buffers[0]!)) return;
+    if (message.count !== 1 || message.cksum !== earlyReplyChecksum(message.buffers[0]!)) return;
     if (body.pb_type !== MsgType.PTL_RPC_MSG_REPLY || body.pb_timeout === 0) return;
     this.earlyReplies++;
     this.deadline = this.#sentAt + Math.min(body.pb_timeout, 3600) * 1000 + this.attempt.latencyMs;

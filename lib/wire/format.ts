@@ -35,8 +35,8 @@ export interface Field<K extends string, T, In> {
   readonly shape?: FieldShape;
   sizeOf(value: In): number;
   encodeInto(bytes: Uint8Array, offset: number, value: In): void;
-  /** Throws WireError when the bytes are too few or malformed. */
-  decode(bytes: Uint8Array, littleEndian: boolean): T;
+  /** Throws WireError when the bytes are too few or malformed. Default: all of `bytes`. */
+  decode(bytes: Uint8Array, littleEndian: boolean, offset?: number, length?: number): T;
 }
 
 /** `struct`: one struct; `structs`: any number of them; `lock`: a struct with 64-bit handles behind it. */
@@ -103,13 +103,13 @@ export function structField<K extends string, T, In>(
     shape: { kind: 'struct', type },
     sizeOf: () => type.size,
     encodeInto: (bytes, offset, value) => type.encodeInto(bytes, offset, value),
-    decode(bytes, littleEndian) {
-      if (bytes.length < type.size && options.sizeMayDiffer === true) {
-        const padded = new Uint8Array(type.size);
-        padded.set(bytes);
-        return type.decode(padded, 0, littleEndian);
-      }
-      return type.decode(bytes, 0, littleEndian);
+    decode(bytes, littleEndian, offset = 0, length = bytes.length) {
+      if (length >= type.size) return type.decode(bytes, offset, littleEndian);
+      const short = bytes.subarray(offset, offset + length);
+      if (options.sizeMayDiffer !== true) return type.decode(short, 0, littleEndian);
+      const padded = new Uint8Array(type.size);
+      padded.set(short);
+      return type.decode(padded, 0, littleEndian);
     },
   };
 }
@@ -121,8 +121,9 @@ export function structWithText<K extends string, T extends object, In extends ob
   name: N,
   room: number,
 ): Field<K, T & { readonly [name in N]?: string }, In & { readonly [name in N]?: string }> {
+  const struct = structField(key, type);
   return {
-    ...structField(key, type),
+    ...struct,
     sizeOf: (value) => type.size + (value[name] === undefined ? 0 : room),
     encodeInto(bytes, offset, value) {
       type.encodeInto(bytes, offset, value);
@@ -131,10 +132,10 @@ export function structWithText<K extends string, T extends object, In extends ob
         throw new WireError(key, `has a ${name} that is too long`, text.length, room - 1);
       if (value[name] !== undefined) bytes.set(text, offset + type.size);
     },
-    decode(bytes, littleEndian) {
-      const value = type.decode(bytes, 0, littleEndian);
-      if (bytes.length === type.size) return value;
-      const text = bytes.subarray(type.size, type.size + room);
+    decode(bytes, littleEndian, offset = 0, length = bytes.length) {
+      const value = struct.decode(bytes, littleEndian, offset, length);
+      if (length === type.size) return value;
+      const text = bytes.subarray(offset + type.size, offset + Math.min(length, type.size + room));
       const end = text.indexOf(0);
       return { ...value, [name]: new TextDecoder().decode(end < 0 ? text : text.subarray(0, end)) };
     },
@@ -156,11 +157,11 @@ export function arrayField<K extends string, T, In>(
         type.encodeInto(bytes, offset + i * type.size, item);
       });
     },
-    decode(bytes, littleEndian) {
-      if (bytes.length % type.size !== 0)
-        throw new WireError(key, `${bytes.length} bytes are not whole elements`, type.size, bytes.length);
-      return Array.from({ length: bytes.length / type.size }, (_, i) =>
-        type.decode(bytes, i * type.size, littleEndian),
+    decode(bytes, littleEndian, offset = 0, length = bytes.length) {
+      if (length % type.size !== 0)
+        throw new WireError(key, `${length} bytes are not whole elements`, type.size, length);
+      return Array.from({ length: length / type.size }, (_, i) =>
+        type.decode(bytes, offset + i * type.size, littleEndian),
       );
     },
   };
@@ -172,7 +173,6 @@ export function numberField<K extends string, T extends number | bigint>(
   type: WireType<T>,
 ): Field<K, T, T> {
   const big = type.size === 8;
-  const view = (b: Uint8Array): DataView => new DataView(b.buffer, b.byteOffset, b.length);
   return {
     key,
     fixedSize: type.size,
@@ -181,12 +181,15 @@ export function numberField<K extends string, T extends number | bigint>(
     encodeInto: (bytes, offset, value) => {
       if (big ? BigInt.asUintN(64, BigInt(value)) !== value : Number(value) >>> 0 !== value)
         throw new WireError(key, `${value} is no whole number of ${type.size} bytes`);
-      if (big) view(bytes).setBigUint64(offset, BigInt(value), true);
-      else view(bytes).setUint32(offset, Number(value), true);
+      const { view } = facesOf(bytes.buffer);
+      if (big) view.setBigUint64(bytes.byteOffset + offset, BigInt(value), true);
+      else view.setUint32(bytes.byteOffset + offset, Number(value), true);
     },
-    decode(bytes, littleEndian) {
-      if (bytes.length < type.size) throw new WireError(key, 'is cut off', type.size, bytes.length);
-      return (big ? view(bytes).getBigUint64(0, littleEndian) : view(bytes).getUint32(0, littleEndian)) as T;
+    decode(bytes, littleEndian, offset = 0, length = bytes.length) {
+      if (length < type.size) throw new WireError(key, 'is cut off', type.size, length);
+      const { view } = facesOf(bytes.buffer);
+      const at = bytes.byteOffset + offset;
+      return (big ? view.getBigUint64(at, littleEndian) : view.getUint32(at, littleEndian)) as T;
     },
   };
 }
@@ -205,11 +208,11 @@ export function u32ArrayField<K extends string>(key: K): Field<K, number[], read
         view.setUint32(offset + 4 * i, n, true);
       });
     },
-    decode(bytes, littleEndian) {
-      if (bytes.length % 4 !== 0)
-        throw new WireError(key, `${bytes.length} bytes are not whole words`, 4, bytes.length);
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      return Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(4 * i, littleEndian));
+    decode(bytes, littleEndian, offset = 0, length = bytes.length) {
+      if (length % 4 !== 0) throw new WireError(key, `${length} bytes are not whole words`, 4, length);
+      const { view } = facesOf(bytes.buffer);
+      const at = bytes.byteOffset + offset;
+      return Array.from({ length: length / 4 }, (_, i) => view.getUint32(at + 4 * i, littleEndian));
     },
   };
 }
@@ -226,7 +229,7 @@ export function bytesField<K extends string>(key: K, fixedSize = 0): Field<K, Ui
         throw new WireError(key, 'is too long', value.length, fixedSize);
       bytes.set(value, offset);
     },
-    decode: (bytes) => bytes,
+    decode: (bytes, _, offset = 0, length = bytes.length) => bytes.subarray(offset, offset + length),
   };
 }
 
@@ -253,14 +256,14 @@ export function stringField<K extends string>(key: K, textSize: number): Field<K
       if (encoded.includes(0)) throw new WireError(key, `${JSON.stringify(value)} has a NUL inside`);
       bytes.set(encoded, offset);
     },
-    decode(bytes) {
-      const nul = bytes.indexOf(0);
-      if (nul === -1 && bytes.length !== textSize) throw new WireError(key, 'has no NUL at its end');
-      const length = nul === -1 ? bytes.length : nul;
-      if (textSize === 0 && length !== bytes.length - 1)
-        throw new WireError(key, 'has bytes behind its NUL', length + 1, bytes.length);
+    decode(bytes, _, offset = 0, size = bytes.length) {
+      const nul = bytes.indexOf(0, offset);
+      const length = nul === -1 || nul >= offset + size ? size : nul - offset;
+      if (length === size && size !== textSize) throw new WireError(key, 'has no NUL at its end');
+      if (textSize === 0 && length !== size - 1)
+        throw new WireError(key, 'has bytes behind its NUL', length + 1, size);
       if (textSize !== 0 && length > textSize) throw new WireError(key, 'is too long', length, textSize);
-      return decodeText(bytes.subarray(0, length));
+      return decodeText(bytes.subarray(offset, offset + length));
     },
   };
 }
@@ -272,6 +275,7 @@ export interface LdlmRequestValue extends StructValue<typeof LdlmRequest> {
 export type LdlmRequestInput = StructInput<typeof LdlmRequest> & { readonly lock_handle?: readonly bigint[] };
 
 const NO_HANDLES: readonly bigint[] = [];
+const lock = structField('ldlm_request', LdlmRequest);
 
 /** Declared with room for two handles (104 bytes); shorter and longer ones are legal. */
 export function ldlmRequestField<K extends string>(key: K): Field<K, LdlmRequestValue, LdlmRequestInput> {
@@ -292,12 +296,13 @@ export function ldlmRequestField<K extends string>(key: K): Field<K, LdlmRequest
         at += 8;
       }
     },
-    decode(bytes, littleEndian) {
-      const { lock_flags, lock_count, lock_desc } = LdlmRequest.decode(bytes, 0, littleEndian);
+    decode(bytes, littleEndian, offset = 0, length = bytes.length) {
+      const { lock_flags, lock_count, lock_desc } = lock.decode(bytes, littleEndian, offset, length);
       const { view } = facesOf(bytes.buffer);
+      const at = bytes.byteOffset + offset;
       const lock_handle: bigint[] = [];
-      for (let at = LdlmRequest.size; at + 8 <= bytes.length; at += 8)
-        lock_handle.push(view.getBigUint64(bytes.byteOffset + at, littleEndian));
+      for (let next = LdlmRequest.size; next + 8 <= length; next += 8)
+        lock_handle.push(view.getBigUint64(at + next, littleEndian));
       return { lock_flags, lock_count, lock_desc, lock_handle };
     },
   };
@@ -313,19 +318,25 @@ export const ptlrpcBodyField: Field<'ptlrpc_body', PtlrpcBody, StructInput<typeo
   decode: decodePtlrpcBody,
 };
 
-export function decodePtlrpcBody(bytes: Uint8Array, littleEndian: boolean): PtlrpcBody {
-  if (bytes.length >= PtlrpcBodyV3.size) return PtlrpcBodyV3.decode(bytes, 0, littleEndian);
-  if (bytes.length < PtlrpcBodyV2.size)
-    throw new WireError('ptlrpc_body', 'is cut off', PtlrpcBodyV2.size, bytes.length);
+export function decodePtlrpcBody(
+  bytes: Uint8Array,
+  littleEndian: boolean,
+  offset = 0,
+  length = bytes.length,
+): PtlrpcBody {
+  if (length >= PtlrpcBodyV3.size) return PtlrpcBodyV3.decode(bytes, offset, littleEndian);
+  if (length < PtlrpcBodyV2.size) throw new WireError('ptlrpc_body', 'is cut off', PtlrpcBodyV2.size, length);
   const padded = new Uint8Array(PtlrpcBodyV3.size);
-  padded.set(bytes.subarray(0, PtlrpcBodyV2.size));
+  padded.set(bytes.subarray(offset, offset + PtlrpcBodyV2.size));
   return PtlrpcBodyV3.decode(padded, 0, littleEndian);
 }
 
-/** The same, its fields read when they are asked for: the bytes must stay as they are. */
-export function viewPtlrpcBody(bytes: Uint8Array, littleEndian: boolean): PtlrpcBody {
-  if (bytes.length < PtlrpcBodyV3.size) return decodePtlrpcBody(bytes, littleEndian);
-  return PtlrpcBodyV3.view(bytes, 0, littleEndian);
+/** The first buffer of a message, its fields read when they are asked for: the bytes must stay as they are. */
+export function viewPtlrpcBody(message: Message): PtlrpcBody {
+  const { bytes, littleEndian, headerSize } = message;
+  const length = message.lengthOf(0);
+  if (length < PtlrpcBodyV3.size) return decodePtlrpcBody(bytes, littleEndian, headerSize, length);
+  return PtlrpcBodyV3.view(bytes, headerSize, littleEndian);
 }
 
 const connectionOpcodes: ReadonlySet<number> = new Set([8, 9, 38, 39, 250, 251, 400, 403]);
@@ -433,11 +444,14 @@ export function decodeBuffers<Fs extends readonly AnyField[]>(
   body?: PtlrpcBody,
 ): BufferValues<Fs> {
   const values: { [key: string]: unknown } = {};
-  const { buffers, littleEndian } = message;
-  for (let i = 0; i < fields.length && i < buffers.length; i++) {
-    const buffer = buffers[i]!;
-    if (body !== undefined && fields[i] === ptlrpcBodyField) values.ptlrpc_body = body;
-    else if (buffer.length > 0) values[fields[i]!.key] = fields[i]!.decode(buffer, littleEndian);
+  const { bytes, littleEndian, count } = message;
+  let at = message.headerSize;
+  for (let i = 0; i < fields.length && i < count; i++) {
+    const field = fields[i]!;
+    const length = message.lengthOf(i);
+    if (body !== undefined && field === ptlrpcBodyField) values.ptlrpc_body = body;
+    else if (length > 0) values[field.key] = field.decode(bytes, littleEndian, at, length);
+    at += roundUp8(length);
   }
   if (fields[0]?.key === 'ptlrpc_body' && values.ptlrpc_body === undefined)
     throw new WireError('ptlrpc_body', 'is missing');

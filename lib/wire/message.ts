@@ -11,19 +11,6 @@ export const MESSAGE_BUFFERS_MAX = 32;
 /** Largest single buffer, bytes (guide 04 §1.1). */
 export const MESSAGE_BUFFER_SIZE_MAX = 1 << 20;
 
-/** A message taken apart. `buffers` are views of `bytes`, without their padding. */
-export interface Message {
-  readonly littleEndian: boolean;
-  readonly secflvr: number;
-  readonly repsize: number;
-  readonly cksum: number;
-  readonly flags: number;
-  readonly opc: number;
-  readonly buffers: readonly Uint8Array[];
-  /** Bytes that the message takes, padding included; what follows is not part of it. */
-  readonly size: number;
-}
-
 export interface MessageHeader {
   readonly secflvr?: number | undefined;
   readonly repsize?: number | undefined;
@@ -58,42 +45,96 @@ const headerFields = {
   lm_opc: 0,
 };
 
-/** Takes a message apart. Throws WireError for a wrong magic, buffer count or length; reads nothing outside `bytes`. */
-export function decodeMessage(bytes: Uint8Array): Message {
-  const probe = LustreMsgV2.view(bytes);
-  const littleEndian = probe.lm_magic === Magic.LUSTRE_MSG_MAGIC_V2;
-  if (!littleEndian && probe.lm_magic !== Magic.LUSTRE_MSG_MAGIC_V2_SWABBED) {
-    throw new WireError('lustre_msg', `wrong magic 0x${probe.lm_magic.toString(16)}`);
-  }
-  const header = littleEndian ? probe : LustreMsgV2.view(bytes, 0, false);
-  const count = header.lm_bufcount;
-  if (count < 1 || count > MESSAGE_BUFFERS_MAX) throw new WireError('lustre_msg', `has ${count} buffers`);
-  let at = messageHeaderSize(count);
-  if (at > bytes.length) throw new WireError('lustre_msg', 'length table is cut off', at, bytes.length);
-  const { view } = facesOf(bytes.buffer);
-  const table = bytes.byteOffset + LustreMsgV2.size;
-  // As long as it will be: one that grows leaves several behind.
-  const buffers = new Array<Uint8Array>(count);
-  for (let i = 0; i < count; i++) {
-    const length = view.getUint32(table + 4 * i, littleEndian);
-    if (length > MESSAGE_BUFFER_SIZE_MAX)
-      throw new WireError('lustre_msg', `buffer ${i} claims ${length} bytes`);
-    if (at + roundUp8(length) > bytes.length) {
-      throw new WireError('lustre_msg', `buffer ${i} is cut off`, at + roundUp8(length), bytes.length);
+/** A message taken apart: where its buffers lie is worked out when somebody asks. */
+export class Message {
+  littleEndian = true;
+  secflvr = 0;
+  repsize = 0;
+  cksum = 0;
+  flags = 0;
+  opc = 0;
+  /** Buffers. */
+  count = 0;
+  /** Bytes that the message takes, padding included; what follows is not part of it. */
+  size = 0;
+  /** What it was taken out of, and what its header takes of that; the first buffer begins behind it. */
+  bytes: Uint8Array = NO_BYTES;
+  headerSize = 0;
+  #buffers: readonly Uint8Array[] | undefined;
+
+  /** Takes another message apart, whose bytes must stay as they are. Throws WireError for a wrong magic, buffer count or length;
+   * reads nothing outside `bytes`. */
+  read(bytes: Uint8Array): void {
+    if (bytes.length < LustreMsgV2.size)
+      throw new WireError('lustre_msg', 'is cut off', LustreMsgV2.size, bytes.length);
+    const { view } = facesOf(bytes.buffer);
+    const at = bytes.byteOffset;
+    const magic = view.getUint32(at + MAGIC_AT, true);
+    const littleEndian = magic === Magic.LUSTRE_MSG_MAGIC_V2;
+    if (!littleEndian && magic !== Magic.LUSTRE_MSG_MAGIC_V2_SWABBED)
+      throw new WireError('lustre_msg', `wrong magic 0x${magic.toString(16)}`);
+    const count = view.getUint32(at + COUNT_AT, littleEndian);
+    if (count < 1 || count > MESSAGE_BUFFERS_MAX) throw new WireError('lustre_msg', `has ${count} buffers`);
+    const headerSize = messageHeaderSize(count);
+    if (headerSize > bytes.length)
+      throw new WireError('lustre_msg', 'length table is cut off', headerSize, bytes.length);
+    let end = headerSize;
+    for (let i = 0; i < count; i++) {
+      const length = view.getUint32(at + LustreMsgV2.size + 4 * i, littleEndian);
+      if (length > MESSAGE_BUFFER_SIZE_MAX)
+        throw new WireError('lustre_msg', `buffer ${i} claims ${length} bytes`);
+      end += roundUp8(length);
+      if (end > bytes.length) throw new WireError('lustre_msg', `buffer ${i} is cut off`, end, bytes.length);
     }
-    buffers[i] = bytes.subarray(at, at + length);
-    at += roundUp8(length);
+    this.littleEndian = littleEndian;
+    this.secflvr = view.getUint32(at + SECFLVR_AT, littleEndian);
+    this.repsize = view.getUint32(at + REPSIZE_AT, littleEndian);
+    this.cksum = view.getUint32(at + CKSUM_AT, littleEndian);
+    this.flags = view.getUint32(at + FLAGS_AT, littleEndian);
+    this.opc = view.getUint32(at + OPC_AT, littleEndian);
+    this.count = count;
+    this.size = end;
+    this.bytes = bytes;
+    this.headerSize = headerSize;
+    this.#buffers = undefined;
   }
-  return {
-    littleEndian,
-    secflvr: header.lm_secflvr,
-    repsize: header.lm_repsize,
-    cksum: header.lm_cksum,
-    flags: header.lm_flags,
-    opc: header.lm_opc,
-    buffers,
-    size: at,
-  };
+
+  /** Bytes of buffer `i` of those that there are, without its padding. */
+  lengthOf(i: number): number {
+    const { view } = facesOf(this.bytes.buffer);
+    return view.getUint32(this.bytes.byteOffset + LustreMsgV2.size + 4 * i, this.littleEndian);
+  }
+
+  /** Views of all of them. */
+  get buffers(): readonly Uint8Array[] {
+    if (this.#buffers === undefined) {
+      let at = this.headerSize;
+      this.#buffers = Array.from({ length: this.count }, (_, i) => {
+        const start = at;
+        const length = this.lengthOf(i);
+        at += roundUp8(length);
+        return this.bytes.subarray(start, start + length);
+      });
+    }
+    return this.#buffers;
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+const placeOf = (field: string): number => LustreMsgV2.fields[field]![0];
+const COUNT_AT = placeOf('lm_bufcount');
+const SECFLVR_AT = placeOf('lm_secflvr');
+const MAGIC_AT = placeOf('lm_magic');
+const REPSIZE_AT = placeOf('lm_repsize');
+const CKSUM_AT = placeOf('lm_cksum');
+const FLAGS_AT = placeOf('lm_flags');
+const OPC_AT = placeOf('lm_opc');
+
+/** Takes a message apart, as `Message.read` does. */
+export function decodeMessage(bytes: Uint8Array): Message {
+  const message = new Message();
+  message.read(bytes);
+  return message;
 }
 
 /**

@@ -53,6 +53,6 @@ export function dissectMessage(d: Dissection, find: FindRequest): RpcMessage {
 
 /** The format of a reply whose request was not seen: only where the opcode leaves no choice. */
 function replyVariant(opcode: number, message: Message): Variant | undefined {
-  const bare: Message = { ...message, buffers: message.buffers.slice(0, 1) };
-  return requestVariant(opcode, bare);
+  const { buffers, littleEndian } = message;
+  return requestVariant(opcode, { buffers: buffers.slice(0, 1), littleEndian });
 }

@@ -60,8 +60,11 @@ const keyOf = (b: Uint8Array | undefined): string => {
   return b === undefined ? '' : decodeText(b.subarray(0, end === -1 ? b.length : end).subarray(0, 64));
 };
 
+/** What tells them apart. */
+type Buffers = Pick<Message, 'buffers' | 'littleEndian'>;
+
 /** The variant of a request; undefined for an opcode that has no format. */
-export function requestVariant(opcode: number, message: Message): Variant | undefined {
+export function requestVariant(opcode: number, message: Buffers): Variant | undefined {
   const { buffers, littleEndian: little } = message;
   switch (opcode) {
     case Opcode.LDLM_ENQUEUE:
@@ -115,7 +118,7 @@ const intentNames: readonly (readonly [number, string])[] = [
   [IntentOpcode.IT_BRW, 'brw'],
 ];
 
-function enqueueVariant({ buffers, littleEndian }: Message): Variant {
+function enqueueVariant({ buffers, littleEndian }: Buffers): Variant {
   const intent = buffers[2];
   if (intent === undefined || intent.length < 8) return { format: formats.RQF_LDLM_ENQUEUE_LVB, detail: '' };
   const bits = wordOf(intent, littleEndian ? 0 : 4, littleEndian);
@@ -151,7 +154,7 @@ const CREATE_MODE_OFFSET = 112;
 const S_IFMT = 0o170000;
 const S_IFLNK = 0o120000;
 
-function reintVariant(opcode: number, { buffers, littleEndian }: Message): Variant {
+function reintVariant(opcode: number, { buffers, littleEndian }: Buffers): Variant {
   const found = reints[opcode];
   if (found === undefined) return { format: formats.RQF_MDS_REINT, detail: `reint ${opcode}` };
   const mode = wordOf(buffers[1], CREATE_MODE_OFFSET, littleEndian);
@@ -159,7 +162,7 @@ function reintVariant(opcode: number, { buffers, littleEndian }: Message): Varia
   return { format: symlink ? formats.RQF_MDS_REINT_CREATE_SYM : found[1], detail: `reint ${found[0]}` };
 }
 
-function sequenceVariant(opcode: number, { buffers, littleEndian }: Message): Variant {
+function sequenceVariant(opcode: number, { buffers, littleEndian }: Buffers): Variant {
   const which = wordOf(buffers[1], 0, littleEndian);
   if (opcode === Opcode.FLD_QUERY) {
     const range = buffers[2];
@@ -176,7 +179,7 @@ function sequenceVariant(opcode: number, { buffers, littleEndian }: Message): Va
   };
 }
 
-function keyVariant(opcode: number, key: string, { buffers }: Message): Variant {
+function keyVariant(opcode: number, key: string, { buffers }: Buffers): Variant {
   const detail = `key ${key}`;
   if (opcode === Opcode.OST_SET_INFO) {
     return {
