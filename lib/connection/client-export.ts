@@ -11,6 +11,7 @@ import type { Outcome } from '../rpc/transmission.ts';
 import { UnrepliedList } from '../rpc/xid.ts';
 import { Automaton } from '../runtime/automaton.ts';
 import { Errno, type ErrorContext, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
+import type { Bits64 } from '../wire/bits64.ts';
 import { ConnectFlag, ConnectFlag2 } from '../wire/connection-constants.ts';
 import type { ObdConnectData } from '../wire/connection-structs.ts';
 import {
@@ -58,7 +59,7 @@ export class ClientExport implements Export {
   peer: Nid;
   connectCount: number;
   /** exp_last_xid: the client has told that it has all replies up to here. */
-  lastXid = 0n;
+  lastXid: Bits64 = 0;
   /** Highest transno this client was given. */
   lastTransno = 0n;
   /** Requests in an operation's hands. */
@@ -172,7 +173,7 @@ export class ClientExport implements Export {
   async #sendCallback<F extends Format>(
     format: F,
     request: RequestInputs<F>,
-    how: { opcode: number; xid: bigint; seconds: number; resent: boolean },
+    how: { opcode: number; xid: number; seconds: number; resent: boolean },
   ): Promise<Outcome> {
     const { slabs, runtime } = this.#ptlrpc;
     const { opcode, xid, seconds: timeout, resent } = how;
@@ -215,7 +216,7 @@ export class ClientExport implements Export {
         adaptive,
         timeoutMs: timeout * 1000 + latencyMs,
         latencyMs,
-        bulkMatchBits: 0n,
+        bulkMatchBits: 0,
       },
       opcode,
       resent,
@@ -247,7 +248,7 @@ function callbackError(outcome: Exclude<Outcome, { kind: 'reply' }>, context: Er
 function callbackReply<F extends Format>(
   format: F,
   outcome: Outcome & { kind: 'reply' },
-  xid: bigint,
+  xid: number,
   context: ErrorContext,
 ): Reply<F> {
   const { body, message } = outcome;

@@ -67,12 +67,12 @@ const requestBody = {
   pb_handle: 0n,
   pb_version: 0,
   pb_opc: 0,
-  pb_last_xid: 0n,
+  pb_last_xid: 0,
   pb_tag: 0,
   pb_flags: 0,
   pb_conn_cnt: 0,
   pb_timeout: 0,
-  pb_mbits: 0n,
+  pb_mbits: 0,
 } satisfies RequestBody;
 
 /**
@@ -83,15 +83,15 @@ class ImportCall<F extends Format> implements Attempt {
   peer = '' as Nid;
   requestPortal = 0;
   replyPortal = 0;
-  xid = 0n;
-  replyMatchBits = 0n;
+  xid = 0;
+  replyMatchBits = 0;
   request!: Segment;
   replySize = 0;
   adaptive = false;
   timeoutMs = 0;
   latencyMs = 0;
   readonly bulk: Bulk<BulkSegment> | undefined;
-  bulkMatchBits = 0n;
+  bulkMatchBits = 0;
   readonly #view: ImportView;
   readonly #format: F;
   readonly #values: RequestInputs<F>;
@@ -258,7 +258,7 @@ class ImportCall<F extends Format> implements Attempt {
     if (this.#options.modifies === true && this.#mayBeDone) return;
     this.#generation = generation;
     unreplied.remove(this.xid);
-    this.xid = 0n;
+    this.xid = 0;
     this.#resend = false;
   }
 
@@ -287,7 +287,7 @@ class ImportCall<F extends Format> implements Attempt {
   /** A resend keeps its XID and draws new match bits, so that what is late for the first attempt finds nothing. */
   #assignXids(pieces: number): void {
     const { ptlrpc, unreplied, bulkMbits, replyMbits } = this.#view;
-    if (this.xid === 0n) {
+    if (this.xid === 0) {
       this.xid = ptlrpc.nextXid();
       this.bulkMatchBits = lastBits(this.xid, pieces);
     } else if (pieces > 0 || replyMbits) {
@@ -448,7 +448,7 @@ class ImportCall<F extends Format> implements Attempt {
     const limit = requestTimeout(timeouts.estimate(requestPortalOf(kind, this.#opcode)));
     this.#inProgressDelays = Math.min(this.#inProgressDelays + 1, limit);
     unreplied.remove(this.xid);
-    this.xid = 0n;
+    this.xid = 0;
     this.#resend = false;
     await new Promise<void>((resolve) => {
       const wake = (): void => {
@@ -474,8 +474,8 @@ class ImportCall<F extends Format> implements Attempt {
 }
 
 /** Match bits of the last of so many descriptors. */
-function lastBits(first: bigint, pieces: number): bigint {
-  return pieces > 1 ? first + BigInt(pieces - 1) : first;
+function lastBits(first: number, pieces: number): number {
+  return pieces > 1 ? first + pieces - 1 : first;
 }
 
 /** A request's buffers of bytes are the caller's, who may use them again. */

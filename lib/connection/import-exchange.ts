@@ -17,8 +17,8 @@ export interface Exchange<F extends Format> {
   readonly replyRoom: number;
   readonly values: RequestInputs<F>;
   /** Of an earlier request that is sent again; default new. */
-  readonly xid?: bigint;
-  readonly mbits?: bigint;
+  readonly xid?: number;
+  readonly mbits?: number;
   readonly replySize?: number;
   readonly bulk?: Bulk | undefined;
   readonly portals?: { readonly request: number; readonly reply: number };

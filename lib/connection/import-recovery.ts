@@ -148,7 +148,7 @@ export class ImportRecovery {
       ...own,
       pb_flags: (own?.pb_flags ?? 0) | MsgFlag.MSG_REPLAY | resent,
       pb_tag: transaction.tag,
-      pb_last_xid: xid - 1n,
+      pb_last_xid: xid - 1,
       pb_transno: transaction.transno,
       pb_service_time: this.#view.timeouts.latency,
       pb_pre_versions: transaction.preVersions,

@@ -8,8 +8,8 @@ import type { Format } from '../wire/format.ts';
 /** A request that was answered, as it is to be replayed. */
 export interface Transaction {
   readonly transno: bigint;
-  readonly xid: bigint;
-  readonly mbits: bigint;
+  readonly xid: number;
+  readonly mbits: number;
   readonly tag: number;
   readonly opcode: number;
   readonly format: Format;
@@ -43,7 +43,7 @@ const UNCOMMITTED_MAX = 65_536;
 const UNKEPT_MAX = 4 * UNCOMMITTED_MAX;
 
 const inOrder = (a: Transaction, b: Transaction): number =>
-  a.transno === b.transno ? Number(a.xid - b.xid) : a.transno < b.transno ? -1 : 1;
+  a.transno === b.transno ? a.xid - b.xid : a.transno < b.transno ? -1 : 1;
 
 export class ReplayList {
   /** By transno; replies may overtake each other. */

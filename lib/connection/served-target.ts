@@ -6,6 +6,7 @@ import type { PtlRpc } from '../rpc/ptlrpc.ts';
 import type { IncomingRequest } from '../rpc/rpc.ts';
 import { Errno, errnoError, errnoOf, LustreError } from '../runtime/errors.ts';
 import { type Runtime, randomCookie, withLog } from '../runtime/runtime.ts';
+import type { Bits64 } from '../wire/bits64.ts';
 import { ConnectFlag } from '../wire/connection-constants.ts';
 import { ObdConnectData } from '../wire/connection-structs.ts';
 import type { RequestValues } from '../wire/format.ts';
@@ -54,7 +55,7 @@ export class ServedTarget {
       announce: (client) => this.#table.register(client),
       forget: (client) => this.#forget(client),
       renew: (client) => {
-        client.lastXid = 0n;
+        client.lastXid = 0;
       },
       dropState: (client) => this.#dropState(client),
       dropRecord: (client) => this.#settle(this.target.lastRcvd?.remove(client.clientUuid), client),
@@ -97,10 +98,13 @@ export class ServedTarget {
   }
 
   /** Keeps what a client was answered last (guide 06 §7.1). The reply does not wait for it. */
-  record(client: ClientExport, xid: bigint, status: number): void {
+  record(client: ClientExport, xid: Bits64, status: number): void {
     if (!client.connected) return;
     const { clientUuid: uuid, lastTransno } = client;
-    this.#settle(this.target.lastRcvd?.put({ uuid, lastTransno, lastXid: xid, lastResult: status }), client);
+    this.#settle(
+      this.target.lastRcvd?.put({ uuid, lastTransno, lastXid: BigInt(xid), lastResult: status }),
+      client,
+    );
   }
 
   /** Around each request of an export. */

@@ -10,7 +10,7 @@ import { BulkError } from '../rpc/server-bulk.ts';
 import type { ServiceOptions } from '../rpc/service.ts';
 import { Errno, LustreError, ProtocolError } from '../runtime/errors.ts';
 import type { Runtime, Timer } from '../runtime/runtime.ts';
-import { type Format, type RequestValues, rpcVersion } from '../wire/format.ts';
+import { bodyBits, type Format, type RequestValues, rpcVersion } from '../wire/format.ts';
 import { RQF_CONNECT, RQF_MDS_DISCONNECT, RQF_OBD_PING } from '../wire/formats.ts';
 import { Opcode, Portal } from '../wire/opcodes.ts';
 import { MsgFlag, RpcLimit, RpcVersion } from '../wire/ptlrpc-constants.ts';
@@ -170,11 +170,12 @@ export class TargetNode {
       client.evict('replay outside of a recovery');
       return refuse(Errno.ENODEV, 'replay outside of a recovery');
     }
-    if (body.pb_last_xid > client.lastXid) {
-      client.lastXid = body.pb_last_xid;
-      client.replies.release(client.lastXid);
+    const lastXid = bodyBits(request.message, 'pb_last_xid');
+    if (lastXid > client.lastXid) {
+      client.lastXid = lastXid;
+      client.replies.release(lastXid);
     }
-    if (xid === 0n || xid <= client.lastXid) return refuse(Errno.EPROTO, 'XID already replied to');
+    if (xid === 0 || xid <= client.lastXid) return refuse(Errno.EPROTO, 'XID already replied to');
     if (body.pb_tag > TAG_MAX) return refuse(Errno.EPROTO, 'no such modify slot');
     request.useMbits(client.replyMbits, client.bulkMbits);
     return this.#reconstruct(request, client, refuse);

@@ -1,13 +1,13 @@
 /** NIDs remembered in both forms (guide 01 §2). Peers choose those that come in, so there is an end to it. */
+import { bits64 } from '../wire/bits64.ts';
+import type { ProcessId } from './network.ts';
 import { type Nid, nidFromBits, nidToBits } from './nid.ts';
 
 export class KnownNids {
   readonly #max: number;
-  readonly #nidByBits = new Map<bigint, Nid>();
+  /** By the low word of their NID, which is the address: the last one that had it. */
+  readonly #processes = new Map<number, Known>();
   readonly #bitsByNid = new Map<Nid, bigint>();
-  /** That of the last event is mostly that of the next. */
-  #lastBits: bigint | undefined;
-  #lastNid: Nid = '';
 
   constructor(max: number) {
     this.#max = max;
@@ -24,16 +24,19 @@ export class KnownNids {
     return bits;
   }
 
-  nidOf(bits: bigint): Nid {
-    if (bits === this.#lastBits) return this.#lastNid;
-    let nid = this.#nidByBits.get(bits);
-    if (nid === undefined) {
-      nid = nidFromBits(bits);
-      if (this.#nidByBits.size >= this.#max) this.#nidByBits.clear();
-      this.#nidByBits.set(bits, nid);
-    }
-    this.#lastBits = bits;
-    this.#lastNid = nid;
-    return nid;
+  /** Who has the NID of these two words. */
+  processOf(low: number, high: number, pid: number): ProcessId {
+    const known = this.#processes.get(low);
+    if (known !== undefined && known.high === high && known.pid === pid) return known.process;
+    const process = { nid: nidFromBits(BigInt(bits64(low, high))), pid: pid >>> 0 };
+    if (this.#processes.size >= this.#max) this.#processes.clear();
+    this.#processes.set(low, { high, pid, process });
+    return process;
   }
+}
+
+interface Known {
+  readonly high: number;
+  readonly pid: number;
+  readonly process: ProcessId;
 }

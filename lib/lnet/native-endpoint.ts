@@ -4,6 +4,7 @@
  */
 import { errnoError, errnoName, LustreError } from '../runtime/errors.ts';
 import type { Logger, Runtime } from '../runtime/runtime.ts';
+import { type Bits64, highWord, lowWord } from '../wire/bits64.ts';
 import { checksumTypeBits } from './checksum.ts';
 import { KnownNids } from './known-nids.ts';
 import { type BorrowedMemory, loanOf } from './lent-memory.ts';
@@ -121,7 +122,7 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#checkOpen('attach');
     const words = this.#words;
     this.#writePeer(entry.peer, PID_ANY);
-    this.#big[ScratchBig.MATCH_BITS] = entry.matchBits;
+    this.#writeMatchBits(entry.matchBits);
     this.#big[ScratchBig.IGNORE_BITS] = entry.ignoreBits ?? 0n;
     words[ScratchWord.PORTAL] = entry.portal;
     words[ScratchWord.THRESHOLD] = Math.min(entry.threshold, THRESHOLD_INFINITE);
@@ -157,7 +158,7 @@ export class NativeLnetEndpoint implements Endpoint {
   #describePut(options: PutOptions, handler: LnetHandler, quiet: number): number {
     this.#checkOpen('put');
     this.#writePeer(options.peer, LNET_PID_LUSTRE);
-    this.#big[ScratchBig.MATCH_BITS] = options.matchBits;
+    this.#writeMatchBits(options.matchBits);
     this.#big[ScratchBig.HDR_DATA] = options.hdrData ?? 0n;
     this.#words[ScratchWord.PORTAL] = options.portal;
     this.#words[ScratchWord.OFFSET] = options.offset ?? 0;
@@ -172,7 +173,7 @@ export class NativeLnetEndpoint implements Endpoint {
   get(options: GetOptions, handler: LnetHandler): MdHandle {
     this.#checkOpen('get');
     this.#writePeer(options.peer, LNET_PID_LUSTRE);
-    this.#big[ScratchBig.MATCH_BITS] = options.matchBits;
+    this.#writeMatchBits(options.matchBits);
     this.#words[ScratchWord.PORTAL] = options.portal;
     this.#words[ScratchWord.OFFSET] = options.offset ?? 0;
     this.#words[ScratchWord.OPTIONS] = 0;
@@ -254,6 +255,15 @@ export class NativeLnetEndpoint implements Endpoint {
   #writePeer(peer: ProcessId, defaultPid: number): void {
     this.#big[ScratchBig.PEER] = this.#nids.bitsOf(peer.nid);
     this.#words[ScratchWord.PEER_PID] = peer.pid ?? defaultPid;
+  }
+
+  #writeMatchBits(bits: Bits64): void {
+    if (typeof bits === 'bigint') {
+      this.#big[ScratchBig.MATCH_BITS] = bits;
+      return;
+    }
+    this.#words[2 * ScratchBig.MATCH_BITS] = lowWord(bits);
+    this.#words[2 * ScratchBig.MATCH_BITS + 1] = highWord(bits);
   }
 
   #writeSegments(segments: readonly Segment[]): void {

@@ -1,4 +1,5 @@
 /** An event of the native module, out of its ring: what hardly any handler asks for is put together when it is asked for. */
+import { type Bits64, bits64 } from '../wire/bits64.ts';
 import type { KnownNids } from './known-nids.ts';
 import { EVENT_UNLINKED, EventWord } from './native-addon.ts';
 import type { LnetEvent, LnetEventType, ProcessId } from './network.ts';
@@ -49,24 +50,14 @@ export class NativeEvent implements LnetEvent {
   }
 
   get initiator(): ProcessId {
-    const nid = this.#nids.nidOf(quad(this.#initiatorLow, this.#initiatorHigh));
-    return { nid, pid: this.#initiatorPid >>> 0 };
+    return this.#nids.processOf(this.#initiatorLow, this.#initiatorHigh, this.#initiatorPid);
   }
 
-  get matchBits(): bigint {
-    return quad(this.#bitsLow, this.#bitsHigh);
+  get matchBits(): Bits64 {
+    return bits64(this.#bitsLow, this.#bitsHigh);
   }
 
   get hdrData(): bigint {
-    return quad(this.#dataLow, this.#dataHigh);
+    return BigInt(bits64(this.#dataLow, this.#dataHigh));
   }
-}
-
-const halves = new Int32Array(2);
-const whole = new BigUint64Array(halves.buffer);
-
-function quad(low: number, high: number): bigint {
-  halves[0] = low;
-  halves[1] = high;
-  return whole[0]!;
 }

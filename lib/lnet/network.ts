@@ -3,6 +3,7 @@
  * module (real sockets) and sim/ (a virtual network in virtual time). Nothing above can tell which it has.
  * Matching happens below the seam, so that payload goes straight to the memory it belongs in.
  */
+import type { Bits64 } from '../wire/bits64.ts';
 import type { Nid } from './nid.ts';
 
 export const MdOption = {
@@ -67,7 +68,7 @@ export type BulkSegment = Segment | FileSegment;
 
 export interface MatchEntry {
   readonly portal: number;
-  readonly matchBits: bigint;
+  readonly matchBits: Bits64;
   /** Bits set here are not compared. */
   readonly ignoreBits?: bigint;
   readonly peer: ProcessId;
@@ -93,8 +94,8 @@ export interface MatchEntry {
 
 export type LnetEventType = 'put' | 'get' | 'send' | 'ack' | 'reply' | 'unlink';
 
-/** A completion, its handler's until that returns: the same object may be the next one. Exactly one event of a descriptor has `unlinked: true`, and it is its last, except that `send` may
- * follow `ack`/`reply` (guide 01 §5.2). */
+/** A completion, its handler's until that returns: the same object may be the next one. Exactly one event of a descriptor has
+ * `unlinked: true`, and it is its last, except that `send` may follow `ack`/`reply` (guide 01 §5.2). */
 export interface LnetEvent {
   readonly type: LnetEventType;
   /** 0, or a negative Linux errno (-ETIMEDOUT, -EHOSTUNREACH, -ECONNRESET ...). */
@@ -103,7 +104,7 @@ export interface LnetEvent {
   readonly initiator: ProcessId;
   /** The local NID it was addressed to. */
   readonly target: Nid;
-  readonly matchBits: bigint;
+  readonly matchBits: Bits64;
   readonly hdrData: bigint;
   /** Where in the segments (as one concatenation) the bytes begin. */
   readonly offset: number;
@@ -151,7 +152,7 @@ export const FILE_EXTENTS_MAX = 256;
 export interface PutOptions {
   readonly peer: ProcessId;
   readonly portal: number;
-  readonly matchBits: bigint;
+  readonly matchBits: Bits64;
   readonly segments: readonly Segment[];
   /** Sent instead of segments, where the endpoint `movesFiles`: at most LNET_MTU. Zeros follow where the file has ended. */
   readonly file?: FileRange;
@@ -165,7 +166,7 @@ export interface PutOptions {
 export interface GetOptions {
   readonly peer: ProcessId;
   readonly portal: number;
-  readonly matchBits: bigint;
+  readonly matchBits: Bits64;
   /** Where the REPLY's bytes go. Events: `send`, then `reply`. */
   readonly segments: readonly Segment[];
   /** Where they go instead, where the endpoint `movesFiles`: at most LNET_MTU, written as they come. */

@@ -52,7 +52,7 @@ export class PtlRpc implements TransmissionOwner {
   }
 
   /** A new XID, or new match bits for the bulk of a resend: a multiple of 128. */
-  nextXid(): bigint {
+  nextXid(): number {
     return this.#xids.next();
   }
 
@@ -88,7 +88,8 @@ export class PtlRpc implements TransmissionOwner {
     counters.requests++;
     if (resend) counters.resends++;
     const { peer, requestPortal: portal, xid } = attempt;
-    if (requestChannel.hasSubscribers) requestChannel.publish({ end: 'client', peer, portal, opcode, xid });
+    if (requestChannel.hasSubscribers)
+      requestChannel.publish({ end: 'client', peer, portal, opcode, xid: BigInt(xid) });
     if (this.#closed) transmission.abort();
     transmission.start();
     return transmission;
@@ -140,6 +141,7 @@ export class PtlRpc implements TransmissionOwner {
     this.counters.replied('client', opcode, status, outcome.elapsedMs);
     if (!replyChannel.hasSubscribers) return;
     const { peer, requestPortal: portal, xid } = attempt;
-    replyChannel.publish({ end: 'client', peer, portal, opcode, xid, status, ms: outcome.elapsedMs });
+    const ms = outcome.elapsedMs;
+    replyChannel.publish({ end: 'client', peer, portal, opcode, xid: BigInt(xid), status, ms });
   }
 }

@@ -4,6 +4,7 @@
  * (under-way.ts says why that matters); what may be in work at once bounds them.
  */
 import type { Nid } from '../lnet/nid.ts';
+import { type Bits64, lowWord } from '../wire/bits64.ts';
 import type { ServiceRequest } from './service-request.ts';
 
 const CHAINS = 1024;
@@ -18,7 +19,7 @@ export class RequestsInWork {
   }
 
   /** That of the same client with the same export handle. */
-  find(xid: bigint, peer: Nid, handle: bigint): ServiceRequest | undefined {
+  find(xid: Bits64, peer: Nid, handle: bigint): ServiceRequest | undefined {
     let request = this.#chains[chainOf(xid)];
     while (request !== undefined) {
       if (request.xid === xid && request.peer === peer && request.body.pb_handle === handle) return request;
@@ -43,7 +44,7 @@ export class RequestsInWork {
 }
 
 /** XIDs are some power of two apart, which differs from client to client. */
-function chainOf(xid: bigint): number {
-  const low = Number(BigInt.asUintN(32, xid));
+function chainOf(xid: Bits64): number {
+  const low = lowWord(xid);
   return ((low >>> 4) ^ (low >>> 14)) & (CHAINS - 1);
 }

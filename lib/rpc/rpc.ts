@@ -12,6 +12,7 @@ import type {
   Segment,
 } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
+import type { Bits64 } from '../wire/bits64.ts';
 import type {
   Format,
   PtlrpcBody,
@@ -107,7 +108,7 @@ export interface Reply<F extends Format> {
   readonly values: ReplyValues<F>;
   /** pb_status, >= 0: 301 etc. for locks, a byte count for OST_READ. */
   readonly status: number;
-  readonly xid: bigint;
+  readonly xid: number;
   readonly transno: bigint;
   /** Bytes that the server moved by bulk. */
   readonly bulkBytes: number;
@@ -130,7 +131,7 @@ export interface IncomingRequest {
   readonly self: Nid;
   readonly portal: number;
   /** From the match bits (guide 04 §3.1). */
-  readonly xid: bigint;
+  readonly xid: Bits64;
   readonly opcode: number;
   readonly body: PtlrpcBody;
   /** Buffers are views that stay valid until the request has been answered. */

@@ -15,6 +15,7 @@ import type {
 import type { Nid } from '../lnet/nid.ts';
 import { type ErrorContext, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Runtime, Timer } from '../runtime/runtime.ts';
+import { addBits64, type Bits64, lowWord } from '../wire/bits64.ts';
 import { BULK_PAGE, BULK_PIECE, BULK_PIECES_MAX, bytesOfFile, splitBulk, splitFile } from './bulk-pieces.ts';
 import type { BulkMoved } from './rpc.ts';
 
@@ -51,7 +52,7 @@ export interface BulkTransfer extends BulkPayload {
   readonly peer: Nid;
   readonly portal: number;
   /** Match bits of the last descriptor. */
-  readonly lastMatchBits: bigint;
+  readonly lastMatchBits: Bits64;
   /** Most descriptors that the client may have announced, a power of two. */
   readonly piecesMax: number;
   /** As in Bulk (rpc.ts). */
@@ -62,8 +63,8 @@ export interface BulkTransfer extends BulkPayload {
 }
 
 /** Descriptors announced: the low bits of the last one's match bits count them (guide 04 §3.3). */
-export function announcedPieces(lastMatchBits: bigint, piecesMax: number): number {
-  return Number(lastMatchBits & BigInt(piecesMax - 1)) + 1;
+export function announcedPieces(lastMatchBits: Bits64, piecesMax: number): number {
+  return (lowWord(lastMatchBits) & (piecesMax - 1)) + 1;
 }
 
 export interface RunningBulk {
@@ -126,11 +127,11 @@ class Bulk implements RunningBulk {
     this.#timer = transfer.runtime.after(transfer.timeoutMs, () =>
       this.abort(errnoError(-110, { syscall: `bulk ${transfer.direction}`, nid: transfer.peer })),
     );
-    const first = transfer.lastMatchBits - BigInt(pieces.length - 1);
+    const first = addBits64(transfer.lastMatchBits, 1 - pieces.length);
     try {
       pieces.forEach((piece, i) => {
         // An empty GET moves nothing and would only cost a round trip; an empty PUT ends the client's descriptor.
-        if (transfer.direction === 'put' || piece.bytes > 0) this.#start(piece, i, first + BigInt(i));
+        if (transfer.direction === 'put' || piece.bytes > 0) this.#start(piece, i, addBits64(first, i));
       });
     } catch (error) {
       this.abort(error instanceof Error ? error : new Error(String(error)));
@@ -144,7 +145,7 @@ class Bulk implements RunningBulk {
     for (const handle of [...this.#handles]) handle.unlink();
   }
 
-  #start(piece: Piece, index: number, matchBits: bigint): void {
+  #start(piece: Piece, index: number, matchBits: Bits64): void {
     const { endpoint, direction, peer, portal, empty, checksum } = this.#transfer;
     const { file, bytes: want } = piece;
     const segments =

@@ -6,7 +6,9 @@ import type { ChecksumName, Endpoint, FileRange, LnetEvent, Memory, Segment } fr
 import type { Nid } from '../lnet/nid.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import type { Bits64 } from '../wire/bits64.ts';
 import {
+  bodyBits,
   bufferLengths,
   decodeBuffers,
   encodeBuffers,
@@ -105,14 +107,14 @@ export class ServiceRequest implements IncomingRequest {
   readonly peer: Nid;
   readonly self: Nid;
   readonly portal: number;
-  readonly xid: bigint;
+  readonly xid: Bits64;
   readonly opcode: number;
   readonly body: PtlrpcBody;
   readonly message: Message;
   readonly arrivedAt: number;
   deadline: number;
-  replyMatchBits: bigint;
-  bulkMatchBits: bigint;
+  replyMatchBits: Bits64;
+  bulkMatchBits: Bits64;
   usesReplyMbits = false;
   usesBulkMbits = false;
   /** The handler has been called ... */
@@ -160,11 +162,11 @@ export class ServiceRequest implements IncomingRequest {
   }
 
   useMbits(reply: boolean, bulk: boolean): void {
-    const { pb_mbits } = this.body;
+    const mbits = bodyBits(this.message, 'pb_mbits');
     this.usesReplyMbits = reply;
     this.usesBulkMbits = bulk;
-    if (reply) this.replyMatchBits = pb_mbits;
-    if (bulk) this.bulkMatchBits = pb_mbits;
+    if (reply) this.replyMatchBits = mbits;
+    if (bulk) this.bulkMatchBits = mbits;
   }
 
   get answered(): boolean {
@@ -244,10 +246,10 @@ export class ServiceRequest implements IncomingRequest {
   /** The same XID came again while this one is in work (guide 04 §5.6). */
   inherit(duplicate: ServiceRequest): void {
     this.deadline = Math.max(this.deadline, duplicate.deadline);
-    const { pb_mbits } = duplicate.body;
-    if (this.usesReplyMbits) this.replyMatchBits = pb_mbits;
-    if (this.usesBulkMbits && this.bulkMatchBits !== pb_mbits) {
-      this.bulkMatchBits = pb_mbits;
+    const mbits = bodyBits(duplicate.message, 'pb_mbits');
+    if (this.usesReplyMbits) this.replyMatchBits = mbits;
+    if (this.usesBulkMbits && this.bulkMatchBits !== mbits) {
+      this.bulkMatchBits = mbits;
       this.#bulkMoved = true;
       this.#bulk?.abort(errnoError(-104, { syscall: 'bulk' }));
     }

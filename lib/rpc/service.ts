@@ -375,5 +375,5 @@ export class Service implements RequestOwner {
 
 function trace(request: ServiceRequest): Record<string, unknown> {
   const { peer, portal, opcode, xid } = request;
-  return { end: 'server', peer, portal, opcode, xid };
+  return { end: 'server', peer, portal, opcode, xid: BigInt(xid) };
 }

@@ -40,9 +40,9 @@ export interface Attempt {
   readonly peer: Nid;
   readonly requestPortal: number;
   readonly replyPortal: number;
-  readonly xid: bigint;
+  readonly xid: number;
   /** The XID, or pb_mbits with REP_MBITS. */
-  readonly replyMatchBits: bigint;
+  readonly replyMatchBits: number;
   /** The encoded request; stays the caller's. */
   readonly request: Segment;
   /** Bytes of reply expected. */
@@ -55,7 +55,7 @@ export interface Attempt {
   readonly latencyMs: number;
   readonly bulk?: Bulk<BulkSegment> | undefined;
   /** Match bits of the last bulk descriptor. */
-  readonly bulkMatchBits: bigint;
+  readonly bulkMatchBits: number;
   /** Called once with the outcome, never within the call that sends. Must not throw. */
   ended?(outcome: Outcome): void;
 }
@@ -204,7 +204,7 @@ export class Transmission {
 
   #postBulk(bulk: Bulk<BulkSegment>, peer: ProcessId): void {
     const pieces = splitBulk(bulk.segments, bulk.pageOffset);
-    const first = this.attempt.bulkMatchBits - BigInt(pieces.length - 1);
+    const first = this.attempt.bulkMatchBits - (pieces.length - 1);
     const options = bulk.direction === 'sink' ? MdOption.OP_PUT : MdOption.OP_GET;
     const handler = (event: LnetEvent): void => this.#onBulkEvent(event);
     this.#bulkHandles = [];
@@ -212,7 +212,7 @@ export class Transmission {
     for (let i = 0; i < pieces.length; i++) {
       const entry = {
         portal: bulk.portal,
-        matchBits: first + BigInt(i),
+        matchBits: first + i,
         peer,
         threshold: 1,
         options,
@@ -278,7 +278,7 @@ export class Transmission {
     this.#bulkBytes += event.mlength;
     this.#bulkFileError ||= event.fileError ?? 0;
     if (this.#bulkSums !== undefined) {
-      const fromLast = Number(this.attempt.bulkMatchBits - event.matchBits);
+      const fromLast = this.attempt.bulkMatchBits - Number(event.matchBits);
       this.#bulkSums[this.#bulkHandles!.length - 1 - fromLast] = {
         bytes: event.mlength,
         checksum: event.checksum ?? 0,

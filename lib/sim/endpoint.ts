@@ -21,6 +21,7 @@ import { LNET_PID_LUSTRE, type Nid } from '../lnet/nid.ts';
 import { bulkChecksumTs } from '../lnet/t10.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Timer } from '../runtime/runtime.ts';
+import { toBits64 } from '../wire/bits64.ts';
 import { CompletionRing } from './completion-ring.ts';
 import type {
   AckMessage,
@@ -41,7 +42,8 @@ import { isPing, ping, pingInfo } from './ping.ts';
 /** lnet_transaction_timeout (guide 01 §10): an ACK or REPLY that has not come by then will not. */
 const TRANSACTION_TIMEOUT_MS = 150_000;
 
-type EventInput = Omit<LnetEvent, 'unlinked' | 'initiator' | 'target' | 'hdrData'> & {
+type EventInput = Omit<LnetEvent, 'unlinked' | 'initiator' | 'target' | 'hdrData' | 'matchBits'> & {
+  readonly matchBits: bigint;
   readonly peer: Nid;
   readonly hdrData?: bigint;
 };
@@ -106,7 +108,7 @@ export class SimEndpoint implements Endpoint, LinkEnd {
       make: (): PutMessage => ({
         type: 'put',
         portal: options.portal,
-        matchBits: options.matchBits,
+        matchBits: BigInt(options.matchBits),
         hdrData: options.hdrData ?? 0n,
         offset: options.offset ?? 0,
         payload: gather(options.segments),
@@ -130,7 +132,7 @@ export class SimEndpoint implements Endpoint, LinkEnd {
       make: (): GetMessage => ({
         type: 'get',
         portal: options.portal,
-        matchBits: options.matchBits,
+        matchBits: BigInt(options.matchBits),
         offset: options.offset ?? 0,
         sinkLength: length,
         reply: handle,
@@ -385,7 +387,7 @@ export class SimEndpoint implements Endpoint, LinkEnd {
         descriptor,
         peer: options.peer.nid,
         kind: answer,
-        matchBits: options.matchBits,
+        matchBits: BigInt(options.matchBits),
         sent: false,
         cancelTimer: () => timer.cancel(),
       });
@@ -412,7 +414,7 @@ export class SimEndpoint implements Endpoint, LinkEnd {
         type: 'send',
         status,
         peer: options.peer.nid,
-        matchBits: options.matchBits,
+        matchBits: BigInt(options.matchBits),
         offset: 0,
         rlength: length,
         mlength: status < 0 ? 0 : length,
@@ -472,7 +474,7 @@ export class SimEndpoint implements Endpoint, LinkEnd {
 
   /** Puts an event of a descriptor into the completion ring; what `unlinked` is, is decided when it leaves. */
   #post(descriptor: Descriptor, input: EventInput): void {
-    const { peer, ...rest } = input;
+    const { peer, matchBits, ...rest } = input;
     this.#ring.push(() => {
       descriptor.inUse--;
       const unlinked = descriptor.finished;
@@ -480,6 +482,7 @@ export class SimEndpoint implements Endpoint, LinkEnd {
       descriptor.handler({
         hdrData: 0n,
         ...rest,
+        matchBits: toBits64(matchBits),
         initiator: { nid: peer, pid: LNET_PID_LUSTRE },
         target: this.nid,
         unlinked,

@@ -205,7 +205,7 @@ function take(portal: Portal, incoming: Incoming): Match | 'drop' | undefined {
 function accepts(match: MatchEntry, descriptor: Descriptor, incoming: Incoming): boolean {
   if (descriptor.zombie || descriptor.exhausted) return false;
   if ((descriptor.options & incoming.operation) === 0) return false;
-  if (((match.matchBits ^ incoming.matchBits) & ~(match.ignoreBits ?? 0n)) !== 0n) return false;
+  if (((BigInt(match.matchBits) ^ incoming.matchBits) & ~(match.ignoreBits ?? 0n)) !== 0n) return false;
   const anyNid = match.peer.nid === NID_ANY;
   const pid = match.peer.pid ?? (anyNid ? undefined : LNET_PID_LUSTRE);
   return (pid === undefined || pid === incoming.pid) && (anyNid || match.peer.nid === incoming.nid);

@@ -4,6 +4,7 @@
  * names in lower case without their prefix: RMF_MDT_BODY is `mdt_body`.
  */
 import { LustreError } from '../runtime/errors.ts';
+import { type Bits64, bits64 } from './bits64.ts';
 import { LdlmRequest } from './ldlm-structs.ts';
 import {
   decodeMessage,
@@ -338,6 +339,22 @@ export function viewPtlrpcBody(message: Message): PtlrpcBody {
   if (length < PtlrpcBodyV3.size) return decodePtlrpcBody(bytes, littleEndian, headerSize, length);
   return PtlrpcBodyV3.view(bytes, headerSize, littleEndian);
 }
+
+/** A number of its first buffer that differs with each request. */
+export function bodyBits(message: Message, field: 'pb_last_xid' | 'pb_mbits'): Bits64 {
+  const { bytes, littleEndian, headerSize } = message;
+  const { view } = facesOf(bytes.buffer);
+  const at = bytes.byteOffset + headerSize + BODY_BITS[field];
+  const first = view.getInt32(at, littleEndian);
+  const second = view.getInt32(at + 4, littleEndian);
+  return littleEndian ? bits64(first, second) : bits64(second, first);
+}
+
+/** Where they are, in a body of either version. */
+const BODY_BITS = {
+  pb_last_xid: PtlrpcBodyV2.fields.pb_last_xid![0],
+  pb_mbits: PtlrpcBodyV2.fields.pb_mbits![0],
+};
 
 const connectionOpcodes: ReadonlySet<number> = new Set([8, 9, 38, 39, 250, 251, 400, 403]);
 

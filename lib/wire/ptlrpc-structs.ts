@@ -1,5 +1,5 @@
 /** Messages and their first buffer: guide 04. Fields and offsets are the reference's own. */
-import { array, handle, type StructValue, s32, struct, text, u16, u32, u64 } from './struct.ts';
+import { array, bits64, handle, type StructValue, s32, struct, text, u16, u32, u64 } from './struct.ts';
 
 export const LustreMsgV2 = struct('lustre_msg_v2', 32, {
   lm_bufcount: [0, u32],
@@ -20,7 +20,7 @@ export const PtlrpcBodyV2 = struct('ptlrpc_body_v2', 152, {
   pb_version: [12, u32],
   pb_opc: [16, u32],
   pb_status: [20, s32],
-  pb_last_xid: [24, u64],
+  pb_last_xid: [24, bits64],
   pb_tag: [32, u16],
   pb_padding0: [34, u16],
   pb_projid: [36, u32],
@@ -34,7 +34,7 @@ export const PtlrpcBodyV2 = struct('ptlrpc_body_v2', 152, {
   pb_limit: [76, u32],
   pb_slv: [80, u64],
   pb_pre_versions: [88, array(u64, 4)],
-  pb_mbits: [120, u64],
+  pb_mbits: [120, bits64],
   pb_padding64_0: [128, u64],
   pb_padding64_1: [136, u64],
   pb_uid: [144, u32],
@@ -48,7 +48,7 @@ export const PtlrpcBodyV3 = struct('ptlrpc_body_v3', 184, {
   pb_version: [12, u32],
   pb_opc: [16, u32],
   pb_status: [20, s32],
-  pb_last_xid: [24, u64],
+  pb_last_xid: [24, bits64],
   pb_tag: [32, u16],
   pb_padding0: [34, u16],
   pb_projid: [36, u32],
@@ -62,7 +62,7 @@ export const PtlrpcBodyV3 = struct('ptlrpc_body_v3', 184, {
   pb_limit: [76, u32],
   pb_slv: [80, u64],
   pb_pre_versions: [88, array(u64, 4)],
-  pb_mbits: [120, u64],
+  pb_mbits: [120, bits64],
   pb_padding64_0: [128, u64],
   pb_padding64_1: [136, u64],
   pb_uid: [144, u32],

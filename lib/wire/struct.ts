@@ -7,6 +7,7 @@
  * A decoder checks once that the whole struct lies inside its buffer and reads nothing outside it. An encoder
  * writes zero wherever the value says nothing, padding included, so that no old byte leaks.
  */
+import type { Bits64 } from './bits64.ts';
 import { decodeText, encodeText } from './text.ts';
 import { WireError } from './wire-error.ts';
 
@@ -17,6 +18,8 @@ export interface WireType<T, In = T> {
   readonly size: number;
   /** Source text of an expression that reads the value at `at` (source text of an offset). */
   readonly readSource: (at: string, constants: unknown[]) => string;
+  /** Eight bytes, unsigned. */
+  readonly quad?: true;
   /** Source text of statements that write `value` (source text) at `at`. */
   readonly writeSource: (at: string, value: string, constants: unknown[]) => string;
   /** What it is made of, for those who show or check values: text, or equal elements one behind the other. */
@@ -41,8 +44,9 @@ export interface Struct<T, In> extends WireType<T, In> {
   readonly fields: Fields;
   /** Decodes at `offset`. Throws WireError when the struct does not fit. `littleEndian` is the sender's order. */
   decode(bytes: Uint8Array, offset?: number, littleEndian?: boolean): T;
-  /** The same, but each field is read when it is asked for: for structs of which few are. The bytes must stay as they are. */
-  view(bytes: Uint8Array, offset?: number, littleEndian?: boolean): T;
+  /** The same, but each field is read when it is asked for: for structs of which few are. The bytes must stay as they are.
+   * `again`: what an earlier call gave, which is of these bytes from now on. */
+  view(bytes: Uint8Array, offset?: number, littleEndian?: boolean, again?: T): T;
   /** Writes all `size` bytes at `offset`, zero where `value` has no field. Throws WireError when it does not fit. */
   encodeInto(bytes: Uint8Array, offset: number, value: In, littleEndian?: boolean): void;
   /** A new array of `size` bytes. */
@@ -67,11 +71,14 @@ const number = (
     `if(!(${fits(x)}))c[${constants.push(outOfRange) - 1}](${x},${size * 8});v.set${method}(${at},${x}${size === 1 ? '' : `,${order}`});`,
 });
 /** Compared with both ends: taking it modulo 2^64 would make another bigint each time. */
-const big = (method: string, order: string): WireType<bigint> => {
-  const [least, most] =
-    method === 'BigInt64' ? ['-0x8000000000000000n', '0x7fffffffffffffffn'] : ['0n', '0xffffffffffffffffn'];
+const big = (method: 'BigInt64' | 'BigUint64', order: string): WireType<bigint> => {
+  const signed = method === 'BigInt64';
+  const [least, most] = signed
+    ? ['-0x8000000000000000n', '0x7fffffffffffffffn']
+    : ['0n', '0xffffffffffffffffn'];
   return {
     size: 8,
+    ...(!signed && { quad: true }),
     readSource: (at) => `v.get${method}(${at},${order})`,
     writeSource: (at, x, constants) =>
       `if(${x}<${least}||${x}>${most})c[${constants.push(outOfRange) - 1}](${x},64);v.set${method}(${at},${x},${order});`,
@@ -87,6 +94,16 @@ export const u32: WireType<number> = number('Uint32', 4, 'le', word);
 export const s32: WireType<number> = number('Int32', 4, 'le', word);
 export const u64: WireType<bigint> = big('BigUint64', 'le');
 export const s64: WireType<bigint> = big('BigInt64', 'le');
+/** The same of which a number may be written too: XIDs and match bits (bits64.ts). */
+export const bits64: WireType<bigint, Bits64> = {
+  ...u64,
+  writeSource: (at, x, constants) => {
+    const wrong = constants.push(outOfRange) - 1;
+    const low = `v.setUint32(${at}+(le?0:4),${x}>>>0,le);`;
+    const high = `v.setUint32(${at}+(le?4:0),Math.floor(${x}/0x100000000),le);`;
+    return `if(typeof ${x}==='number'){if(!(${x}>=0&&Number.isSafeInteger(${x})))c[${wrong}](${x},64);${low}${high}}else{${u64.writeSource(at, x, constants)}}`;
+  },
+};
 /** A `struct lustre_handle`: an opaque cookie. */
 export const handle: WireType<bigint> = u64;
 export const le16: WireType<number> = number('Uint16', 2, 'true', half);
@@ -182,7 +199,7 @@ export function struct<const F extends Fields>(
     throw new WireError(name, `needs ${size} bytes, has ${have}`, size, buffer.length - offset);
   };
   let reader: Reader<T> | undefined;
-  let viewer: Reader<T> | undefined;
+  let viewer: Viewer<T> | undefined;
   let writer: Writer<In> | undefined;
   return {
     name,
@@ -196,11 +213,11 @@ export function struct<const F extends Fields>(
       const { view, bytes } = facesOf(buffer.buffer);
       return reader(view, bytes, buffer.byteOffset + offset, littleEndian);
     },
-    view(buffer, offset = 0, littleEndian = true) {
+    view(buffer, offset = 0, littleEndian = true, again?: T) {
       check(buffer, offset);
       viewer ??= compileView<T>(fields);
       const { view, bytes } = facesOf(buffer.buffer);
-      return viewer(view, bytes, buffer.byteOffset + offset, littleEndian);
+      return viewer(view, bytes, buffer.byteOffset + offset, littleEndian, again);
     },
     encodeInto(buffer, offset, value, littleEndian = true) {
       if (offset < 0 || buffer.length - offset < size) {
@@ -256,16 +273,29 @@ function compile<Fn>(parameters: string, head: string, body: (constants: unknown
   return make(constants);
 }
 
-/** A class with a getter for each field. */
-function compileView<T>(fields: Fields): Reader<T> {
+type Viewer<T> = (v: DataView, b: Uint8Array, o: number, le: boolean, again: T | undefined) => T;
+
+/** A class with a getter for each field. What is 64 bits wide is mostly what it was last time (a handle, the last commit, 0): then
+ * it is the bigint of last time. */
+function compileView<T>(fields: Fields): Viewer<T> {
   const constants: unknown[] = [];
+  const read = ([offset, type]: Fields[string]): string => {
+    const source = type.readSource(`o+${offset}`, constants);
+    if (type.quad !== true) return `return ${source};`;
+    const last = `c[${constants.push({ first: 0, second: 0, le: true, value: 0n }) - 1}]`;
+    return (
+      `const a=v.getInt32(o+${offset}),z=v.getInt32(o+${offset + 4}),last=${last};` +
+      `if(a!==last.first||z!==last.second||le!==last.le){last.value=${source};last.first=a;last.second=z;last.le=le;}` +
+      'return last.value;'
+    );
+  };
   const getters = Object.entries(fields).map(
-    ([field, [offset, type]]) =>
-      `get ${field}(){const v=this.v,b=this.b,o=this.o,le=this.le;return ${type.readSource(`o+${offset}`, constants)};}`,
+    ([name, field]) => `get ${name}(){const v=this.v,b=this.b,o=this.o,le=this.le;${read(field)}}`,
   );
-  const source = `class View{constructor(v,b,o,le){this.v=v;this.b=b;this.o=o;this.le=le;}${getters.join('')}}`;
-  const make = new Function('c', `${source}return (v,b,o,le)=>new View(v,b,o,le);`);
-  return (make as (c: unknown[]) => Reader<T>)(constants);
+  const source =
+    `class View{constructor(v,b,o,le){this.v=v;this.b=b;this.o=o;this.le=le;}${getters.join('')}}` +
+    'return (v,b,o,le,again)=>{if(!(again instanceof View))return new View(v,b,o,le);again.v=v;again.b=b;again.o=o;again.le=le;return again;};';
+  return (new Function('c', source) as (c: unknown[]) => Viewer<T>)(constants);
 }
 
 /** Both faces of one backing store, whole. */

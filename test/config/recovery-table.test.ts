@@ -83,7 +83,7 @@ describe('reading the table', () => {
           segment.memory.bytes.set(answer.pages, segment.offset);
         const values: object = { mgs_config_res: { mcr_offset: answer.offset, mcr_size: answer.size } };
         const bulkBytes = answer.pages.length;
-        return { values: values as ReplyValues<F>, status: 0, xid: 0n, transno: 0n, bulkBytes };
+        return { values: values as ReplyValues<F>, status: 0, xid: 0, transno: 0n, bulkBytes };
       },
     };
     const table = await readRecoveryTable(mgs, endpoint, 'lab', known);

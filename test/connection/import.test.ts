@@ -1,6 +1,8 @@
 /** Imports against a TargetNode over the simulated network: connecting, losing the connection, being forgotten (guide 05). */
+
 import { describe, expect, test } from 'vitest';
 import type { Operation } from '../../lib/connection/target.ts';
+import type { Bits64 } from '../../lib/wire/bits64.ts';
 import { ConnectFlag, ConnectFlag2 } from '../../lib/wire/connection-constants.ts';
 import {
   RQF_LDLM_ENQUEUE,
@@ -316,7 +318,7 @@ describe('losing the connection', () => {
 describe('calls', () => {
   test('-EINPROGRESS is tried again with a new XID, later each time', () =>
     simulate(async (cluster) => {
-      const xids: bigint[] = [];
+      const xids: Bits64[] = [];
       const busy: Operation<typeof RQF_MDS_STATFS> = {
         format: RQF_MDS_STATFS,
         handle(call) {

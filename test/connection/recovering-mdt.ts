@@ -2,9 +2,11 @@
  * An MDT that loses its memory and takes its client back (guide 06 §4, §5): what it has not committed is gone, and it says what was
  * wrong with what it gets back. What it changes are names: each is made by a REINT, and how often is counted.
  */
+
 import type { Memory } from '../../lib/lnet/network.ts';
 import { PtlRpc } from '../../lib/rpc/ptlrpc.ts';
 import type { IncomingRequest } from '../../lib/rpc/rpc.ts';
+import type { Bits64 } from '../../lib/wire/bits64.ts';
 import {
   RQF_CONNECT,
   RQF_LDLM_ENQUEUE,
@@ -17,7 +19,7 @@ import { Opcode } from '../../lib/wire/opcodes.ts';
 import { type Cluster, fullOffer, serverNid } from './cluster.ts';
 
 export interface Done {
-  readonly xid: bigint;
+  readonly xid: Bits64;
   readonly transno: bigint;
   readonly name: string;
 }
@@ -144,7 +146,7 @@ export class RecoveringMdt {
     if (replay) {
       const last = this.done.at(-1)?.transno ?? 0n;
       if (body.pb_transno <= last) this.faults.push(`${name}: transaction ${body.pb_transno} behind ${last}`);
-      if (body.pb_last_xid !== xid - 1n) this.faults.push(`${name}: pb_last_xid ${body.pb_last_xid}`);
+      if (body.pb_last_xid !== BigInt(xid) - 1n) this.faults.push(`${name}: pb_last_xid ${body.pb_last_xid}`);
       if (body.pb_pre_versions[0] !== body.pb_transno - 1n) this.faults.push(`${name}: other versions`);
       this.replays.push({ what: name, flags: body.pb_flags, transno: body.pb_transno });
     }

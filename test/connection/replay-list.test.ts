@@ -35,8 +35,8 @@ test('what is kept is let go of once: committed, refused or forgotten', () => {
   const add = (transno: bigint) => {
     const transaction = {
       transno,
-      xid: transno,
-      mbits: 0n,
+      xid: Number(transno),
+      mbits: 0,
       tag: 0,
       opcode: 4,
       format: RQF_OBD_PING,

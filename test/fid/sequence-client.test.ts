@@ -15,7 +15,7 @@ function answering(answer: (request: Record<string, unknown>) => unknown): Calle
     async call<F extends Format>(_format: F, request: RequestInputs<F>): Promise<Reply<F>> {
       asked.push(request);
       const values = answer(request as Record<string, unknown>);
-      return { values, status: 0, xid: 1n, transno: 0n, bulkBytes: 0 } as Reply<F>;
+      return { values, status: 0, xid: 1, transno: 0n, bulkBytes: 0 } as Reply<F>;
     },
   };
 }

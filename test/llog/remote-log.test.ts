@@ -59,7 +59,7 @@ function served(o: {
     async call<F extends Format>(format: F, request: RequestInputs<F>): Promise<Reply<F>> {
       const body = (request as { llogd_body?: Body }).llogd_body ?? {};
       const values = answer(format.opcodes[0]!, body) as ReplyValues<F>;
-      return { values, status: 0, xid: 1n, transno: 0n, bulkBytes: 0 };
+      return { values, status: 0, xid: 1, transno: 0n, bulkBytes: 0 };
     },
   };
   return { caller, table, log, add, blocks: () => blocks };

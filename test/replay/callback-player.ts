@@ -36,7 +36,7 @@ export class CallbackPlayer {
     this.#locks = locks;
     wire.listen(Portal.LDLM_CB_REPLY_PORTAL, (bytes, event) => {
       const { pb_status } = dissect(bytes).body;
-      this.#waiting.get(event.matchBits)?.(pb_status);
+      this.#waiting.get(BigInt(event.matchBits))?.(pb_status);
     });
   }
 

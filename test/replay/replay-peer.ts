@@ -3,8 +3,10 @@
  * servers answered the kernel client's request for the same purpose: bulk, callbacks and reply, as they were sent, only
  * addressed by our XIDs, match bits and handles. It keeps account of what was asked and what was not.
  */
+
 import type { RpcMessage } from '../../lib/cli/decode/rpc-messages.ts';
 import type { Endpoint, LnetEvent } from '../../lib/lnet/network.ts';
+import type { Bits64 } from '../../lib/wire/bits64.ts';
 import { Opcode, Portal } from '../../lib/wire/opcodes.ts';
 import { MsgType } from '../../lib/wire/ptlrpc-constants.ts';
 import { answerTo, answerToConvert, bytesAsked, isConnect } from './answer-bytes.ts';
@@ -271,7 +273,8 @@ export class ReplayPeer {
   }
 }
 
-const replyBits = ({ body }: RpcMessage, xid: bigint): bigint => (body.pb_mbits === 0n ? xid : body.pb_mbits);
+const replyBits = ({ body }: RpcMessage, xid: Bits64): bigint =>
+  body.pb_mbits === 0n ? BigInt(xid) : body.pb_mbits;
 
 const replyPortalOf = (target: string): number =>
   target === 'MGS'

@@ -35,19 +35,19 @@ test('request timeouts and silence are as captured kernels have them', () => {
 test('XIDs start at the time, are multiples of 128 and grow', () => {
   const xids = new XidAllocator(1_767_225_600_123);
   const first = xids.next();
-  expect(first >> 20n).toBe(1_767_225_600n);
-  expect(first % 128n).toBe(0n);
-  expect(xids.next()).toBe(first + 128n);
+  expect(Math.floor(first / 2 ** 20)).toBe(1_767_225_600);
+  expect(first % 128).toBe(0);
+  expect(xids.next()).toBe(first + 128);
 });
 
 test('pb_last_xid stays below the oldest request without reply', () => {
   const list = new UnrepliedList();
-  expect(list.lastXid()).toBe(0n);
-  for (const xid of [128n, 256n, 384n]) list.add(xid);
-  list.remove(256n);
-  expect(list.lastXid()).toBe(127n);
-  list.remove(128n);
-  expect(list.lastXid()).toBe(383n);
+  expect(list.lastXid()).toBe(0);
+  for (const xid of [128, 256, 384]) list.add(xid);
+  list.remove(256);
+  expect(list.lastXid()).toBe(127);
+  list.remove(128);
+  expect(list.lastXid()).toBe(383);
 });
 
 test('slots are given lowest first, in order of asking, and can be resized', async () => {
@@ -94,20 +94,20 @@ test('an urgent one has a slot beyond the others when none is free, one at a tim
 
 test('one XID that waits holds pb_last_xid down, however many others come and go behind it', () => {
   const list = new UnrepliedList();
-  list.add(128n);
-  for (let xid = 256n; xid < 128n * 20_000n; xid += 128n) {
+  list.add(128);
+  for (let xid = 256; xid < 128 * 20_000; xid += 128) {
     list.add(xid);
     list.add(xid);
-    if (xid % 1024n !== 0n) list.remove(xid);
-    list.remove(xid - 1n);
+    if (xid % 1024 !== 0) list.remove(xid);
+    list.remove(xid - 1);
   }
-  expect(list.lastXid()).toBe(127n);
+  expect(list.lastXid()).toBe(127);
   expect(list.size).toBe(1 + 2499);
-  list.remove(128n);
-  expect(list.lastXid()).toBe(1023n);
-  for (let xid = 1024n; xid < 128n * 20_000n; xid += 1024n) list.remove(xid);
+  list.remove(128);
+  expect(list.lastXid()).toBe(1023);
+  for (let xid = 1024; xid < 128 * 20_000; xid += 1024) list.remove(xid);
   expect(list.size).toBe(0);
-  expect(list.lastXid()).toBe(0n);
+  expect(list.lastXid()).toBe(0);
 });
 
 test('places are used again, and what ends while all are looked at is passed over', () => {

@@ -1,6 +1,8 @@
 /** A peer that writes its messages by hand, for what no client of ours would send and for looking at what we send. */
+
 import type { Endpoint, LnetEvent } from '../../lib/lnet/network.ts';
 import { MdOption } from '../../lib/lnet/network.ts';
+import type { Bits64 } from '../../lib/wire/bits64.ts';
 import {
   decodePtlrpcBody,
   encodeBuffers,
@@ -59,7 +61,7 @@ export class RawPeer {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  send(nid: string, portal: number, matchBits: bigint, bytes: Uint8Array, offset = 0): void {
+  send(nid: string, portal: number, matchBits: Bits64, bytes: Uint8Array, offset = 0): void {
     const memory = this.endpoint.pin(bytes);
     const segments = [{ memory, offset: 0, length: bytes.length }];
     this.endpoint.put({ peer: { nid }, portal, matchBits, segments, offset }, () => {});

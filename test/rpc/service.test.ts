@@ -1,4 +1,5 @@
 /** Services and their clients: slowness, long replies, floods and rubbish (guide 04 §4, §5, §8). */
+
 import { channel } from 'node:diagnostics_channel';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -7,6 +8,7 @@ import type { Endpoint, MatchEntry } from '../../lib/lnet/network.ts';
 import { PtlRpc } from '../../lib/rpc/ptlrpc.ts';
 import type { IncomingRequest } from '../../lib/rpc/rpc.ts';
 import { earlyReplyChecksum } from '../../lib/rpc/transmission.ts';
+import type { Bits64 } from '../../lib/wire/bits64.ts';
 import { RQF_MDS_GETXATTR, RQF_MDS_STATFS, RQF_OBD_PING } from '../../lib/wire/formats.ts';
 import { decodeMessage } from '../../lib/wire/message.ts';
 import { Opcode } from '../../lib/wire/opcodes.ts';
@@ -86,14 +88,14 @@ describe('early replies', () => {
             peer: serverNid,
             requestPortal: 12,
             replyPortal: 10,
-            xid: 0x1000n,
-            replyMatchBits: 0x1000n,
+            xid: 0x1000,
+            replyMatchBits: 0x1000,
             request: { memory, offset: 0, length: bytes.length },
             replySize: 224,
             adaptive: true,
             timeoutMs: 5000,
             latencyMs: 0,
-            bulkMatchBits: 0n,
+            bulkMatchBits: 0,
           },
           Opcode.OBD_PING,
           false,
@@ -111,9 +113,9 @@ describe('early replies', () => {
           { pb_type: 4713, pb_version: 3, pb_timeout: 20 },
           { cksum: cksum ?? good },
         );
-        peer.send(clientNid, 10, 0x1000n, early, 0);
+        peer.send(clientNid, 10, 0x1000, early, 0);
         await cluster.sim.sleep(9000);
-        peer.send(clientNid, 10, 0x1000n, reply, 224);
+        peer.send(clientNid, 10, 0x1000, reply, 224);
         expect((await transmission.outcome).kind).toBe(kind);
       }
     }));
@@ -255,7 +257,7 @@ test('what others wait for passes what waits, also when that is known only later
     const endpoint = await cluster.sim.network.open({ nid: serverNid });
     const ptlrpc = new PtlRpc(endpoint, cluster.sim.runtime);
     const blocked: IncomingRequest[] = [];
-    const urgent = new Set<bigint>([90n << 7n]);
+    const urgent = new Set<Bits64>([90 << 7]);
     ptlrpc.serve({
       portals: [28],
       inProgressMax: 2,
@@ -270,10 +272,10 @@ test('what others wait for passes what waits, also when that is known only later
     peer.listen(4);
     for (let i = 1; i <= 100; i++)
       peer.send(serverNid, 28, BigInt(i) << 7n, bodyOnly(Opcode.OBD_PING, { pb_timeout: 300 }));
-    expect((await peer.next()).event.matchBits).toBe(90n << 7n);
+    expect((await peer.next()).event.matchBits).toBe(90 << 7);
     expect(blocked.length).toBe(2);
-    urgent.add(70n << 7n);
-    expect((await peer.next()).event.matchBits).toBe(70n << 7n);
+    urgent.add(70 << 7);
+    expect((await peer.next()).event.matchBits).toBe(70 << 7);
     expect(blocked.length).toBe(2);
   }));
 

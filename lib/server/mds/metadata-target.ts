@@ -136,7 +136,11 @@ export class MetadataTarget {
     const transno = ++this.#transno;
     const done = this.store.transact((tx) => {
       const result = work(new NamespaceEdit(tx, transno));
-      this.#clients.write(tx, clientUuid, { lastTransno: transno, lastXid: call.request.xid, lastResult: 0 });
+      this.#clients.write(tx, clientUuid, {
+        lastTransno: transno,
+        lastXid: BigInt(call.request.xid),
+        lastResult: 0,
+      });
       return result;
     });
     return { transno, done: this.#settle(transno, done) };

@@ -14,8 +14,6 @@ export interface OpenFile {
   readonly flags: bigint;
   /** Whose it is: any object that stands for the client. */
   readonly owner: object;
-  /** XID of the open, by which a resent one finds its handle. */
-  readonly xid: bigint;
   /** All who have the object open. */
   readonly users: Users;
 }
@@ -47,7 +45,7 @@ export class OpenFiles {
       throw errnoError(ETXTBSY, { syscall: 'open', fid: formatFid(fid) });
   }
 
-  open(owner: object, fid: Fid, flags: bigint, xid: bigint): OpenFile {
+  open(owner: object, fid: Fid, flags: bigint): OpenFile {
     const key = fidKey(fid);
     let users = this.#users.get(key);
     if (users === undefined) {
@@ -57,7 +55,7 @@ export class OpenFiles {
     users.handles++;
     if ((flags & OpenFlag.MDS_FMODE_WRITE) !== 0n) users.writers++;
     if ((flags & OpenFlag.MDS_FMODE_EXEC) !== 0n) users.executors++;
-    const file: OpenFile = { handle: this.#files.issue(), fid: { ...fid }, flags, owner, xid, users };
+    const file: OpenFile = { handle: this.#files.issue(), fid: { ...fid }, flags, owner, users };
     this.#files.add(file);
     return file;
   }
@@ -65,11 +63,6 @@ export class OpenFiles {
   find(owner: object, handle: bigint): OpenFile | undefined {
     const file = this.#files.get(handle);
     return file?.owner === owner ? file : undefined;
-  }
-
-  byXid(owner: object, xid: bigint): OpenFile | undefined {
-    for (const file of this.#files.all()) if (file.owner === owner && file.xid === xid) return file;
-    return undefined;
   }
 
   close(file: OpenFile): void {

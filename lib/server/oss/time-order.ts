@@ -3,6 +3,7 @@
  * XID of the last request that set an object's times, for the objects of late.
  */
 import type { Call } from '../../connection/target.ts';
+import type { Bits64 } from '../../wire/bits64.ts';
 import type { Format } from '../../wire/format.ts';
 import type { Obdo } from '../../wire/ost-structs.ts';
 
@@ -13,10 +14,10 @@ function nameOf(oa: Obdo): string {
   return `${oa.o_oi.oi.oi_seq}:${oa.o_oi.oi.oi_id}`;
 }
 
-function memory(call: Call<Format>): Map<string, bigint> {
+function memory(call: Call<Format>): Map<string, Bits64> {
   const known = call.export.state.get(TIMES);
   if (known instanceof Map) return known;
-  const made = new Map<string, bigint>();
+  const made = new Map<string, Bits64>();
   call.export.state.set(TIMES, made);
   return made;
 }
@@ -33,6 +34,6 @@ export function rememberTimes(call: Call<Format>, oa: Obdo): void {
 /** False for a write older than the last setting of the object's times. */
 export function timesAreNewer(call: Call<Format>, oa: Obdo): boolean {
   const times = call.export.state.get(TIMES);
-  const set = times instanceof Map ? times.get(nameOf(oa)) : undefined;
-  return typeof set !== 'bigint' || call.request.xid >= set;
+  const set: Bits64 | undefined = times instanceof Map ? times.get(nameOf(oa)) : undefined;
+  return set === undefined || call.request.xid >= set;
 }

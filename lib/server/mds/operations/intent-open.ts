@@ -238,7 +238,7 @@ function tellUnstriped(call: OpenCall, p: Progress): void {
 
 function openFile(mdt: MetadataTarget, call: OpenCall, fid: Fid, flags: bigint): OpenFile {
   if (!call.export.connected) throw errnoError(107, { syscall: 'open' });
-  return mdt.files.open(call.export, fid, flags, call.request.xid);
+  return mdt.files.open(call.export, fid, flags);
 }
 
 async function answer(
