@@ -196,12 +196,12 @@ export class ClientExport implements Export {
     // A glimpse's reply carries an LVB of unknown size.
     const replySize = buffersSize(format.reply, {}, true) + 256;
     const size = buffersSize(format.request, inputs as { readonly [key: string]: unknown });
-    const memory = slabs.take(size);
+    const slab = slabs.take(size);
     const bytes = encodeBuffers<F['request']>(
       format.request,
       inputs,
       { flags, repsize: replySize },
-      memory.bytes,
+      slab.bytes,
     );
     const latencyMs = this.#timeouts.latency * 1000;
     const transmission = this.#ptlrpc.send(
@@ -211,7 +211,8 @@ export class ClientExport implements Export {
         replyPortal: replyPortalOf(portal),
         xid,
         replyMatchBits: xid,
-        request: { memory, offset: 0, length: bytes.length },
+        request: slab,
+        requestLength: bytes.length,
         replySize,
         adaptive,
         timeoutMs: timeout * 1000 + latencyMs,
@@ -222,7 +223,7 @@ export class ClientExport implements Export {
       resent,
     );
     const outcome = await transmission.outcome;
-    slabs.give(memory);
+    slabs.give(slab);
     if (outcome.kind === 'reply')
       this.#timeouts.measure(portal, outcome.body, outcome.elapsedMs, runtime.now());
     return outcome;

@@ -2,29 +2,28 @@
  * One call over an import, from its slot to its reply, however many attempts that takes (guide 04 §3.3, §4.3, §4.4, §6;
  * guide 06 §3).
  */
-import type { BulkSegment, Segment } from '../lnet/network.ts';
+import type { BulkSegment } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { requestTimeout } from '../rpc/adaptive-timeout.ts';
 import { opcodeName, replyPortalOf, requestPortalOf } from '../rpc/portals.ts';
-import type { Bulk, CallOptions, Memory, Reply } from '../rpc/rpc.ts';
+import type { Bulk, CallOptions, Reply } from '../rpc/rpc.ts';
+import type { Slab } from '../rpc/slab.ts';
 import { type Attempt, bulkPieceCount, type Outcome, type Transmission } from '../rpc/transmission.ts';
 import { Errno, type ErrorContext, errnoError, LustreError, ProtocolError } from '../runtime/errors.ts';
 import {
   bufferLengths,
   decodeBuffers,
-  encodeInto,
   type Format,
+  type Inputs,
   type PtlrpcBody,
   type ReplyValues,
   type RequestInputs,
-  rpcVersion,
 } from '../wire/format.ts';
 import { messageSize } from '../wire/message.ts';
 import { Opcode } from '../wire/opcodes.ts';
-import { MsgFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
-import type { PtlrpcBodyV3 } from '../wire/ptlrpc-structs.ts';
-import type { StructInput } from '../wire/struct.ts';
+import { MsgType } from '../wire/ptlrpc-constants.ts';
 import type { ImportView } from './import-view.ts';
+import { encodeRequest } from './request-message.ts';
 import { flightClass, type Slots } from './request-slots.ts';
 
 /**
@@ -46,111 +45,93 @@ const BOUND_TO_NOTHING: ReadonlySet<number> = new Set([
   Opcode.FLD_QUERY,
 ]);
 
-export function callOver<F extends Format>(
-  view: ImportView,
-  format: F,
-  request: RequestInputs<F>,
-  options: CallOptions,
-): Promise<Reply<F>> {
-  return new Promise((resolve, reject) => {
-    new ImportCall(view, format, request, options, resolve, reject).begin();
-  });
-}
-
-type RequestBody = {
-  -readonly [K in keyof StructInput<typeof PtlrpcBodyV3>]: StructInput<typeof PtlrpcBodyV3>[K];
+type Resolve = (reply: Reply<Format>) => void;
+type Reject = (error: unknown) => void;
+let resolveMade: Resolve;
+let rejectMade: Reject;
+/** Of all promises of calls: one for each would be one more for every RPC. */
+const keepSettlers = (resolve: Resolve, reject: Reject): void => {
+  resolveMade = resolve;
+  rejectMade = reject;
 };
 
-/** Filled anew for each request: encoding one is over before another begins. */
-const requestBody = {
-  pb_type: MsgType.PTL_RPC_MSG_REQUEST,
-  pb_handle: 0n,
-  pb_version: 0,
-  pb_opc: 0,
-  pb_last_xid: 0,
-  pb_tag: 0,
-  pb_flags: 0,
-  pb_conn_cnt: 0,
-  pb_timeout: 0,
-  pb_mbits: 0,
-} satisfies RequestBody;
+const NOTHING = {};
 
 /**
  * The call is what each of its attempts sends, and hears how that went: objects and promises of their own for these would be paid
- * for by every RPC. Only what has to wait for something else is an asynchronous function.
+ * for by every RPC. Only what has to wait for something else is an asynchronous function. When it has ended it rests, and is the next call.
  */
-class ImportCall<F extends Format> implements Attempt {
+export class ImportCall implements Attempt {
   peer = '' as Nid;
   requestPortal = 0;
   replyPortal = 0;
   xid = 0;
   replyMatchBits = 0;
-  request!: Segment;
+  request!: Slab;
+  requestLength = 0;
   replySize = 0;
   adaptive = false;
   timeoutMs = 0;
   latencyMs = 0;
-  readonly bulk: Bulk<BulkSegment> | undefined;
+  bulk: Bulk<BulkSegment> | undefined;
   bulkMatchBits = 0;
   readonly #view: ImportView;
-  readonly #format: F;
-  readonly #values: RequestInputs<F>;
-  readonly #options: CallOptions;
-  readonly #opcode: number;
-  readonly #resolve: (reply: Reply<F>) => void;
-  readonly #reject: (error: unknown) => void;
-  #generation: number;
-  #lengths: readonly number[] = [];
-  #tag = 0;
+  readonly #over: (call: ImportCall) => void;
+  #format!: Format;
+  #values: object = NOTHING;
+  #options: CallOptions = NOTHING;
+  opcode = 0;
+  #resolve!: Resolve;
+  #reject!: Reject;
+  #generation = 0;
+  tag = 0;
   /** Its slot in flight, and where its attempt is among those of the import. */
   #place = 0;
   #among = -1;
-  #resend = false;
+  resend = false;
   /** A server may have carried it out. */
   #mayBeDone = false;
-  /** Of the last attempt. */
-  #sentAt = 0;
   #connectCount = 0;
   /** The server said EINPROGRESS: so often, and wait before the next attempt. */
   #inProgressDelays = 0;
   #delay = false;
   #transmission: Transmission | undefined;
-  #memory: Memory | undefined;
+  /** When the last attempt began. */
+  #sentAt = 0;
+  #slab: Slab | undefined;
   #onAbort: (() => void) | undefined;
 
-  constructor(
-    view: ImportView,
-    format: F,
-    values: RequestInputs<F>,
-    options: CallOptions,
-    resolve: (reply: Reply<F>) => void,
-    reject: (error: unknown) => void,
-  ) {
+  constructor(view: ImportView, over: (call: ImportCall) => void) {
     this.#view = view;
+    this.#over = over;
+  }
+
+  begin<F extends Format>(format: F, values: RequestInputs<F>, options: CallOptions): Promise<Reply<Format>> {
+    const promise = new Promise<Reply<Format>>(keepSettlers);
+    this.#resolve = resolveMade;
+    this.#reject = rejectMade;
     this.#format = format;
     this.#values = values;
     this.#options = options;
-    this.#resolve = resolve;
-    this.#reject = reject;
-    this.#opcode = options.opcode ?? format.opcodes[0] ?? 0;
-    this.#generation = view.generation;
+    this.opcode = options.opcode ?? format.opcodes[0] ?? 0;
+    this.#generation = this.#view.generation;
     // A bulk of nothing is no bulk: there would be no descriptor to wait for.
     const { bulk } = options;
     this.bulk = bulk?.segments.some((s) => s.length > 0) ? bulk : undefined;
+    this.replySize = format.replySize + (options.replyRoom ?? 0);
+    this.#start();
+    return promise;
   }
 
   /** Slots first, then the XID, so that XIDs of one tag grow (guide 04 §3.4). */
-  begin(): void {
+  #start(): void {
     const { signal } = this.#options;
-    this.#view.began();
     try {
       if (signal !== undefined) {
         signal.throwIfAborted();
         this.#onAbort = () => this.#transmission?.abort();
         signal.addEventListener('abort', this.#onAbort, { once: true });
       }
-      this.#lengths = bufferLengths(this.#format.request, this.#values);
-      this.replySize = this.#format.replySize + (this.#options.replyRoom ?? 0);
       if (this.#takeSlots() && this.#mayStart()) this.#attempt();
       else void this.#attemptLater();
     } catch (error) {
@@ -181,8 +162,8 @@ class ImportCall<F extends Format> implements Attempt {
     try {
       const flight = this.#flightSlots();
       if (this.#place === 0 && flight !== undefined) this.#place = await flight.take(signal);
-      if (this.#tag === 0 && modifies === true)
-        this.#tag = await this.#view.modifySlots.take(signal, this.#closes);
+      if (this.tag === 0 && modifies === true)
+        this.tag = await this.#view.modifySlots.take(signal, this.#closes);
       while (this.#delay || !this.#mayStart()) await this.#wait();
       this.#attempt();
     } catch (error) {
@@ -190,29 +171,52 @@ class ImportCall<F extends Format> implements Attempt {
     }
   }
 
-  #end(reply: Reply<F> | undefined, error?: unknown): void {
+  /** Nobody has the call any more when its caller hears of it, so that it may be that one's next. */
+  #end(reply: Reply<Format> | undefined, error?: unknown): void {
+    const resolve = this.#resolve;
+    const reject = this.#reject;
+    const { opcode } = this;
+    let failure = error;
+    let outcome = reply;
     try {
       this.#release();
     } catch (thrown) {
-      this.#reject(thrown);
-      return;
+      failure = thrown;
+      outcome = undefined;
     }
-    if (reply === undefined) this.#reject(error);
-    else this.#resolve(reply);
+    this.#rest();
+    this.#view.finished(opcode);
+    if (outcome === undefined) reject(failure);
+    else resolve(outcome);
   }
 
   #release(): void {
     const view = this.#view;
     if (this.#onAbort !== undefined) this.#options.signal?.removeEventListener('abort', this.#onAbort);
-    if (this.#tag !== 0) view.modifySlots.give(this.#tag, this.#closes);
+    if (this.tag !== 0) view.modifySlots.give(this.tag, this.#closes);
     if (this.#place !== 0) this.#flightSlots()?.give(this.#place);
     view.unreplied.remove(this.xid);
-    if (this.#memory !== undefined) view.ptlrpc.slabs.give(this.#memory);
-    view.finished(this.#opcode);
+    if (this.#slab !== undefined) view.ptlrpc.slabs.give(this.#slab);
+  }
+
+  #rest(): void {
+    this.xid = 0;
+    this.bulk = undefined;
+    this.#values = NOTHING;
+    this.#options = NOTHING;
+    this.tag = 0;
+    this.#place = 0;
+    this.resend = false;
+    this.#mayBeDone = false;
+    this.#inProgressDelays = 0;
+    this.#delay = false;
+    this.#slab = undefined;
+    this.#onAbort = undefined;
+    this.#over(this);
   }
 
   get #closes(): boolean {
-    return this.#opcode === Opcode.MDS_CLOSE;
+    return this.opcode === Opcode.MDS_CLOSE;
   }
 
   /** False when there is one to wait for. */
@@ -223,12 +227,12 @@ class ImportCall<F extends Format> implements Attempt {
       if (this.#place === 0) return false;
     }
     if (this.#options.modifies !== true) return true;
-    this.#tag = this.#view.modifySlots.tryTake(this.#closes);
-    return this.#tag !== 0;
+    this.tag = this.#view.modifySlots.tryTake(this.#closes);
+    return this.tag !== 0;
   }
 
   #flightSlots(): Slots | undefined {
-    const kind = flightClass(this.#opcode);
+    const kind = flightClass(this.opcode);
     if (kind === 'bulk') return this.#view.bulkSlots;
     return kind === 'general' ? this.#view.generalSlots : undefined;
   }
@@ -246,7 +250,7 @@ class ImportCall<F extends Format> implements Attempt {
       this.#delay = false;
       await this.#delayed();
     } else {
-      await this.#view.ready(this.#generation, this.#options, this.#resend, this.#context());
+      await this.#view.ready(this.#generation, this.#options, this.resend, this.#context());
     }
     signal?.throwIfAborted();
   }
@@ -254,34 +258,37 @@ class ImportCall<F extends Format> implements Attempt {
   /** What outlives an eviction is a new request then, not one sent again. */
   #followGeneration(): void {
     const { generation, unreplied } = this.#view;
-    if (generation === this.#generation || !BOUND_TO_NOTHING.has(this.#opcode)) return;
+    if (generation === this.#generation || !BOUND_TO_NOTHING.has(this.opcode)) return;
     if (this.#options.modifies === true && this.#mayBeDone) return;
     this.#generation = generation;
     unreplied.remove(this.xid);
     this.xid = 0;
-    this.#resend = false;
+    this.resend = false;
   }
 
   #attempt(): void {
     const view = this.#view;
-    const { slabs } = view.ptlrpc;
+    // First: whoever is asked may begin a call, which fills the same body and lengths.
+    const { current } = this.#options;
+    const values = current === undefined ? this.#values : { ...this.#values, ...current() };
     this.#assignXids(bulkPieceCount(this.bulk));
-    this.#memory ??= slabs.take(messageSize(this.#lengths));
-    const requestPortal = this.#options.requestPortal ?? requestPortalOf(view.kind, this.#opcode);
+    const lengths = bufferLengths(this.#format.request, values as Inputs);
+    this.request = this.#slab ??= view.ptlrpc.slabs.take(messageSize(lengths));
+    const requestPortal = this.#options.requestPortal ?? requestPortalOf(view.kind, this.opcode);
     const timeout = requestTimeout(view.timeouts.estimate(requestPortal));
-    const length = this.#encode(this.#memory.bytes, timeout);
+    this.requestLength = encodeRequest(view, this, this.#format, values, lengths, timeout);
     this.peer = view.nid;
     this.requestPortal = requestPortal;
     this.replyPortal = this.#options.replyPortal ?? replyPortalOf(requestPortal);
     this.replyMatchBits = view.replyMbits ? this.bulkMatchBits : this.xid;
-    this.request = { memory: this.#memory, offset: 0, length };
     this.adaptive = view.adaptive;
     this.latencyMs = view.timeouts.latency * 1000;
     this.timeoutMs = timeout * 1000 + this.latencyMs;
     this.#connectCount = view.connectCount;
-    this.#transmission = view.ptlrpc.send(this, this.#opcode, this.#resend);
-    this.#among = view.started(this.#transmission);
-    this.#sentAt = view.runtime.now();
+    const transmission = view.ptlrpc.send(this, this.opcode, this.resend);
+    this.#transmission = transmission;
+    this.#among = view.started(transmission);
+    this.#sentAt = transmission.sentAt;
   }
 
   /** A resend keeps its XID and draws new match bits, so that what is late for the first attempt finds nothing. */
@@ -301,28 +308,8 @@ class ImportCall<F extends Format> implements Attempt {
     unreplied.add(this.xid);
   }
 
-  #encode(into: Uint8Array, timeout: number): number {
-    const view = this.#view;
-    // First: whoever is asked may begin a call, which fills the same body.
-    const { current } = this.#options;
-    const values = current === undefined ? this.#values : { ...this.#values, ...current() };
-    const own = (this.#values as { ptlrpc_body?: { pb_flags?: number } }).ptlrpc_body;
-    requestBody.pb_handle = view.remoteHandle;
-    requestBody.pb_version = rpcVersion(this.#opcode) | RpcVersion.PTLRPC_MSG_VERSION;
-    requestBody.pb_opc = this.#opcode;
-    requestBody.pb_last_xid = view.unreplied.lastXid();
-    requestBody.pb_tag = this.#tag;
-    requestBody.pb_flags = (own?.pb_flags ?? 0) | (this.#resend ? MsgFlag.MSG_RESENT : 0);
-    requestBody.pb_conn_cnt = view.connectCount;
-    requestBody.pb_timeout = timeout;
-    requestBody.pb_mbits = this.bulkMatchBits;
-    const body = own === undefined ? requestBody : { ...own, ...requestBody };
-    const header = { secflvr: view.flavour, repsize: this.replySize, flags: view.headerFlags };
-    return encodeInto(this.#format.request, this.#lengths, values, body, header, into);
-  }
-
   /** The reply, or undefined to try again. Throws what the caller is to see. */
-  #interpret(outcome: Outcome): Reply<F> | undefined {
+  #interpret(outcome: Outcome): Reply<Format> | undefined {
     if (outcome.kind !== 'reply') this.#mayBeDone = true;
     switch (outcome.kind) {
       case 'reply':
@@ -330,7 +317,7 @@ class ImportCall<F extends Format> implements Attempt {
       case 'truncated':
         if (this.#options.noResend === true) throw errnoError(Errno.EOVERFLOW, this.#context());
         this.replySize = outcome.needed;
-        this.#resend = true;
+        this.resend = true;
         return undefined;
       case 'malformed':
         throw new ProtocolError(
@@ -344,7 +331,7 @@ class ImportCall<F extends Format> implements Attempt {
           hint: `No ${outcome.during} came in time; is the server up and reachable?`,
         });
         // A ping that got lost says nothing when something else was answered since (guide 04 §6).
-        const answered = this.#opcode === Opcode.OBD_PING && this.#view.lastReplyAt > this.#sentAt;
+        const answered = this.opcode === Opcode.OBD_PING && this.#view.lastReplyAt > this.#sentAt;
         if (!answered) this.#view.lost(this.#connectCount, error);
         if (this.#options.noResend === true) throw error;
         break;
@@ -362,22 +349,22 @@ class ImportCall<F extends Format> implements Attempt {
         this.#view.lost(this.#connectCount, errnoError(Errno.ECONNRESET, this.#context()));
         break;
     }
-    this.#resend = true;
+    this.resend = true;
     return undefined;
   }
 
-  #onReply(outcome: Outcome & { kind: 'reply' }): Reply<F> | undefined {
+  #onReply(outcome: Outcome & { kind: 'reply' }): Reply<Format> | undefined {
     const { body, message, bulkBytes, bulkChecksum, bulkFileError, elapsedMs } = outcome;
     const { runtime, timeouts } = this.#view;
     timeouts.measure(this.requestPortal, body, elapsedMs, runtime.now());
-    this.#view.replied(body, this.#opcode);
+    this.#view.replied(body, this.opcode);
     let status = body.pb_status;
     if (body.pb_type === MsgType.PTL_RPC_MSG_ERR && status >= 0) status = -Errno.EINVAL;
     if (status === -Errno.ENOTCONN || status === -Errno.ENODEV) {
       const error = errnoError(status, this.#context());
       this.#view.lost(this.#connectCount, error);
       if (this.#options.noResend === true) throw error;
-      this.#resend = true;
+      this.resend = true;
       return undefined;
     }
     if (status === -Errno.EINPROGRESS && this.#options.noResend !== true) {
@@ -391,7 +378,7 @@ class ImportCall<F extends Format> implements Attempt {
       throw errnoError(status, this.#context());
     }
     try {
-      const values = decodeBuffers(this.#format.reply, message, body) as ReplyValues<F>;
+      const values = decodeBuffers(this.#format.reply, message, body) as ReplyValues<Format>;
       if (body.pb_transno !== 0n) this.#retain(body, values);
       else if (ends !== undefined) this.#view.replays.end(ends);
       const { pb_transno: transno } = body;
@@ -426,8 +413,8 @@ class ImportCall<F extends Format> implements Attempt {
       preVersions,
       xid: this.xid,
       mbits: this.bulkMatchBits,
-      tag: this.#tag,
-      opcode: this.#opcode,
+      tag: this.tag,
+      opcode: this.opcode,
       format: this.#format,
       request,
       current,
@@ -445,11 +432,11 @@ class ImportCall<F extends Format> implements Attempt {
   /** -EINPROGRESS: for ever, with a new XID, one second later each time up to the request's timeout. */
   async #delayed(): Promise<void> {
     const { runtime, timeouts, kind, unreplied } = this.#view;
-    const limit = requestTimeout(timeouts.estimate(requestPortalOf(kind, this.#opcode)));
+    const limit = requestTimeout(timeouts.estimate(requestPortalOf(kind, this.opcode)));
     this.#inProgressDelays = Math.min(this.#inProgressDelays + 1, limit);
     unreplied.remove(this.xid);
     this.xid = 0;
-    this.#resend = false;
+    this.resend = false;
     await new Promise<void>((resolve) => {
       const wake = (): void => {
         this.#options.signal?.removeEventListener('abort', wake);
@@ -469,7 +456,7 @@ class ImportCall<F extends Format> implements Attempt {
 
   #context(): ErrorContext {
     const { targetName, nid } = this.#view;
-    return { ...this.#options.context, opcode: opcodeName(this.#opcode), target: targetName, nid };
+    return { ...this.#options.context, opcode: opcodeName(this.opcode), target: targetName, nid };
   }
 }
 

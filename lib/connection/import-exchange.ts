@@ -49,9 +49,9 @@ export async function exchange<F extends Format>(
   } as RequestInputs<F>;
   const replySize = x.replySize ?? x.format.replySize + x.replyRoom;
   const inputs = values as { readonly [key: string]: unknown };
-  const memory = ptlrpc.slabs.take(buffersSize(x.format.request, inputs));
+  const slab = ptlrpc.slabs.take(buffersSize(x.format.request, inputs));
   const header = { secflvr: view.flavour, repsize: replySize, flags: x.headerFlags };
-  const bytes = encodeBuffers<F['request']>(x.format.request, values, header, memory.bytes);
+  const bytes = encodeBuffers<F['request']>(x.format.request, values, header, slab.bytes);
   const requestPortal = x.portals?.request ?? requestPortalOf(view.kind, x.opcode);
   const latencyMs = view.timeouts.latency * 1000;
   const transmission = ptlrpc.send(
@@ -61,7 +61,8 @@ export async function exchange<F extends Format>(
       replyPortal: x.portals?.reply ?? replyPortalOf(requestPortal),
       xid,
       replyMatchBits: view.replyMbits ? mbits : xid,
-      request: { memory, offset: 0, length: bytes.length },
+      request: slab,
+      requestLength: bytes.length,
       replySize,
       adaptive: x.adaptive,
       timeoutMs: x.timeout * 1000 + latencyMs,
@@ -77,6 +78,6 @@ export async function exchange<F extends Format>(
     return await transmission.outcome;
   } finally {
     if (place !== undefined) inFlight?.remove(place);
-    ptlrpc.slabs.give(memory);
+    ptlrpc.slabs.give(slab);
   }
 }

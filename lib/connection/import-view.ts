@@ -43,8 +43,7 @@ export interface ImportView {
   mayStart(generation: number): boolean;
   /** Resolves when to look again. Throws when they never will. */
   ready(generation: number, options: CallOptions, resend: boolean, context: ErrorContext): Promise<void>;
-  /** A call begins and ends, whatever becomes of it. */
-  began(): void;
+  /** A call has ended, whatever became of it. */
   finished(opcode: number): void;
   /** An attempt of one; `started` gives its place, which `ended` takes. */
   started(transmission: Transmission): number;

@@ -19,7 +19,7 @@ import type { Format, PtlrpcBody, RequestInputs } from '../wire/format.ts';
 import { RQF_OBD_PING } from '../wire/formats.ts';
 import { Opcode } from '../wire/opcodes.ts';
 import { connectData, grantedManners, usableModifySlots } from './connect-data.ts';
-import { callOver } from './import-call.ts';
+import { ImportCalls } from './import-calls.ts';
 import {
   type ConnectOutcome,
   connectError,
@@ -55,6 +55,7 @@ export class Import implements Caller {
   readonly #runtime: Runtime;
   readonly #automaton: Automaton<ImportState, ImportEvent, ImportAction, Error | undefined>;
   readonly #view: ImportView;
+  readonly #calls: ImportCalls;
   readonly #recovery: ImportRecovery;
   readonly #timeouts: PortalTimeouts;
   readonly #keepAlive: KeepAlive;
@@ -76,7 +77,6 @@ export class Import implements Caller {
   #lockVolume: LockVolume = { slv: 0n, limit: 0 };
   #lastReplyAt = 0;
   #connectedAt = Number.NEGATIVE_INFINITY;
-  #calls = 0;
   readonly #reconnect: ReconnectTimer;
   #closeReason: Error | undefined;
   #lastConnectError: Error | undefined;
@@ -103,11 +103,12 @@ export class Import implements Caller {
       pingIntervalMs: (ptlrpc.timeouts.obdTimeout * 1000) / 4,
       idleTimeoutMs: options.idleTimeoutMs,
       mayIdle: () => this.#recovery.mayLeave && options.mayIdle?.() !== false,
-      calls: () => this.#calls,
+      calls: () => this.#calls.count,
       ping: () => this.#ping(),
       idle: () => this.#dispatch('idle'),
     });
     this.#view = this.#makeView();
+    this.#calls = new ImportCalls(this.#view);
     this.#recovery = new ImportRecovery(this.#view, this.#inFlight);
     this.#stopWatching = ptlrpc.onPeerDown((nid, reason) => {
       if (nid === this.nid) this.#lost(this.#connectCount, reason);
@@ -145,7 +146,7 @@ export class Import implements Caller {
 
   /** Calls under way, waiting ones included. */
   get calls(): number {
-    return this.#calls;
+    return this.#calls.count;
   }
 
   /** Runs at eviction before anything of the new generation is sent: drop locks, caches, open handles. */
@@ -190,7 +191,7 @@ export class Import implements Caller {
 
   /** Rejects with a LustreError that names opcode, target and NID when the reply's status is negative. */
   call<F extends Format>(format: F, request: RequestInputs<F>, options: CallOptions = {}): Promise<Reply<F>> {
-    return callOver(this.#view, format, request, options);
+    return this.#calls.call(format, request, options);
   }
 
   /** In use, or not: calls fail with EIO then, and what the target had given is void (osc.*.active). */
@@ -455,11 +456,7 @@ export class Import implements Caller {
       ...grantedManners(this.#granted),
       mayStart: (generation) => generation === this.#generation && this.state === 'FULL',
       ready: (generation, options, resend, context) => this.#ready(generation, options, resend, context),
-      began: () => {
-        this.#calls++;
-      },
       finished: (opcode) => {
-        this.#calls--;
         if (opcode !== Opcode.OBD_PING) this.#keepAlive.worked();
       },
       started: (transmission) => {

@@ -1,6 +1,6 @@
 /** One request in the hands of an operation (target.ts): answering it, and keeping the answer for a resend. */
 import type { IncomingRequest, ReplyOptions } from '../rpc/rpc.ts';
-import { Errno } from '../runtime/errors.ts';
+import { Errno, LustreError } from '../runtime/errors.ts';
 import type { Format, ReplyInputs, RequestValues } from '../wire/format.ts';
 import type { ClientExport } from './client-export.ts';
 import { TAG_MAX } from './reply-data.ts';
@@ -8,11 +8,27 @@ import type { ServedTarget } from './served-target.ts';
 import type { Call } from './target.ts';
 
 const NO_OPTIONS: ReplyOptions = {};
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+/** Filled anew for each reply: a reply is made before another begins. */
+const told: Writable<ReplyOptions> = {
+  status: 0,
+  transno: 0n,
+  lastCommitted: 0n,
+  handle: undefined,
+  opFlags: 0,
+  flags: 0,
+  versions: undefined,
+  slv: undefined,
+  limit: undefined,
+  keptBy: undefined,
+};
 
 export class TargetCall<F extends Format> implements Call<F> {
-  readonly request: IncomingRequest;
   readonly values: RequestValues<F>;
   readonly export: ClientExport;
+  readonly #request: IncomingRequest;
+  /** Which of the requests it is that the object has been. */
+  readonly #turn: number;
   readonly #format: F;
   readonly #served: ServedTarget;
 
@@ -25,46 +41,48 @@ export class TargetCall<F extends Format> implements Call<F> {
   ) {
     this.#served = served;
     this.export = client;
-    this.request = request;
+    this.#request = request;
+    this.#turn = request.turn;
     this.#format = format;
     this.values = values;
+  }
+
+  get request(): IncomingRequest {
+    if (this.#request.turn === this.#turn) return this.#request;
+    const { targetName: target } = this.export;
+    // Or another client would get the answer.
+    throw new LustreError('ERR_LUSTRE_ANSWERED_TWICE', 'the request is over: it was answered or dropped', {
+      target,
+    });
   }
 
   reply(values: ReplyInputs<F>, options: ReplyOptions = NO_OPTIONS): void {
     const { target } = this.#served;
     const { export: client, request } = this;
+    const { xid } = request;
     const volume = client.resizesLru ? target.lockVolume?.() : undefined;
-    request.reply(this.#format, values, {
-      status: options.status,
-      transno: options.transno,
-      lastCommitted: options.lastCommitted ?? target.lastCommitted(),
-      handle: options.handle,
-      opFlags: options.opFlags,
-      flags: options.flags,
-      versions: options.versions,
-      slv: options.slv ?? volume?.slv,
-      limit: options.limit ?? volume?.limit,
-      onSent: this.#isKept ? this.#keeping(options.onSent) : options.onSent,
-    });
+    const status = options.status ?? 0;
     const transno = options.transno ?? 0n;
+    told.status = status;
+    told.transno = transno;
+    told.lastCommitted = options.lastCommitted ?? target.lastCommitted();
+    told.handle = options.handle;
+    told.opFlags = options.opFlags;
+    told.flags = options.flags;
+    told.versions = options.versions;
+    told.slv = options.slv ?? volume?.slv;
+    told.limit = options.limit ?? volume?.limit;
+    told.keptBy = this.#isKept(request) ? client.replies : undefined;
+    request.reply(this.#format, values, told);
     if (transno > client.lastTransno) {
       client.lastTransno = transno;
-      this.#served.record(client, request.xid, options.status ?? 0);
+      this.#served.record(client, xid, status);
     }
   }
 
-  #keeping(onSent: ReplyOptions['onSent']): ReplyOptions['onSent'] {
-    const { export: client, request } = this;
-    return (bytes) => {
-      client.replies.keep(request.body.pb_tag, request.xid, bytes);
-      onSent?.(bytes);
-    };
-  }
-
   /** A slot's reply is kept whatever its result: a resent enqueue or create must see the same. */
-  get #isKept(): boolean {
-    const tag = this.request.body.pb_tag;
-    return tag > 0 && tag <= TAG_MAX && this.export.connected;
+  #isKept({ body }: IncomingRequest): boolean {
+    return body.pb_tag > 0 && body.pb_tag <= TAG_MAX && this.export.connected;
   }
 
   fail(errno: number, values?: ReplyInputs<F>): void {

@@ -118,7 +118,7 @@ export class NativeLnetEndpoint implements Endpoint {
     this.port = this.#native.open();
   }
 
-  attach(entry: MatchEntry, handler: LnetHandler): MdHandle {
+  attach(entry: MatchEntry, handler: LnetHandler, again?: MdHandle): MdHandle {
     this.#checkOpen('attach');
     const words = this.#words;
     this.#writePeer(entry.peer, PID_ANY);
@@ -137,7 +137,7 @@ export class NativeLnetEndpoint implements Endpoint {
     if (entry.file === undefined) this.#writeSegments(entry.segments);
     else writeFileRange(words, entry.file);
     const slot = this.#claim(handler, false);
-    return this.#started(slot, this.#native.attach(), 'attach', entry.peer.nid);
+    return this.#started(slot, this.#native.attach(), 'attach', entry.peer.nid, again);
   }
 
   put(options: PutOptions, handler: LnetHandler): MdHandle {
@@ -145,10 +145,10 @@ export class NativeLnetEndpoint implements Endpoint {
     return this.#sent(slot, this.#native.put(), 'put', options.peer.nid);
   }
 
-  send(options: PutOptions, handler: LnetHandler): MdHandle | undefined {
+  send(options: PutOptions, handler: LnetHandler, again?: MdHandle): MdHandle | undefined {
     const slot = this.#describePut(options, handler, ScratchFlag.QUIET);
     const status = this.#native.put();
-    if (status !== SENT) return this.#sent(slot, status, 'put', options.peer.nid);
+    if (status !== SENT) return this.#sent(slot, status, 'put', options.peer.nid, again);
     this.#free(slot);
     this.#burst++;
     this.#plan();
@@ -307,16 +307,16 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#freeSlots.push(slot);
   }
 
-  #started(slot: number, status: number, what: string, nid: Nid): MdHandle {
+  #started(slot: number, status: number, what: string, nid: Nid, again?: MdHandle): MdHandle {
     if (status !== 0) {
       this.#free(slot);
       if (errnoName(status) === 'ESHUTDOWN') throw this.#shutDown(what);
       throw errnoError(status, { syscall: what, nid });
     }
-    const low = this.#words[ScratchWord.OBJECT_LOW]!;
-    const high = this.#words[ScratchWord.OBJECT_HIGH]!;
+    const handle = again instanceof NativeHandle ? again : new NativeHandle(this.#unlink);
+    handle.becomes(this.#words[ScratchWord.OBJECT_LOW]! | 0, this.#words[ScratchWord.OBJECT_HIGH]! | 0);
     this.#plan();
-    return new NativeHandle(this.#unlink, low, high);
+    return handle;
   }
 
   #unlinkObject(low: number, high: number): void {
@@ -327,7 +327,7 @@ export class NativeLnetEndpoint implements Endpoint {
     this.#plan();
   }
 
-  #sent(slot: number, status: number, what: string, nid: Nid): MdHandle {
+  #sent(slot: number, status: number, what: string, nid: Nid, again?: MdHandle): MdHandle {
     if (status === 0) {
       if (this.#when() !== 0 && ++this.#unsent >= SENDS_MAX) this.#send();
       this.#burst++;
@@ -336,7 +336,7 @@ export class NativeLnetEndpoint implements Endpoint {
         this.#native.hold();
       }
     }
-    return this.#started(slot, status, what, nid);
+    return this.#started(slot, status, what, nid, again);
   }
 
   #release(memory: number): void {

@@ -4,11 +4,15 @@ import type { MdHandle } from './network.ts';
 /** What the network knows of one operation. */
 export class NativeHandle implements MdHandle {
   readonly #unlink: (low: number, high: number) => void;
-  readonly #low: number;
-  readonly #high: number;
+  #low = 0;
+  #high = 0;
 
-  constructor(unlink: (low: number, high: number) => void, low: number, high: number) {
+  constructor(unlink: (low: number, high: number) => void) {
     this.#unlink = unlink;
+  }
+
+  /** It is another operation's from now on. */
+  becomes(low: number, high: number): void {
     this.#low = low;
     this.#high = high;
   }

@@ -199,11 +199,12 @@ export interface Endpoint {
   readonly nid: Nid;
   /** PUTs can be out of files, and GETs into files. */
   readonly movesFiles: boolean;
-  attach(entry: MatchEntry, handler: LnetHandler): MdHandle;
+  /** `again`: the handle of a descriptor that has had its last event, which nobody else holds: it may become this one's. */
+  attach(entry: MatchEntry, handler: LnetHandler, again?: MdHandle): MdHandle;
   put(options: PutOptions, handler: LnetHandler): MdHandle;
   /** A PUT without ACK of which only the end matters: undefined when its bytes are with the network already and the memory
-   * may be used again, and then no event comes. */
-  send(options: PutOptions, handler: LnetHandler): MdHandle | undefined;
+   * may be used again, and then no event comes. `again`: as for `attach`. */
+  send(options: PutOptions, handler: LnetHandler, again?: MdHandle): MdHandle | undefined;
   get(options: GetOptions, handler: LnetHandler): MdHandle;
   /** A lazy portal parks PUTs that find no match until a buffer is attached (guide 01 §5.1); bounded, and what exceeds
    * the bound is dropped. */

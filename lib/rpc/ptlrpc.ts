@@ -14,6 +14,9 @@ import { type Attempt, type Outcome, Transmission, type TransmissionOwner } from
 import { UnderWay } from './under-way.ts';
 import { XidAllocator } from './xid.ts';
 
+/** Transmissions kept for the next attempts. */
+const RESTING_MAX = 256;
+
 export interface PtlRpcOptions {
   readonly timeouts?: Partial<TimeoutSettings>;
 }
@@ -28,6 +31,8 @@ export class PtlRpc implements TransmissionOwner {
   readonly #xids: XidAllocator;
   readonly #services = new Set<Service>();
   readonly #transmissions = new UnderWay<Transmission>();
+  /** Those that rest, last in first out: as many as were under way at once, up to a bound. */
+  readonly #resting: Transmission[] = [];
   readonly #inWork = new RequestsInWork();
   readonly #downListeners = new Set<(nid: Nid, reason: Error) => void>();
   #timer: Timer | undefined;
@@ -81,7 +86,8 @@ export class PtlRpc implements TransmissionOwner {
 
   /** One attempt at one RPC. `opcode` and `resend` are for the counters. Never rejects: failures are outcomes. */
   send(attempt: Attempt, opcode: number, resend: boolean): Transmission {
-    const transmission = new Transmission(this, attempt, opcode);
+    const transmission = this.#resting.pop() ?? new Transmission(this);
+    transmission.begin(attempt, opcode);
     transmission.place = this.#transmissions.add(transmission);
     this.expiresAt(transmission.deadline);
     const counters = this.counters.of('client', opcode);
@@ -109,6 +115,11 @@ export class PtlRpc implements TransmissionOwner {
     this.#transmissions.remove(place);
     if (earlyReplies > 0) this.counters.of('client', opcode).earlyReplies += earlyReplies;
     this.#count(attempt, opcode, outcome);
+  }
+
+  /** For transmissions. */
+  over(transmission: Transmission): void {
+    if (this.#resting.length < RESTING_MAX) this.#resting.push(transmission);
   }
 
   /** Ends all attempts (`aborted`) and services, and waits for both. The endpoint stays open. */

@@ -124,8 +124,11 @@ export interface Caller {
   call<F extends Format>(format: F, request: RequestInputs<F>, options?: CallOptions): Promise<Reply<F>>;
 }
 
-/** A request as a service sees it, unpacked and checked up to its ptlrpc_body. */
+/** A request as a service sees it, unpacked and checked up to its ptlrpc_body: this one until it has been answered or dropped and
+ * its handler's promise has settled, and then another. */
 export interface IncomingRequest {
+  /** Another number for each that the object is. */
+  readonly turn: number;
   readonly peer: Nid;
   /** The local NID it was sent to. */
   readonly self: Nid;
@@ -180,9 +183,13 @@ export interface IncomingRequest {
   bulkPutFile(portal: number, file: FileRange, brwSize?: number, pageOffset?: number): Promise<number>;
 }
 
+export interface ReplyKeeper {
+  keep(tag: number, xid: Bits64, bytes: Uint8Array): void;
+}
+
 export interface ReplyOptions {
-  /** Called with the reply's bytes as sent, valid only during the call: for keeping them to answer a resend. */
-  readonly onSent?: ((bytes: Uint8Array) => void) | undefined;
+  /** Keeps the reply's bytes as sent, to answer a resend; they are valid only during its call. */
+  readonly keptBy?: ReplyKeeper | undefined;
   /** pb_status; default 0. Negative errno or a positive LDLM code. */
   readonly status?: number | undefined;
   readonly transno?: bigint | undefined;

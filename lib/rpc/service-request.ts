@@ -2,7 +2,7 @@
  * A request in a service's hands, from unpacking (guide 04 §5) to its one answer: a reply, an error reply, an early reply
  * in between, or nothing.
  */
-import type { ChecksumName, Endpoint, FileRange, LnetEvent, Memory, Segment } from '../lnet/network.ts';
+import type { ChecksumName, Endpoint, FileRange, LnetEvent, Segment } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -20,15 +20,16 @@ import {
   type RequestValues,
   viewPtlrpcBody,
 } from '../wire/format.ts';
-import { decodeMessage, type Message, type MessageHeader, messageSize } from '../wire/message.ts';
+import { decodeMessage, Message, type MessageHeader, messageSize } from '../wire/message.ts';
 import { MsgFlag, MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
-import { LustreMsgV2, type PtlrpcBodyV3 } from '../wire/ptlrpc-structs.ts';
+import { LustreMsgV2, PtlrpcBodyV3 } from '../wire/ptlrpc-structs.ts';
 import type { StructInput } from '../wire/struct.ts';
 import { BULK_PIECE } from './bulk-pieces.ts';
 import { opcodeName } from './portals.ts';
 import type { RequestBuffer } from './request-buffers.ts';
 import type { BulkMoved, IncomingRequest, ReplyOptions } from './rpc.ts';
 import { BulkError, type BulkPayload, type RunningBulk, startBulk } from './server-bulk.ts';
+import type { Slab } from './slab.ts';
 import type { SlabPool } from './slab-pool.ts';
 import { EARLY_REPLY_SIZE, earlyReplyChecksum } from './transmission.ts';
 
@@ -37,7 +38,8 @@ export interface RequestOwner {
   readonly endpoint: Endpoint;
   readonly runtime: Runtime;
   readonly slabs: SlabPool;
-  readonly emptyMemory: Memory;
+  /** Where nothing is sent from. */
+  readonly empty: Slab;
   readonly bulkTimeoutMs: number;
   /** Seconds, for pb_timeout of replies. */
   readonly serviceEstimate: number;
@@ -62,6 +64,7 @@ const ordinaryErrors = new Set<number>([
 const NO_VERSIONS: readonly bigint[] = [];
 const NO_OPTIONS: ReplyOptions = {};
 const NO_HEADER: MessageHeader = {};
+const NO_BODY = PtlrpcBodyV3.view(new Uint8Array(PtlrpcBodyV3.size));
 
 /** Filled anew for each reply: encoding one is over before another begins. */
 const replyBody = {
@@ -81,40 +84,20 @@ const replyBody = {
   pb_pre_versions: NO_VERSIONS,
 };
 
-export interface Unpacked {
-  readonly message: Message;
-  readonly body: PtlrpcBody;
-}
-
-/** Steps 1, 2 and 5 of guide 04 §5. Gives the reason where the kernel drops without reply. */
-export function unpackRequest(bytes: Uint8Array): Unpacked | string {
-  let message: Message;
-  let body: PtlrpcBody;
-  try {
-    message = decodeMessage(bytes);
-    if ((message.secflvr & 0xff_ffff) !== 0) return 'security flavour is not null';
-    body = viewPtlrpcBody(message);
-  } catch (error) {
-    return `malformed: ${(error as Error).message}`;
-  }
-  if ((body.pb_version & 0xffff) !== RpcVersion.PTLRPC_MSG_VERSION) return 'wrong ptlrpc version';
-  if (body.pb_type !== MsgType.PTL_RPC_MSG_REQUEST) return 'not a request';
-  if (body.pb_timeout === 0) return 'timeout of zero';
-  return { message, body };
-}
-
+/** One after the other: when it is done it rests, and is the next request. */
 export class ServiceRequest implements IncomingRequest {
-  readonly peer: Nid;
-  readonly self: Nid;
-  readonly portal: number;
-  readonly xid: Bits64;
-  readonly opcode: number;
-  readonly body: PtlrpcBody;
-  readonly message: Message;
-  readonly arrivedAt: number;
-  deadline: number;
-  replyMatchBits: Bits64;
-  bulkMatchBits: Bits64;
+  turn = 0;
+  peer: Nid = '';
+  self: Nid = '';
+  portal = 0;
+  xid: Bits64 = 0;
+  opcode = 0;
+  body: PtlrpcBody = NO_BODY;
+  readonly message = new Message();
+  arrivedAt = 0;
+  deadline = 0;
+  replyMatchBits: Bits64 = 0;
+  bulkMatchBits: Bits64 = 0;
   usesReplyMbits = false;
   usesBulkMbits = false;
   /** The handler has been called ... */
@@ -125,40 +108,78 @@ export class ServiceRequest implements IncomingRequest {
   place = -1;
   /** In the chains of requests-in-work.ts. */
   nextInWork: ServiceRequest | undefined;
-  /** What its copy lies in, or the buffer that it still lies in. */
-  readonly copied: Uint8Array | undefined;
-  readonly within: RequestBuffer | undefined;
+  copied: Uint8Array | undefined;
+  within: RequestBuffer | undefined;
   readonly #owner: RequestOwner;
-  readonly #adaptive: boolean;
+  #view: PtlrpcBody | undefined;
+  #adaptive = false;
   #answered = false;
   #bulk: RunningBulk | undefined;
   /** A resend replaced the client's descriptors: what is in transfer starts again. */
   #bulkMoved = false;
   #bulkEnded: Error | undefined;
 
-  constructor(
-    owner: RequestOwner,
+  constructor(owner: RequestOwner) {
+    this.#owner = owner;
+  }
+
+  /** Becomes the request of this message. Gives the reason where the kernel drops it without reply (guide 04 §5, steps 1, 2 and 5). */
+  take(
     event: LnetEvent,
     portal: number,
-    unpacked: Unpacked,
+    bytes: Uint8Array,
+    length: number,
     copied: Uint8Array | undefined,
     within: RequestBuffer | undefined,
-  ) {
-    this.#owner = owner;
+  ): string | undefined {
+    const { runtime } = this.#owner;
+    this.turn++;
     this.copied = copied;
     this.within = within;
     this.peer = event.initiator.nid;
     this.self = event.target;
     this.portal = portal;
     this.xid = event.matchBits;
-    this.body = unpacked.body;
-    this.opcode = unpacked.body.pb_opc;
-    this.message = unpacked.message;
-    this.arrivedAt = owner.runtime.now();
+    this.usesReplyMbits = false;
+    this.usesBulkMbits = false;
+    this.started = false;
+    this.running = false;
+    this.#answered = false;
+    this.#bulkMoved = false;
+    this.#bulkEnded = undefined;
+    const refused = this.#unpack(bytes, length);
+    if (refused !== undefined) return refused;
+    this.opcode = this.body.pb_opc;
+    this.arrivedAt = runtime.now();
     this.deadline = this.arrivedAt + this.body.pb_timeout * 1000;
     this.replyMatchBits = this.xid;
     this.bulkMatchBits = this.xid;
     this.#adaptive = (this.message.flags & MsgHeaderFlag.MSGHDR_AT_SUPPORT) !== 0;
+    return undefined;
+  }
+
+  #unpack(bytes: Uint8Array, length: number): string | undefined {
+    const { message } = this;
+    try {
+      message.read(bytes, length);
+      if ((message.secflvr & 0xff_ffff) !== 0) return 'security flavour is not null';
+      this.#view = viewPtlrpcBody(message, this.#view);
+    } catch (error) {
+      return `malformed: ${(error as Error).message}`;
+    }
+    const body = this.#view;
+    if ((body.pb_version & 0xffff) !== RpcVersion.PTLRPC_MSG_VERSION) return 'wrong ptlrpc version';
+    if (body.pb_type !== MsgType.PTL_RPC_MSG_REQUEST) return 'not a request';
+    if (body.pb_timeout === 0) return 'timeout of zero';
+    this.body = body;
+    return undefined;
+  }
+
+  /** Its bytes may be another's from now on. */
+  rest(): void {
+    this.turn++;
+    this.copied = undefined;
+    this.within = undefined;
   }
 
   useMbits(reply: boolean, bulk: boolean): void {
@@ -190,16 +211,16 @@ export class ServiceRequest implements IncomingRequest {
     const body = this.#replyBody(status, MsgType.PTL_RPC_MSG_REPLY, options);
     const lengths = bufferLengths(format.reply, values, true);
     this.#checkUnanswered();
-    const memory = this.#owner.slabs.take(messageSize(lengths));
+    const slab = this.#owner.slabs.take(messageSize(lengths));
     let size: number;
     try {
-      size = encodeInto(format.reply, lengths, values, body, NO_HEADER, memory.bytes);
-      options.onSent?.(memory.bytes.subarray(0, size));
+      size = encodeInto(format.reply, lengths, values, body, NO_HEADER, slab.bytes);
+      options.keptBy?.keep(this.body.pb_tag, this.xid, slab.part(0, size));
     } catch (error) {
-      this.#owner.slabs.give(memory);
+      this.#owner.slabs.give(slab);
       throw error;
     }
-    this.#answer(memory, size, status);
+    this.#answer(slab, size, status);
   }
 
   replyError(errno: number): void {
@@ -230,8 +251,8 @@ export class ServiceRequest implements IncomingRequest {
       ...this.#replyBody(0, MsgType.PTL_RPC_MSG_REPLY, NO_OPTIONS),
       pb_timeout: Math.ceil((deadline - this.arrivedAt) / 1000),
     };
-    const memory = this.#owner.slabs.take(EARLY_REPLY_SIZE);
-    const length = this.#encode(memory, (into) => {
+    const slab = this.#owner.slabs.take(EARLY_REPLY_SIZE);
+    const length = this.#encode(slab, (into) => {
       const size = encodeBody(body, into);
       const message = decodeMessage(into.subarray(0, size));
       LustreMsgV2.encodeInto(into, 0, {
@@ -240,7 +261,7 @@ export class ServiceRequest implements IncomingRequest {
       });
       return size;
     });
-    this.#put(memory, length, 0);
+    this.#put(slab, length, 0);
   }
 
   /** The same XID came again while this one is in work (guide 04 §5.6). */
@@ -302,7 +323,7 @@ export class ServiceRequest implements IncomingRequest {
     brwSize = BULK_PIECE,
     pageOffset = 0,
   ): Promise<BulkMoved> {
-    const { endpoint, runtime, emptyMemory, bulkTimeoutMs } = this.#owner;
+    const { endpoint, runtime, empty, bulkTimeoutMs } = this.#owner;
     const context = { opcode: opcodeName(this.opcode), nid: this.peer };
     for (;;) {
       if (this.#answered) throw new BulkError(errnoError(-125), context);
@@ -318,7 +339,7 @@ export class ServiceRequest implements IncomingRequest {
         piecesMax: piecesMax(brwSize),
         ...payload,
         pageOffset,
-        empty: emptyMemory,
+        empty: empty.memory,
         timeoutMs: bulkTimeoutMs,
       });
       try {
@@ -351,8 +372,8 @@ export class ServiceRequest implements IncomingRequest {
 
   #send(size: number, status: number, encode: (into: Uint8Array) => number): void {
     this.#checkUnanswered();
-    const memory = this.#owner.slabs.take(size);
-    this.#answer(memory, this.#encode(memory, encode), status);
+    const slab = this.#owner.slabs.take(size);
+    this.#answer(slab, this.#encode(slab, encode), status);
   }
 
   #checkUnanswered(): void {
@@ -363,39 +384,32 @@ export class ServiceRequest implements IncomingRequest {
     });
   }
 
-  #answer(memory: Memory, length: number, status: number): void {
-    this.#put(memory, length, this.#adaptive ? EARLY_REPLY_SIZE : 0);
+  #answer(slab: Slab, length: number, status: number): void {
+    this.#put(slab, length, this.#adaptive ? EARLY_REPLY_SIZE : 0);
     this.#answered = true;
     this.#owner.answered(this, status);
   }
 
-  #encode(memory: Memory, encode: (into: Uint8Array) => number): number {
+  #encode(slab: Slab, encode: (into: Uint8Array) => number): number {
     try {
-      return encode(memory.bytes);
+      return encode(slab.bytes);
     } catch (error) {
-      this.#owner.slabs.give(memory);
+      this.#owner.slabs.give(slab);
       throw error;
     }
   }
 
   /** The memory is the pool's again when it has been sent, or could not be. */
-  #put(memory: Memory, length: number, offset: number): void {
+  #put(slab: Slab, length: number, offset: number): void {
     const { endpoint, slabs } = this.#owner;
+    const portal = this.#owner.replyPortal(this.portal);
     try {
-      const sending = endpoint.send(
-        {
-          peer: { nid: this.peer },
-          portal: this.#owner.replyPortal(this.portal),
-          matchBits: this.replyMatchBits,
-          offset,
-          segments: [{ memory, offset: 0, length }],
-        },
-        // A reply that does not arrive is resent on the client's asking.
-        slabs.givesBack(memory),
-      );
-      if (sending === undefined) slabs.give(memory);
+      // A reply that does not arrive is resent on the client's asking.
+      const { peer, replyMatchBits } = this;
+      const sending = slab.send(endpoint, peer, portal, replyMatchBits, offset, length, slab.givesBack);
+      if (sending === undefined) slabs.give(slab);
     } catch (error) {
-      slabs.give(memory);
+      slabs.give(slab);
       throw error;
     }
   }

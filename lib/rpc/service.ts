@@ -2,7 +2,7 @@
  * A service: requests of some portals, unpacked, checked, queued fairly and handed to one handler (guide 04 §5), kept
  * alive by early replies while they take long (§8).
  */
-import type { Endpoint, LnetEvent, Memory } from '../lnet/network.ts';
+import type { Endpoint, LnetEvent } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { errnoOf } from '../runtime/errors.ts';
 import type { Runtime, Timer } from '../runtime/runtime.ts';
@@ -16,7 +16,8 @@ import type { RequestsInWork } from './requests-in-work.ts';
 import type { IncomingRequest } from './rpc.ts';
 import { type RpcCounters, replyChannel, requestChannel } from './rpc-counters.ts';
 import { BulkError } from './server-bulk.ts';
-import { type RequestOwner, ServiceRequest, unpackRequest } from './service-request.ts';
+import { type RequestOwner, ServiceRequest } from './service-request.ts';
+import type { Slab } from './slab.ts';
 import type { SlabPool } from './slab-pool.ts';
 import { UnderWay } from './under-way.ts';
 
@@ -24,7 +25,7 @@ export interface ServiceOptions {
   readonly portals: readonly number[];
   /** Largest request accepted, bytes; default 65 KiB (guide 04 §2.2). */
   readonly requestSizeMax?: number;
-  /** Answers now or later. A rejection or throw before the answer becomes an error reply with that error's errno. */
+  /** Answers now or later; the request is its own until both it has answered and its promise has settled. A rejection or throw before the answer becomes an error reply with that error's errno. */
   readonly handler: (request: IncomingRequest) => void | Promise<void>;
   /** Requests in the handler's hands at once; default 4096. */
   readonly inProgressMax?: number;
@@ -55,6 +56,8 @@ const IN_PROGRESS_PER_PEER_MAX = 512;
 /** Peers without requests are remembered up to here: an entry that comes and goes costs more than one that stays. */
 const IDLE_PEERS_MAX = 1024;
 const CLOSE_GRACE_MS = 2000;
+/** Requests kept for the next messages. */
+const RESTING_MAX = 512;
 const COPIED_BYTES_MAX = 64 << 20;
 /** Urgent requests in the handler's hands beyond the limits. */
 const URGENT_MAX = 512;
@@ -70,13 +73,15 @@ export class Service implements RequestOwner {
   readonly endpoint: Endpoint;
   readonly runtime: Runtime;
   readonly slabs: SlabPool;
-  readonly emptyMemory: Memory;
+  readonly empty: Slab;
   readonly bulkTimeoutMs: number;
   readonly #context: ServiceContext;
   readonly #options: ServiceOptions;
   readonly #estimator: Estimator;
   readonly #buffers: RequestBuffers[];
   readonly #requests = new UnderWay<ServiceRequest>();
+  /** Last in, first out: as many as were in work at once, up to a bound. */
+  readonly #resting: ServiceRequest[] = [];
   readonly #queue = new FairQueue<ServiceRequest>();
   readonly #perPeer = new Map<Nid, number>();
   #inProgress = 0;
@@ -101,7 +106,7 @@ export class Service implements RequestOwner {
     this.slabs = context.slabs;
     this.bulkTimeoutMs = context.timeouts.bulkTimeout * 1000;
     this.#estimator = new Estimator(context.timeouts, context.timeouts.initialServerEstimate);
-    this.emptyMemory = context.slabs.take(1);
+    this.empty = context.slabs.take(1);
     const requestSizeMax = options.requestSizeMax ?? REQUEST_SIZE_MAX;
     this.#buffers = options.portals.map(
       (portal) =>
@@ -148,38 +153,39 @@ export class Service implements RequestOwner {
     for (const request of this.#requests) request.drop('service is closing');
     this.#timer?.cancel();
     this.#urgencyTimer?.cancel();
-    this.slabs.give(this.emptyMemory);
+    this.slabs.give(this.empty);
   }
 
   /** Copied out of its buffer while copies are few, so that a request which waits for a lock does not keep a whole buffer
    * from being posted; beyond that it stays there, and full buffers are the back-pressure. */
   #onArrival(portal: number, event: LnetEvent, bytes: Uint8Array, within: RequestBuffer): void {
     if (this.#copiedBytes + bytes.length > COPIED_BYTES_MAX) {
-      this.#onRequest(portal, event, bytes, undefined, within);
+      this.#onRequest(portal, event, bytes, bytes.length, undefined, within);
       return;
     }
     const memory = this.#copies.take(bytes.length);
     this.#copiedBytes += memory.length;
     memory.set(bytes);
     within.release();
-    this.#onRequest(portal, event, memory.subarray(0, bytes.length), memory, undefined);
+    this.#onRequest(portal, event, memory, bytes.length, memory, undefined);
   }
 
   #onRequest(
     portal: number,
     event: LnetEvent,
     bytes: Uint8Array,
+    length: number,
     copied: Uint8Array | undefined,
     within: RequestBuffer | undefined,
   ): void {
-    const unpacked = unpackRequest(bytes);
-    if (typeof unpacked === 'string') {
-      this.#context.counters.drop(unpacked.startsWith('malformed') ? 'malformed' : unpacked);
-      this.runtime.log.warn({ peer: event.initiator.nid, portal, reason: unpacked }, 'request dropped');
-      this.#release(copied, within);
+    const request = this.#resting.pop() ?? new ServiceRequest(this);
+    const refused = request.take(event, portal, bytes, length, copied, within);
+    if (refused !== undefined) {
+      this.#context.counters.drop(refused.startsWith('malformed') ? 'malformed' : refused);
+      this.runtime.log.warn({ peer: request.peer, portal, reason: refused }, 'request dropped');
+      this.#over(request);
       return;
     }
-    const request = new ServiceRequest(this, event, portal, unpacked, copied, within);
     this.#context.counters.of('server', request.opcode).requests++;
     if (requestChannel.hasSubscribers) requestChannel.publish(trace(request));
     const { inWork } = this.#context;
@@ -187,7 +193,7 @@ export class Service implements RequestOwner {
     if (twin !== undefined && !isConnect(request.opcode)) {
       twin.inherit(request);
       this.#context.counters.drop('duplicate of one in work');
-      this.#release(copied, within);
+      this.#over(request);
       return;
     }
     inWork.add(request);
@@ -201,12 +207,15 @@ export class Service implements RequestOwner {
     this.#run();
   }
 
-  /** A message's bytes are no longer needed. */
-  #release(copied: Uint8Array | undefined, within: RequestBuffer | undefined): void {
+  /** Its bytes are no longer needed, and it may be the next one, unless the queue still has it. */
+  #over(request: ServiceRequest, queued = false): void {
+    const { copied, within } = request;
+    request.rest();
     if (copied !== undefined) {
       this.#copiedBytes -= copied.length;
       this.#copies.give(copied);
     }
+    if (!queued && this.#resting.length < RESTING_MAX) this.#resting.push(request);
     within?.release();
   }
 
@@ -327,7 +336,7 @@ export class Service implements RequestOwner {
       if (left > 0 || this.#perPeer.size <= IDLE_PEERS_MAX) this.#perPeer.set(request.peer, left);
       else this.#perPeer.delete(request.peer);
     }
-    this.#release(request.copied, request.within);
+    this.#over(request, !request.started);
     if (!this.#closing) this.#run();
   }
 

@@ -2,8 +2,9 @@
  * Memory of requests and replies, used again last in, first out so that it stays in cache: in steady state an RPC
  * allocates no network memory (guide 04 §4.1 gives the sizes; buffers are powers of two).
  */
-import type { Endpoint, LnetHandler, Memory, Segment } from '../lnet/network.ts';
+import type { Endpoint } from '../lnet/network.ts';
 import { LustreError } from '../runtime/errors.ts';
+import { Slab } from './slab.ts';
 
 const SIZE_MIN_BITS = 12;
 /** Free bytes kept per size; what is given back beyond it is released. */
@@ -13,71 +14,46 @@ const KEEP_BYTES_MAX = 4 << 20;
 const REGION = 256 << 10;
 const SMALL_MAX_BITS = 15;
 
-interface Slab {
-  taken: boolean;
-  /** Made once, or every message would have one of its own. */
-  readonly onEvent: LnetHandler;
-  readonly whole: readonly Segment[];
-}
-
 export class SlabPool {
   readonly #endpoint: Endpoint;
-  readonly #free: Memory[][] = [];
-  /** Of all that there are. */
-  readonly #slabs = new Map<Memory, Slab>();
+  /** By size, as a power of two. */
+  readonly #free: Slab[][] = [];
   #closed = false;
+  readonly #give = (slab: Slab): void => this.give(slab);
 
   constructor(endpoint: Endpoint) {
     this.#endpoint = endpoint;
   }
 
   /** At least `size` bytes, a power of two, with whatever was in it before. */
-  take(size: number): Memory {
+  take(size: number): Slab {
     const bits = sizeBits(size);
-    const memory = this.#free[bits]?.pop() ?? this.#make(bits);
-    this.#slabs.get(memory)!.taken = true;
-    return memory;
+    const slab = this.#free[bits]?.pop() ?? this.#make(bits);
+    slab.taken = true;
+    return slab;
   }
 
   /** Only after the last event of every descriptor that used it. */
-  give(memory: Memory): void {
-    const slab = this.#slabs.get(memory);
+  give(slab: Slab): void {
     // Two users of one slab would write into each other's messages.
-    if (slab?.taken !== true)
-      throw new LustreError(
-        'ERR_LUSTRE_SLAB',
-        `a slab of ${memory.bytes.length} bytes was given back twice`,
-        {
-          syscall: 'release',
-          hint: 'This is a bug of whoever holds slabs: please report it with the stack',
-        },
-      );
-    const bits = sizeBits(memory.bytes.length);
-    const list = this.#freeOf(bits);
-    if (this.#closed || list.length << bits >= KEEP_BYTES_MAX) {
-      this.#release(memory);
-      return;
-    }
+    if (!slab.taken)
+      throw new LustreError('ERR_LUSTRE_SLAB', `a slab of ${slab.bytes.length} bytes was given back twice`, {
+        syscall: 'release',
+        hint: 'This is a bug of whoever holds slabs: please report it with the stack',
+      });
     slab.taken = false;
-    list.push(memory);
-  }
-
-  /** Gives it back with the last event of the one descriptor that uses it. */
-  givesBack(memory: Memory): LnetHandler {
-    return this.#slabs.get(memory)!.onEvent;
-  }
-
-  /** All of it, for a descriptor. */
-  whole(memory: Memory): readonly Segment[] {
-    return this.#slabs.get(memory)!.whole;
+    const bits = sizeBits(slab.bytes.length);
+    const list = this.#freeOf(bits);
+    if (this.#closed || list.length << bits >= KEEP_BYTES_MAX) slab.memory.release();
+    else list.push(slab);
   }
 
   close(): void {
     this.#closed = true;
-    for (const list of this.#free) for (const memory of list?.splice(0) ?? []) this.#release(memory);
+    for (const list of this.#free) for (const slab of list?.splice(0) ?? []) slab.memory.release();
   }
 
-  #freeOf(bits: number): Memory[] {
+  #freeOf(bits: number): Slab[] {
     let list = this.#free[bits];
     if (list === undefined) {
       list = [];
@@ -86,32 +62,17 @@ export class SlabPool {
     return list;
   }
 
-  #make(bits: number): Memory {
+  #make(bits: number): Slab {
     const size = 2 ** bits;
-    if (bits > SMALL_MAX_BITS) return this.#known(this.#endpoint.allocate(size));
+    if (bits > SMALL_MAX_BITS) return new Slab(this.#endpoint.allocate(size), this.#give);
     const region = this.#endpoint.allocate(REGION);
     const list = this.#freeOf(bits);
-    for (let at = REGION - size; at > 0; at -= size) {
-      list.push(this.#known(this.#endpoint.pin(region.bytes.subarray(at, at + size))));
-    }
+    for (let at = REGION - size; at > 0; at -= size)
+      list.push(new Slab(this.#endpoint.pin(region.bytes.subarray(at, at + size)), this.#give));
     const first = this.#endpoint.pin(region.bytes.subarray(0, size));
     // Each piece keeps the whole.
     region.release();
-    return this.#known(first);
-  }
-
-  #known(memory: Memory): Memory {
-    const onEvent: LnetHandler = (event) => {
-      if (event.unlinked) this.give(memory);
-    };
-    const whole = [{ memory, offset: 0, length: memory.bytes.length }];
-    this.#slabs.set(memory, { taken: false, onEvent, whole });
-    return memory;
-  }
-
-  #release(memory: Memory): void {
-    this.#slabs.delete(memory);
-    memory.release();
+    return new Slab(first, this.#give);
   }
 }
 

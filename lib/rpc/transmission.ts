@@ -11,10 +11,9 @@ import type {
   Endpoint,
   FileExtent,
   LnetEvent,
+  LnetHandler,
   MatchEntry,
   MdHandle,
-  Memory,
-  ProcessId,
   Segment,
 } from '../lnet/network.ts';
 import { MdOption } from '../lnet/network.ts';
@@ -22,11 +21,13 @@ import type { Nid } from '../lnet/nid.ts';
 import { errnoError, ProtocolError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { type PtlrpcBody, viewPtlrpcBody } from '../wire/format.ts';
-import { decodeMessage, type Message } from '../wire/message.ts';
+import { Message } from '../wire/message.ts';
 import { MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
+import { PtlrpcBodyV3 } from '../wire/ptlrpc-structs.ts';
 import { BULK_PAGE, BULK_PIECE, splitBulk } from './bulk-pieces.ts';
 import { copyMessage } from './message-copies.ts';
 import type { Bulk, BulkMoved } from './rpc.ts';
+import type { Slab } from './slab.ts';
 import type { SlabPool } from './slab-pool.ts';
 
 /** lustre_msg_early_size: a message of one ptlrpc_body; a real reply lands behind it where AT was granted. */
@@ -43,8 +44,9 @@ export interface Attempt {
   readonly xid: number;
   /** The XID, or pb_mbits with REP_MBITS. */
   readonly replyMatchBits: number;
-  /** The encoded request; stays the caller's. */
-  readonly request: Segment;
+  /** Begins with the encoded request, of so many bytes; stays the caller's. */
+  readonly request: Slab;
+  readonly requestLength: number;
   /** Bytes of reply expected. */
   readonly replySize: number;
   /** The request carries MSGHDR_AT_SUPPORT: what arrives at offset 0 is an early reply. */
@@ -60,16 +62,18 @@ export interface Attempt {
   ended?(outcome: Outcome): void;
 }
 
+export interface ReplyOutcome {
+  readonly kind: 'reply';
+  readonly message: Message;
+  readonly body: PtlrpcBody;
+  readonly bulkBytes: number;
+  readonly bulkChecksum: number;
+  readonly bulkFileError: number;
+  readonly elapsedMs: number;
+}
+
 export type Outcome =
-  | {
-      readonly kind: 'reply';
-      readonly message: Message;
-      readonly body: PtlrpcBody;
-      readonly bulkBytes: number;
-      readonly bulkChecksum: number;
-      readonly bulkFileError: number;
-      readonly elapsedMs: number;
-    }
+  | ReplyOutcome
   | { readonly kind: 'truncated'; readonly needed: number }
   | { readonly kind: 'timeout'; readonly during: string }
   | { readonly kind: 'network'; readonly error: Error }
@@ -87,25 +91,35 @@ export interface TransmissionOwner {
   expiresAt(deadline: number): void;
   /** Called once, before the attempt hears of it and `outcome` resolves. */
   ended(transmission: Transmission, outcome: Outcome): void;
+  /** The last that is heard of it: it may begin another attempt. */
+  over(transmission: Transmission): void;
 }
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+const NO_BODY = PtlrpcBodyV3.view(new Uint8Array(PtlrpcBodyV3.size));
+
+/**
+ * Used again and again where the attempt hears of the outcome by `ended`: an RPC makes none, nor what it is described to the
+ * network with. What an attempt is given then is its own until `ended` returns.
+ */
 export class Transmission {
-  readonly attempt: Attempt;
-  readonly opcode: number;
+  attempt!: Attempt;
+  opcode = 0;
   /** Among those under way. */
   place = -1;
-  /** Runtime.now() at which `expire` is to be called. */
-  deadline: number;
+  /** Runtime.now() at which it began, and at which `expire` is to be called. */
+  sentAt = 0;
+  deadline = 0;
   /** Early replies that were accepted. */
   earlyReplies = 0;
   readonly #owner: TransmissionOwner;
-  readonly #replyMemory: Memory;
-  readonly #sentAt: number;
+  #replySlab: Slab | undefined;
   #outcome: Promise<Outcome> | undefined;
   #resolve: ((outcome: Outcome) => void) | undefined;
   /** Descriptors posted whose last event has not come, and a hold while they are being posted. */
-  #linked = 1;
-  #replyHandle: MdHandle | undefined;
+  #linked = 0;
+  #replyLinked = false;
   #sendHandle: MdHandle | undefined;
   #bulkHandles: MdHandle[] | undefined;
   #bulkPending = 0;
@@ -114,17 +128,57 @@ export class Transmission {
   /** By descriptor, where a checksum is taken. */
   #bulkSums: Omit<BulkMoved, 'fileError'>[] | undefined;
   #result: Outcome | undefined;
-  #message: Message | undefined;
-  #body: PtlrpcBody | undefined;
+  #replied = false;
   #sent = false;
+  readonly #onMessage: LnetHandler = (event) => this.#onEvent(event);
+  readonly #onBulk: LnetHandler = (event) => this.#onBulkEvent(event);
+  readonly #peer = { nid: '' };
+  readonly #entry: Writable<MatchEntry> = {
+    portal: 0,
+    matchBits: 0,
+    peer: this.#peer,
+    segments: [],
+    // Any number of early replies, then the reply: nobody has to unlink what is exhausted.
+    threshold: Number.POSITIVE_INFINITY,
+    finalOffset: 0,
+    options: MdOption.OP_PUT | MdOption.MANAGE_REMOTE | MdOption.TRUNCATE,
+    autoUnlink: true,
+  };
+  #replyHandle: MdHandle | undefined;
+  readonly #message = new Message();
+  readonly #reply: Writable<ReplyOutcome> = {
+    kind: 'reply',
+    message: this.#message,
+    body: NO_BODY,
+    bulkBytes: 0,
+    bulkChecksum: 0,
+    bulkFileError: 0,
+    elapsedMs: 0,
+  };
 
-  constructor(owner: TransmissionOwner, attempt: Attempt, opcode: number) {
+  constructor(owner: TransmissionOwner) {
     this.#owner = owner;
+  }
+
+  /** Becomes this attempt's. */
+  begin(attempt: Attempt, opcode: number): void {
+    const { slabs, runtime } = this.#owner;
     this.attempt = attempt;
     this.opcode = opcode;
-    this.#replyMemory = owner.slabs.take(attempt.replySize + EARLY_REPLY_SIZE);
-    this.#sentAt = owner.runtime.now();
-    this.deadline = this.#sentAt + attempt.timeoutMs;
+    this.earlyReplies = 0;
+    this.#replySlab = slabs.take(attempt.replySize + EARLY_REPLY_SIZE);
+    this.sentAt = runtime.now();
+    this.deadline = this.sentAt + attempt.timeoutMs;
+    this.#linked = 1;
+    this.#replyLinked = false;
+    this.#bulkHandles = undefined;
+    this.#bulkPending = 0;
+    this.#bulkBytes = 0;
+    this.#bulkFileError = 0;
+    this.#bulkSums = undefined;
+    this.#result = undefined;
+    this.#replied = false;
+    this.#sent = false;
   }
 
   /** How it went, for those who do not hear of it by the attempt. */
@@ -159,67 +213,47 @@ export class Transmission {
 
   /** The deadline has passed. */
   expire(): void {
-    const during = this.#body !== undefined ? 'bulk' : this.#sent ? 'reply' : 'send';
+    const during = this.#replied ? 'bulk' : this.#sent ? 'reply' : 'send';
     this.#finish({ kind: 'timeout', during });
   }
 
   /** No event comes before the call that it is about has returned, so a descriptor is counted when it is posted. */
   #post(): void {
-    const {
-      peer: nid,
-      requestPortal,
-      replyPortal,
-      xid,
-      replyMatchBits,
-      request,
-      bulk,
-      adaptive,
-    } = this.attempt;
-    const { endpoint, slabs } = this.#owner;
-    const peer = { nid };
-    const handler = (event: LnetEvent): void => this.#onEvent(event);
-    if (bulk !== undefined) this.#postBulk(bulk, peer);
-    this.#replyHandle = endpoint.attach(
-      {
-        portal: replyPortal,
-        matchBits: replyMatchBits,
-        peer,
-        segments: slabs.whole(this.#replyMemory),
-        // Any number of early replies, then the reply: nobody has to unlink what is exhausted.
-        threshold: Number.POSITIVE_INFINITY,
-        finalOffset: adaptive ? 1 : 0,
-        options: MdOption.OP_PUT | MdOption.MANAGE_REMOTE | MdOption.TRUNCATE,
-        autoUnlink: true,
-      },
-      handler,
-    );
+    const { peer, requestPortal, replyPortal, xid, replyMatchBits, bulk, adaptive } = this.attempt;
+    const { request, requestLength } = this.attempt;
+    const { endpoint } = this.#owner;
+    this.#peer.nid = peer;
+    if (bulk !== undefined) this.#postBulk(bulk);
+    const entry = this.#entry;
+    entry.portal = replyPortal;
+    entry.matchBits = replyMatchBits;
+    entry.segments = this.#replySlab!.whole;
+    entry.finalOffset = adaptive ? 1 : 0;
+    this.#replyHandle = endpoint.attach(entry, this.#onMessage, this.#replyHandle);
+    this.#replyLinked = true;
     this.#linked++;
-    this.#sendHandle = endpoint.send(
-      { peer, portal: requestPortal, matchBits: xid, segments: [request] },
-      handler,
-    );
+    this.#sendHandle = request.send(endpoint, peer, requestPortal, xid, 0, requestLength, this.#onMessage);
     if (this.#sendHandle === undefined) this.#sent = true;
     else this.#linked++;
   }
 
-  #postBulk(bulk: Bulk<BulkSegment>, peer: ProcessId): void {
+  #postBulk(bulk: Bulk<BulkSegment>): void {
     const pieces = splitBulk(bulk.segments, bulk.pageOffset);
     const first = this.attempt.bulkMatchBits - (pieces.length - 1);
     const options = bulk.direction === 'sink' ? MdOption.OP_PUT : MdOption.OP_GET;
-    const handler = (event: LnetEvent): void => this.#onBulkEvent(event);
     this.#bulkHandles = [];
     if (bulk.checksum !== undefined) this.#bulkSums = [];
     for (let i = 0; i < pieces.length; i++) {
       const entry = {
         portal: bulk.portal,
         matchBits: first + i,
-        peer,
+        peer: this.#peer,
         threshold: 1,
         options,
         autoUnlink: true,
         ...payloadOf(pieces[i]!, bulk.checksum),
       };
-      this.#bulkHandles.push(this.#owner.endpoint.attach(entry, handler));
+      this.#bulkHandles.push(this.#owner.endpoint.attach(entry, this.#onBulk));
       this.#linked++;
       this.#bulkPending++;
     }
@@ -236,17 +270,28 @@ export class Transmission {
   #unlinked(): void {
     this.#linked--;
     if (this.#linked > 0 || this.#result === undefined) return;
-    const { slabs } = this.#owner;
-    slabs.give(this.#replyMemory);
-    this.#owner.ended(this, this.#result);
-    this.attempt.ended?.(this.#result);
-    this.#resolve?.(this.#result);
+    const { attempt } = this;
+    const result = this.#result;
+    this.#owner.slabs.give(this.#replySlab!);
+    this.#replySlab = undefined;
+    this.#owner.ended(this, result);
+    attempt.ended?.(result);
+    this.#resolve?.(result);
+    if (attempt.ended !== undefined && this.#outcome === undefined) this.#rest();
+  }
+
+  /** Nobody knows it any more: it may be another's. */
+  #rest(): void {
+    this.#bulkHandles = undefined;
+    this.#bulkSums = undefined;
+    this.#reply.body = NO_BODY;
+    this.#owner.over(this);
   }
 
   #finish(outcome: Outcome): void {
     if (this.#result !== undefined) return;
     this.#result = outcome;
-    this.#replyHandle?.unlink();
+    if (this.#replyLinked) this.#replyHandle?.unlink();
     this.#sendHandle?.unlink();
     if (this.#bulkHandles !== undefined) for (const handle of this.#bulkHandles) handle.unlink();
   }
@@ -258,8 +303,8 @@ export class Transmission {
       if (event.status === 0) this.#sent = true;
       else this.#finish({ kind: 'network', error: this.#networkError(event.status) });
     } else if (event.type === 'put') {
-      if (event.unlinked) this.#replyHandle = undefined;
-      if (this.#result === undefined && this.#body === undefined) this.#onReplyPut(event);
+      if (event.unlinked) this.#replyLinked = false;
+      if (this.#result === undefined && !this.#replied) this.#onReplyPut(event);
     }
     this.#after(event);
   }
@@ -305,44 +350,38 @@ export class Transmission {
       return;
     }
     // A copy: values decoded from it outlive the slab.
-    const bytes = copyMessage(this.#replyMemory.bytes.subarray(event.offset, event.offset + event.mlength));
+    const bytes = copyMessage(this.#replySlab!.part(event.offset, event.mlength));
     try {
-      const message = decodeMessage(bytes);
+      const message = this.#message;
+      message.read(bytes);
       const body = viewPtlrpcBody(message);
       if (early) this.#onEarlyReply(message, body);
-      else this.#onReply(message, body);
+      else this.#onReply(body);
     } catch (error) {
       if (!early) this.#finish({ kind: 'malformed', error: error as Error });
     }
   }
 
-  #onReply(message: Message, body: PtlrpcBody): void {
+  #onReply(body: PtlrpcBody): void {
     const type = body.pb_type;
     if (type !== MsgType.PTL_RPC_MSG_REPLY && type !== MsgType.PTL_RPC_MSG_ERR)
       throw new ProtocolError('EPROTO', `pb_type ${type} is not that of a reply`);
     if ((body.pb_version & 0xffff) !== RpcVersion.PTLRPC_MSG_VERSION)
       throw new ProtocolError('EPROTO', `pb_version 0x${body.pb_version.toString(16)} is not ours`);
-    this.#message = message;
-    this.#body = body;
+    this.#reply.body = body;
+    this.#replied = true;
     this.#complete();
   }
 
   /** A reply of a failed operation means that no bulk will come; else every descriptor has its transfer first. */
   #complete(): void {
-    const message = this.#message;
-    const body = this.#body;
-    if (message === undefined || body === undefined || (body.pb_status >= 0 && this.#bulkPending > 0)) return;
-    const elapsedMs = this.#owner.runtime.now() - this.#sentAt;
-    const bulkChecksum = this.#checksum();
-    this.#finish({
-      kind: 'reply',
-      message,
-      body,
-      bulkBytes: this.#bulkBytes,
-      bulkChecksum,
-      bulkFileError: this.#bulkFileError,
-      elapsedMs,
-    });
+    const reply = this.#reply;
+    if (!this.#replied || (reply.body.pb_status >= 0 && this.#bulkPending > 0)) return;
+    reply.elapsedMs = this.#owner.runtime.now() - this.sentAt;
+    reply.bulkBytes = this.#bulkBytes;
+    reply.bulkChecksum = this.#checksum();
+    reply.bulkFileError = this.#bulkFileError;
+    this.#finish(reply);
   }
 
   #checksum(): number {
@@ -356,7 +395,7 @@ export class Transmission {
     if (message.count !== 1 || message.cksum !== earlyReplyChecksum(message.buffers[0]!)) return;
     if (body.pb_type !== MsgType.PTL_RPC_MSG_REPLY || body.pb_timeout === 0) return;
     this.earlyReplies++;
-    this.deadline = this.#sentAt + Math.min(body.pb_timeout, 3600) * 1000 + this.attempt.latencyMs;
+    this.deadline = this.sentAt + Math.min(body.pb_timeout, 3600) * 1000 + this.attempt.latencyMs;
     this.#owner.expiresAt(this.deadline);
   }
 

@@ -21,14 +21,14 @@ export function toBits64(value: bigint): Bits64 {
   return value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
 }
 
-/** The low word. */
+/** The low word, signed: a larger number would be an object, too. */
 export function lowWord(value: Bits64): number {
-  return typeof value === 'number' ? value >>> 0 : Number(value & 0xffff_ffffn);
+  return typeof value === 'number' ? value | 0 : Number(BigInt.asIntN(32, value));
 }
 
-/** The high word. */
+/** The high word, signed. */
 export function highWord(value: Bits64): number {
-  return typeof value === 'number' ? Math.floor(value / WORD) : Number(value >> 32n);
+  return typeof value === 'number' ? (value / WORD) | 0 : Number(BigInt.asIntN(32, value >> 32n));
 }
 
 /** With `more` added, which may be negative. */

@@ -332,12 +332,13 @@ export function decodePtlrpcBody(
   return PtlrpcBodyV3.decode(padded, 0, littleEndian);
 }
 
-/** The first buffer of a message, its fields read when they are asked for: the bytes must stay as they are. */
-export function viewPtlrpcBody(message: Message): PtlrpcBody {
+/** The first buffer of a message, its fields read when they are asked for: the bytes must stay as they are. `again`: what an
+ * earlier call gave, to become this one. */
+export function viewPtlrpcBody(message: Message, again?: PtlrpcBody): PtlrpcBody {
   const { bytes, littleEndian, headerSize } = message;
   const length = message.lengthOf(0);
   if (length < PtlrpcBodyV3.size) return decodePtlrpcBody(bytes, littleEndian, headerSize, length);
-  return PtlrpcBodyV3.view(bytes, headerSize, littleEndian);
+  return PtlrpcBodyV3.view(bytes, headerSize, littleEndian, again);
 }
 
 /** A number of its first buffer that differs with each request. */
@@ -368,27 +369,27 @@ export function rpcVersion(opcode: number): number {
   return opcode >= 1101 ? 0x10000 : 0x20000;
 }
 
-type Inputs = { readonly [key: string]: unknown };
+/** Values by the names of their buffers, of whichever format. */
+export type Inputs = { readonly [key: string]: unknown };
 
 /**
  * Buffer lengths. A value given later in the list keeps the slots before it, empty where they are variable; behind the last
  * value a request ends at the first variable slot, a reply (`allSlots`) has every slot (guide 04 §1.1). `null` is a
- * slot of 0 bytes, of fixed-size fields too. `slots`: exactly so many.
+ * slot of 0 bytes, of fixed-size fields too. `slots`: exactly so many. The lengths stand until lengths are asked for again.
  */
 export function bufferLengths(
   fields: readonly AnyField[],
   values: Inputs,
   allSlots = false,
   slots?: number,
-): number[] {
+): readonly number[] {
   let last = fields.length - 1;
   while (last >= 0 && values[fields[last]!.key] === undefined) last--;
   const most = Math.min(fields.length, slots ?? fields.length);
   let count = last + 1;
   if (allSlots || slots !== undefined) count = most;
   else while (count < most && hasSlot(fields[count]!)) count++;
-  // As long as it will be: one that grows leaves several behind.
-  const lengths = new Array<number>(Math.min(count, most));
+  const lengths = lengthsOf(Math.min(count, most));
   for (let i = 0; i < lengths.length; i++) {
     const field = fields[i]!;
     const value = values[field.key];
@@ -397,6 +398,13 @@ export function bufferLengths(
   }
   return lengths;
 }
+
+/** Of so many buffers: one for all messages that have as many, as they are encoded one after the other. */
+function lengthsOf(count: number): number[] {
+  while (allLengths.length <= count) allLengths.push(new Array<number>(allLengths.length).fill(0));
+  return allLengths[count]!;
+}
+const allLengths: number[][] = [];
 
 /** Without a value, and behind the last that there is. */
 const hasSlot = (field: AnyField): boolean => field.fixedSize > 0 || field.mayBeEmpty === true;

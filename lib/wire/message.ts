@@ -62,11 +62,11 @@ export class Message {
   headerSize = 0;
   #buffers: readonly Uint8Array[] | undefined;
 
-  /** Takes another message apart, whose bytes must stay as they are. Throws WireError for a wrong magic, buffer count or length;
-   * reads nothing outside `bytes`. */
-  read(bytes: Uint8Array): void {
-    if (bytes.length < LustreMsgV2.size)
-      throw new WireError('lustre_msg', 'is cut off', LustreMsgV2.size, bytes.length);
+  /** Takes another message apart, whose bytes must stay as they are: the first `available` ones. Throws WireError for a wrong magic,
+   * buffer count or length; reads nothing behind them. */
+  read(bytes: Uint8Array, available = bytes.length): void {
+    if (available < LustreMsgV2.size)
+      throw new WireError('lustre_msg', 'is cut off', LustreMsgV2.size, available);
     const { view } = facesOf(bytes.buffer);
     const at = bytes.byteOffset;
     const magic = view.getUint32(at + MAGIC_AT, true);
@@ -76,15 +76,15 @@ export class Message {
     const count = view.getUint32(at + COUNT_AT, littleEndian);
     if (count < 1 || count > MESSAGE_BUFFERS_MAX) throw new WireError('lustre_msg', `has ${count} buffers`);
     const headerSize = messageHeaderSize(count);
-    if (headerSize > bytes.length)
-      throw new WireError('lustre_msg', 'length table is cut off', headerSize, bytes.length);
+    if (headerSize > available)
+      throw new WireError('lustre_msg', 'length table is cut off', headerSize, available);
     let end = headerSize;
     for (let i = 0; i < count; i++) {
       const length = view.getUint32(at + LustreMsgV2.size + 4 * i, littleEndian);
       if (length > MESSAGE_BUFFER_SIZE_MAX)
         throw new WireError('lustre_msg', `buffer ${i} claims ${length} bytes`);
       end += roundUp8(length);
-      if (end > bytes.length) throw new WireError('lustre_msg', `buffer ${i} is cut off`, end, bytes.length);
+      if (end > available) throw new WireError('lustre_msg', `buffer ${i} is cut off`, end, available);
     }
     this.littleEndian = littleEndian;
     this.secflvr = view.getUint32(at + SECFLVR_AT, littleEndian);

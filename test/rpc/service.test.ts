@@ -78,10 +78,10 @@ describe('early replies', () => {
     simulate(async (cluster) => {
       const peer = new RawPeer(await cluster.sim.network.open({ nid: serverNid }));
       peer.listen(12);
-      const { ptlrpc, endpoint } = await cluster.client();
-      const memory = endpoint.allocate(4096);
+      const { ptlrpc } = await cluster.client();
+      const slab = ptlrpc.slabs.take(4096);
       const bytes = bodyOnly(Opcode.OBD_PING, {}, { flags: 1 });
-      memory.bytes.set(bytes);
+      slab.bytes.set(bytes);
       const send = () =>
         ptlrpc.send(
           {
@@ -90,7 +90,8 @@ describe('early replies', () => {
             replyPortal: 10,
             xid: 0x1000,
             replyMatchBits: 0x1000,
-            request: { memory, offset: 0, length: bytes.length },
+            request: slab,
+            requestLength: bytes.length,
             replySize: 224,
             adaptive: true,
             timeoutMs: 5000,

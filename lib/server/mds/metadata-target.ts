@@ -125,7 +125,8 @@ export class MetadataTarget {
    */
   modifyLater(call: Call<Format>, work: (ns: NamespaceEdit) => void): bigint {
     const { transno, done } = this.#begin(call, work);
-    done.catch((err: unknown) => this.runtime.log.error({ err, xid: call.request.xid }, 'a change is lost'));
+    const { xid } = call.request;
+    done.catch((err: unknown) => this.runtime.log.error({ err, xid }, 'a change is lost'));
     return transno;
   }
 
