@@ -10,6 +10,8 @@ namespace lustre::lnet {
 namespace {
 
 constexpr std::size_t kBulkThreshold = 1024;  // min_bulk
+// Less than this on its way leaves a connection as good as idle: messages that go together cost one call.
+constexpr std::size_t kSpreadBytes = 64 << 10;
 constexpr std::size_t kSlabMessages = 64;
 constexpr int kMaxVectors = 128;
 constexpr int kMaxMessagesPerCall = 32;
@@ -94,10 +96,11 @@ Endpoint::ConnectionPtr Endpoint::pick(const Peer& peer, std::size_t size) const
     if (type == ConnectionType::BulkOut) return bulk ? 0 : 1;
     return 2;
   };
+  const auto load = [](const Connection& c) { return c.txBytes.load() / kSpreadBytes; };
   ConnectionPtr best;
   for (const auto& c : peer.connections) {
     const bool better = best == nullptr || rank(c->type) < rank(best->type) ||
-                        (rank(c->type) == rank(best->type) && c->txBytes.load() < best->txBytes.load());
+                        (rank(c->type) == rank(best->type) && load(*c) < load(*best));
     if (better) best = c;
   }
   // While the others are being set up, bulk waits for its own connection and nothing goes over BULK_IN.

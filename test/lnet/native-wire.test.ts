@@ -298,6 +298,17 @@ describe('peers that have other numbers of connections', () => {
     for (const events of await Promise.all(sent)) expect(events.at(-1)?.status).toBe(0);
   });
 
+  test('small messages are not spread: together they cost one call', async () => {
+    const endpoint = await open();
+    await connectAsPeer(endpoint, Type.CONTROL);
+    const first = await connectAsPeer(endpoint, Type.BULK_IN);
+    const second = await connectAsPeer(endpoint, Type.BULK_IN);
+    const sent = Array.from({ length: 8 }, () => send(endpoint, 2000));
+    await new ByteReader(first).read(8 * 2096);
+    for (const events of await Promise.all(sent)) expect(events.at(-1)?.status).toBe(0);
+    expect(second.readableLength).toBe(0);
+  });
+
   test('one that opens fewer than we would: we use what there is and open none', async () => {
     const peer = await listen();
     const endpoint = await open({ nidMap: { [B]: `127.0.0.2:${peer.port}` }, connsPerPeer: 4 });
