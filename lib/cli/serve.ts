@@ -1,6 +1,7 @@
 /** `lustre serve`: MGS, MDT0000 and OSTs in this process, until SIGTERM or SIGINT. */
 import { Command, InvalidArgumentError } from 'commander';
 import { serve } from '../index.ts';
+import { checkBusyPoll } from '../lnet/busy-poll.ts';
 import { printJson } from './output.ts';
 import { addOutputOptions, logger, parseCount, parseNidMap, parsePort, parseSeconds } from './session.ts';
 
@@ -19,10 +20,12 @@ interface ServeOptions {
   readonly log?: string;
 }
 
-function parseMicroseconds(text: string): number {
-  const us = Number(text);
-  if (!Number.isInteger(us) || us < 0 || us > 1000) throw new InvalidArgumentError('microseconds, 0 to 1000');
-  return us;
+function parseBusyPoll(text: string): number {
+  try {
+    return checkBusyPoll(Number(text));
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }
 
 export function serveCommand(): Command {
@@ -36,7 +39,7 @@ export function serveCommand(): Command {
     .option(
       '--busy-poll <us>',
       'look for requests so long before sleeping while they come fast; 0 for never (100)',
-      parseMicroseconds,
+      parseBusyPoll,
     )
     .option('--lock-timeout <s>', 'seconds until a client that keeps a lock is evicted (100)', parseSeconds)
     .option(

@@ -1,6 +1,7 @@
 /** The Network on real sockets: LNet over TCP by the native module (guides 01 and 02). */
 import { errnoName, LustreError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { checkBusyPoll, DEFAULT_BUSY_POLL_US } from './busy-poll.ts';
 import { connsPerPeerAt } from './conns-per-peer.ts';
 import { loadLnetAddon, type NativeEndpointOptions } from './native-addon.ts';
 import { NativeLnetEndpoint } from './native-endpoint.ts';
@@ -11,9 +12,6 @@ const DEFAULT_PORT = 988;
 const DEFAULT_SOCKET_TIMEOUT_S = 50;
 /** lnet_transaction_timeout of 2.17. */
 const RESPONSE_TIMEOUT_MS = 150_000;
-/** A few round trips on a fast network: what takes longer is not worth a core. */
-const DEFAULT_BUSY_POLL_US = 100;
-const BUSY_POLL_MAX_US = 1000;
 const RING_ENTRIES = 4096;
 
 /** The network of this machine. */
@@ -56,13 +54,7 @@ function nativeOptions(nid: string, options: EndpointOptions): NativeEndpointOpt
   if (!Number.isInteger(connsPerPeer) || connsPerPeer < 1 || connsPerPeer > 16) {
     throw new LustreError('EINVAL', `connsPerPeer ${connsPerPeer} is not an integer from 1 to 16`);
   }
-  const busyPollUs = options.busyPollUs ?? DEFAULT_BUSY_POLL_US;
-  if (!Number.isInteger(busyPollUs) || busyPollUs < 0 || busyPollUs > BUSY_POLL_MAX_US) {
-    throw new LustreError(
-      'EINVAL',
-      `busyPollUs ${busyPollUs} is not an integer from 0 to ${BUSY_POLL_MAX_US}`,
-    );
-  }
+  const busyPollUs = checkBusyPoll(options.busyPollUs ?? DEFAULT_BUSY_POLL_US);
   return {
     nid: nidToBits(nid),
     port,
