@@ -31,7 +31,8 @@ export class OpenState implements MadeState {
     this.#handle = body.mbo_open_handle;
     const layout = mdt_md?.slice(0, body.mbo_eadatasize) ?? new Uint8Array(0);
     // As kernels send it: whatever generation it had, an MDT reads a wish for an OST there (captures/08, pkt 375, 378).
-    if (isPlain(layout)) layout.fill(0xff, STRIPE_OFFSET, STRIPE_OFFSET + 2);
+    if (mdt_md !== undefined && isPlain(mdt_md, layout.length))
+      layout.fill(0xff, STRIPE_OFFSET, STRIPE_OFFSET + 2);
     return {
       ...request,
       dlm_req: withoutLock(request.dlm_req),
@@ -47,12 +48,11 @@ export class OpenState implements MadeState {
 }
 
 /** Of lmm_stripe_offset, which is lmm_layout_gen in what an MDT answers. */
-const STRIPE_OFFSET = 30;
+const STRIPE_OFFSET = LovMdsMdV1.fields.lmm_layout_gen![0];
 
-/** Not of several components. */
-function isPlain(layout: Uint8Array): boolean {
-  if (layout.length < LovMdsMdV1.size) return false;
-  // By itself: a view of its own for these few bytes costs more than all the rest.
-  const magic = (layout[0]! | (layout[1]! << 8) | (layout[2]! << 16) | (layout[3]! << 24)) >>> 0;
-  return magic === LovConstant.LOV_MAGIC_V1 || magic === LovConstant.LOV_MAGIC_V3;
+/** Not of several components. Of the message, whose memory has a view already: to make one for a copy costs more than all the rest. */
+function isPlain(layout: Uint8Array, length: number): boolean {
+  if (length < LovMdsMdV1.size) return false;
+  const { lmm_magic } = LovMdsMdV1.view(layout);
+  return lmm_magic === LovConstant.LOV_MAGIC_V1 || lmm_magic === LovConstant.LOV_MAGIC_V3;
 }
