@@ -20,6 +20,14 @@ const stores = new Map();
 const binary = { encoding: 'binary', keyEncoding: 'binary' };
 const APPLIED = Buffer.from('journal');
 
+// What was answered and is in no file any more.
+class Lost extends Error {
+  constructor(message, path) {
+    super(message);
+    this.path = path;
+  }
+}
+
 // The records of one generation; without a number, of the one that the file begins with.
 function recordsOf(path, number) {
   const bytes = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
@@ -87,7 +95,9 @@ const actions = {
     for (const { number, records } of left.sort((a, b) => a.number - b.number)) {
       // Nothing whole of the newest is nothing that was answered.
       if (records.length === 0) continue;
-      if (number !== last + 1) throw new Error('the journal lacks what came before generation ' + number);
+      if (number !== last + 1) {
+        throw new Lost('LMDB has all to generation ' + last + ' and the journal begins with ' + number, path);
+      }
       bring(opened, number, records);
       last = number;
     }
@@ -96,7 +106,10 @@ const actions = {
   bring({ store, file, number, count }) {
     const opened = stores.get(store);
     const { records } = recordsOf(opened.files[file], number);
-    if (records.length < count) throw new Error('the journal has lost records of generation ' + number);
+    if (records.length < count) {
+      const have = 'the journal has ' + records.length + ' of ' + count + ' records of generation ' + number;
+      throw new Lost(have, opened.files[file]);
+    }
     bring(opened, number, records);
   },
   async close({ store }) {
@@ -109,7 +122,8 @@ parentPort.on('message', async (message) => {
   try {
     parentPort.postMessage({ id: message.id, value: await actions[message.action](message) });
   } catch (e) {
-    parentPort.postMessage({ id: message.id, error: e instanceof Error ? e.message : String(e) });
+    const error = e instanceof Error ? e.message : String(e);
+    parentPort.postMessage({ id: message.id, error, ...(e instanceof Lost && { lost: e.path }) });
   }
 });
 `;
@@ -118,6 +132,8 @@ interface Answer {
   readonly id: number;
   readonly value?: number;
   readonly error?: string;
+  /** Where it should have been, when something is lost; else the error is LMDB's. */
+  readonly lost?: string;
 }
 
 /** A store that the thread has open. */
@@ -155,7 +171,10 @@ export class CommitThread {
     this.#worker.on('exit', (code) => this.#died(new Error(`the commit thread ended with code ${code}`)));
   }
 
-  /** Opens a store in the thread, and brings into it what journals have and it lacks. Rejects with LMDB's message. */
+  /**
+   * Opens a store in the thread, and brings into it what journals have and it lacks. Rejects with LMDB's message, and with EIO when
+   * journals lack what was answered.
+   */
   async open(directory: string, file: string, tables: readonly string[]): Promise<OpenedStore> {
     const store = ++this.#nextStore;
     const files = JOURNAL_FILES.map((name) => join(directory, name));
@@ -163,7 +182,7 @@ export class CommitThread {
     return { store, generation: generation ?? 0 };
   }
 
-  /** All of a generation in one transaction; resolves when it is on disk. Rejects with LMDB's message. */
+  /** All of a generation in one transaction; resolves when it is on disk. Rejects as `open` does. */
   async bring(store: number, { file, number, count }: Generation): Promise<void> {
     await this.#ask({ action: 'bring', store, file, number, count });
   }
@@ -181,12 +200,12 @@ export class CommitThread {
     });
   }
 
-  #answered({ id, value, error }: Answer): void {
+  #answered({ id, value, error, lost }: Answer): void {
     const waiter = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (this.#waiting.size === 0) this.#worker.unref();
     if (error === undefined) waiter?.resolve(value);
-    else waiter?.reject(new Error(error));
+    else waiter?.reject(lost === undefined ? new Error(error) : lostError(error, lost));
   }
 
   #died(cause: unknown): void {
@@ -195,4 +214,9 @@ export class CommitThread {
     for (const waiter of this.#waiting.values()) waiter.reject(error);
     this.#waiting.clear();
   }
+}
+
+function lostError(message: string, path: string): LustreError {
+  const hint = 'Files of the directory were changed or removed: start from a copy that has them all';
+  return new LustreError('EIO', message, { syscall: 'commit', path, hint }, -5);
 }

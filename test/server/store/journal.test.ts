@@ -8,7 +8,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Journal } from '../../../lib/server/store/journal.ts';
+import { CommitThread } from '../../../lib/server/store/commit-thread.ts';
+import { JOURNAL_FILES, Journal } from '../../../lib/server/store/journal.ts';
 import { JournaledTables } from '../../../lib/server/store/journaled-tables.ts';
 import type { KeyValueStore } from '../../../lib/server/store/key-value-store.ts';
 import { openLmdbStore } from '../../../lib/server/store/lmdb-store.ts';
@@ -161,7 +162,24 @@ describe('a journal', () => {
       ]),
     );
     later.close();
-    await expect(openLmdbStore({ path: killed, tables: ['a', 'b'] })).rejects.toMatchObject({ code: 'EIO' });
+    await expect(openLmdbStore({ path: killed, tables: ['a', 'b'] })).rejects.toMatchObject({
+      code: 'EIO',
+      path: expect.stringContaining(killed),
+      message: expect.stringMatching(/LMDB has all to generation \d+ and the journal begins with \d+/),
+    });
+  });
+
+  it('that has lost records of a generation is told with the file, and what was lost', async () => {
+    const path = directory();
+    const thread = CommitThread.get();
+    const { store, generation } = await thread.open(path, 'data.mdb', ['a']);
+    cleanups.push(() => thread.close(store));
+    const bring = thread.bring(store, { file: 0, number: generation + 1, count: 2 });
+    await expect(bring).rejects.toMatchObject({
+      code: 'EIO',
+      path: join(path, JOURNAL_FILES[0]!),
+      message: expect.stringContaining('the journal has 0 of 2 records of generation 1'),
+    });
   });
 
   it('keeps what LMDB cannot take, and takes in no more until it can', async () => {
