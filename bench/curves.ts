@@ -9,6 +9,7 @@ const charts: Record<string, Omit<Chart, 'lines' | 'y'>> = {
   stripes: { title: 'One file by stripes, calls of 1 MiB', x: 'stripes, each on an OST of its own' },
   files: { title: 'Files at once, stripe 1, calls of 1 MiB', x: 'files, over 4 OSTs' },
   clients: { title: 'Clients at once, a file each, stripe 2', x: 'mounts, each with a thread of its own' },
+  connections: { title: 'One file, stripe 2, calls of 1 MiB', x: 'connections of each bulk type' },
   'in-flight': { title: 'RPCs of 4 KiB each way', x: 'requests in flight' },
 };
 

@@ -55,7 +55,12 @@ interface StreamResult {
 
 /** Sends `messages` with BUFFERS in flight; the buffer whose message was acknowledged last goes out next. */
 async function stream(port: number, messages: number, receiver: Running): Promise<StreamResult> {
-  const endpoint = await createNativeNetwork(nodeRuntime()).open({ nid: sourceNid, port, accept: false });
+  const endpoint = await createNativeNetwork(nodeRuntime()).open({
+    nid: sourceNid,
+    port,
+    accept: false,
+    connsPerPeer: 1,
+  });
   await endpoint.ping(sinkNid, 5000);
   const buffers = Array.from({ length: BUFFERS }, () => endpoint.allocate(MESSAGE));
   await send(endpoint, buffers, WARM_UP);

@@ -1,7 +1,7 @@
 /**
- * How throughput and RPC rate go with the size of calls, stripes, files, clients and requests in flight: points of curves, which
- * main.ts draws as SVG in docs/. Every point is one short run, servers in one process, each client with an engine's thread, CRC32C,
- * store on tmpfs.
+ * How throughput and RPC rate go with the size of calls, stripes, files, clients, connections and requests in flight: points of
+ * curves, which main.ts draws as SVG in docs/. Every point is one short run, servers in one process, each client with an engine's
+ * thread, CRC32C, store on tmpfs.
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -93,6 +93,11 @@ export async function benchScaling({ bytes, rpcs }: ScalingSize): Promise<Row[]>
     for (const files of [1, 2, 4, 8]) both('files', files, await moveAll(one, files, 1, MIB, bytes));
     for (const n of [1, 2, 4]) both('clients', n, await moveAll(clients.slice(0, n), n, 2, MIB, bytes));
     await Promise.all(clients.map((filesystem) => filesystem.unmount()));
+    for (const connsPerPeer of [1, 2, 4]) {
+      const filesystem = await cluster.mount({ connsPerPeer });
+      both('connections', connsPerPeer, await moveAll([filesystem], 1, 2, MIB, bytes));
+      await filesystem.unmount();
+    }
   }
   await rm(dir, { recursive: true });
   for (const { window, perSecond, bare } of await rpcRates([1, 2, 4, 8, 16, 32, 64], rpcs)) {

@@ -26,7 +26,8 @@ export interface MountOptions {
   readonly listen?: string;
   /**
    * TCP connections of each bulk type to a server, 1 to 16. Default by the speed of the link that has our NID's address, as kernels
-   * choose: 2 from 4 Gbit/s on, 3 from 16, 4 from 64, 5 from 256; 1 below, on loopback and where the link tells no speed.
+   * choose: 2 from 4 Gbit/s on, 3 from 16, 4 from 64, 5 from 256; 1 below, and where the link tells no speed. On loopback half of
+   * the cores, 1 to 4.
    */
   readonly connsPerPeer?: number;
   /**

@@ -1,6 +1,6 @@
-/** The default number of connections follows the link's speed as socklnd's does (ksocklnd_speed2cpp). */
+/** The default number of connections follows the link's speed as socklnd's does (ksocklnd_speed2cpp); on loopback the cores. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connsPerPeerAt } from '../../lib/lnet/conns-per-peer.ts';
@@ -21,7 +21,7 @@ describe('connections of each bulk type to a peer', () => {
       eth9: [{ address: '10.0.0.9' }],
       [name]: [{ address: 'fe80::7' }, { address: '10.0.0.7' }],
     };
-    return connsPerPeerAt('10.0.0.7', { interfaces, classNet });
+    return connsPerPeerAt('10.0.0.7', { interfaces, classNet, cores: 16 });
   }
 
   test.each([
@@ -53,11 +53,21 @@ describe('connections of each bulk type to a peer', () => {
     expect(at('eth0', '100000', 'eth0:1')).toBe(4);
   });
 
-  test('one for an address of none of our links, as behind NAT and in 127.0.0.0/8', () => {
-    expect(connsPerPeerAt('127.5.6.7', { interfaces: { lo: [{ address: '127.0.0.1' }] }, classNet })).toBe(1);
+  test('one for an address of none of our links, as behind NAT', () => {
+    expect(connsPerPeerAt('10.0.0.7', { interfaces: {}, classNet, cores: 16 })).toBe(1);
+  });
+
+  test.each([
+    [1, 1],
+    [2, 1],
+    [4, 2],
+    [8, 4],
+    [64, 4],
+  ])('on loopback with %i cores: %i', (cores, connections) => {
+    expect(connsPerPeerAt('127.5.6.7', { interfaces: {}, classNet, cores })).toBe(connections);
   });
 
   test('this machine is asked', () => {
-    expect(connsPerPeerAt('127.0.0.1')).toBe(1);
+    expect(connsPerPeerAt('127.0.0.1')).toBe(Math.min(4, Math.max(1, availableParallelism() >> 1)));
   });
 });

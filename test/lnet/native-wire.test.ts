@@ -22,7 +22,12 @@ afterEach(async () => {
 });
 
 async function open(options: Partial<EndpointOptions> = {}): Promise<NativeLnetEndpoint> {
-  const endpoint = await openNativeEndpoint(runtime, { nid: A, listen: '127.0.0.1:0', ...options });
+  const endpoint = await openNativeEndpoint(runtime, {
+    nid: A,
+    listen: '127.0.0.1:0',
+    connsPerPeer: 1,
+    ...options,
+  });
   cleanups.push(() => endpoint.close());
   return endpoint;
 }
