@@ -94,13 +94,20 @@ export class LustreReadStream extends Readable {
   override _read(size: number): void {
     this.#size = size;
     this.#wanted = true;
-    this.#advance();
+    this.#beginMore();
+    const first = this.#begun[0];
+    // Not within this call: a Readable joins what it gets here with what it has, and that copies both.
+    if (first === undefined || first.outcome !== undefined) process.nextTick(() => this.#advance());
+  }
+
+  #beginMore(): void {
+    while (this.#next <= this.#end && this.#mayBegin()) this.#begin();
   }
 
   /** Begins what may be begun and hands on what is there. */
   #advance(): void {
     if (this.destroyed) return;
-    while (this.#next <= this.#end && this.#mayBegin()) this.#begin();
+    this.#beginMore();
     if (!this.#wanted) return;
     const first = this.#begun[0];
     if (first === undefined) {
