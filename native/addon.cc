@@ -4,6 +4,7 @@
 
 #include "doorbell_binding.h"
 #include "endpoint_binding.h"
+#include "large_pages_binding.h"
 #include "lending_binding.h"
 #ifdef LUSTRE_WITH_STORAGE
 #include "storage_binding.h"
@@ -15,6 +16,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   lustre::InitEndpoint(env, exports);
   lustre::InitLending(env, exports);
   lustre::InitDoorbell(env, exports);
+  lustre::InitLargePages(env, exports);
 #ifdef LUSTRE_WITH_STORAGE
   lustre::InitStorage(env, exports);
 #endif

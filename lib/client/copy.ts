@@ -5,6 +5,7 @@
  */
 import { constants } from 'node:fs';
 import { open as openLocal } from 'node:fs/promises';
+import { allocateLarge } from '../lnet/large-buffer.ts';
 import type { StripingOptions } from './engine.ts';
 import type { FileHandle } from './file-handle.ts';
 import type { SignalOption } from './operations.ts';
@@ -90,7 +91,7 @@ async function pump(size: number, ends: Ends, options: CopyOptions): Promise<num
 /** Moves what there is from `start` on, about `size` bytes, one piece after the other. */
 async function moveSmall(size: number, ends: Ends, options: CopyOptions, start = 0): Promise<number> {
   // One byte more than there should be tells whether the file has grown.
-  const buffer = Buffer.allocUnsafeSlow(size + 1);
+  const buffer = allocateLarge(size + 1);
   for (let moved = 0; ; ) {
     options.signal?.throwIfAborted();
     const count = await moveThrough(buffer, start + moved, ends, options);

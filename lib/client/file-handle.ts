@@ -1,5 +1,6 @@
 /** `FileHandle` in the shape of node:fs/promises. */
 import { ReadableStream } from 'node:stream/web';
+import { allocateLarge } from '../lnet/large-buffer.ts';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import type {
   Advice,
@@ -210,11 +211,10 @@ export class FileHandle {
   /** All bytes from the position on. */
   async readFile(wish?: EncodingOptions | BufferEncoding | null): Promise<Buffer | string> {
     const options = encodingOptions(wish);
-    const { size } = await this.stat();
     const chunks: Uint8Array[] = [];
     // The file may grow meanwhile: on until a read comes back short.
-    for (let room = Math.max(size - this.#position, 0) + 1; ; room = CHUNK) {
-      const bytes = Buffer.allocUnsafeSlow(Math.min(room, CHUNK));
+    for (let room = Math.max((await this.stat()).size - this.#position, 0) + 1; ; room = CHUNK) {
+      const bytes = allocateLarge(Math.min(room, CHUNK));
       const { bytesRead } = await this.read(bytes, options);
       chunks.push(bytes.subarray(0, bytesRead));
       if (bytesRead < bytes.length) break;

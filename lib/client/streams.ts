@@ -3,6 +3,7 @@
  * takes; a writer's pieces are gathered while the ones before are on their way, so that RPCs to all stripes are under way either way.
  */
 import { Readable, Writable } from 'node:stream';
+import { allocateLarge } from '../lnet/large-buffer.ts';
 import { settle } from './objects/direct-io.ts';
 import type { SignalOption } from './operations.ts';
 import { type Flight, FlightWindow } from './transfers/flight-window.ts';
@@ -217,7 +218,7 @@ export class LustreReadStream extends Readable {
 /** What is read belongs to the consumer: little is copied, and the buffer used again. */
 async function readPiece(file: StreamedFile, want: number, position: number): Promise<Buffer> {
   const kept = want === FIRST_READ ? (spare.pop() ?? Buffer.allocUnsafeSlow(want)) : undefined;
-  const buffer = kept ?? Buffer.allocUnsafeSlow(want);
+  const buffer = kept ?? allocateLarge(want);
   const { bytesRead } = await file.read(buffer, { position });
   if (kept === undefined || bytesRead > FIRST_READ / 2) return buffer.subarray(0, bytesRead);
   const piece = Buffer.from(buffer.subarray(0, bytesRead));

@@ -1,4 +1,5 @@
 /** What all copies and streams of one mount have together: a clock, and bounds of what they use at once. */
+import { allocateLarge } from '../../lnet/large-buffer.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import { ByteBudget } from './byte-budget.ts';
 
@@ -53,7 +54,7 @@ export class Transfers {
   /** Runs `work` with `size` bytes of memory, used again where they were used before. */
   async withBuffer(size: number, work: (buffer: Buffer) => Promise<void>): Promise<void> {
     const at = this.#spare.findIndex(({ length }) => length === size);
-    const buffer = this.#spare.splice(at, at === -1 ? 0 : 1)[0] ?? Buffer.allocUnsafeSlow(size);
+    const buffer = this.#spare.splice(at, at === -1 ? 0 : 1)[0] ?? allocateLarge(size);
     try {
       await work(buffer);
     } finally {
