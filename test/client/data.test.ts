@@ -45,6 +45,28 @@ describe('data', () => {
       { osts: 4 },
     ));
 
+  it('asks for one lock of each object when reads or writes of it begin side by side', () =>
+    withCluster(async ({ mount }) => {
+      const [fs, other] = [await mount(), await mount()];
+      const bytes = pattern(16 * MIB);
+      const locksFor = async (client: typeof fs, flags: string): Promise<number> => {
+        await using file = await client.open('/f', flags, 0o666, { stripeCount: 2, stripeSize: MIB });
+        const before = (await client.counters()).rpcs.LDLM_ENQUEUE ?? 0;
+        const parts = Array.from({ length: 4 }, (_, i) => bytes.subarray(i * 4 * MIB, (i + 1) * 4 * MIB));
+        await Promise.all(
+          parts.map((part, i) =>
+            flags === 'w'
+              ? file.write(part, { position: i * 4 * MIB })
+              : file.read(Buffer.alloc(4 * MIB), { position: i * 4 * MIB }),
+          ),
+        );
+        return ((await client.counters()).rpcs.LDLM_ENQUEUE ?? 0) - before;
+      };
+      expect(await locksFor(fs, 'w')).toBe(2);
+      expect(await locksFor(other, 'r')).toBe(2);
+      expect(sum(await other.readFile('/f'))).toBe(sum(bytes));
+    }));
+
   it('follows a directory default', () =>
     withCluster(async ({ mount }) => {
       const fs = await mount();

@@ -9,7 +9,7 @@ import { ConnectFlag2 } from '../../wire/connection-constants.ts';
 import { InodeBit, LockFlag, LockMode, LockType } from '../../wire/ldlm-constants.ts';
 import { decodeLvb, type ObjectAttributes } from '../osc/known-objects.ts';
 import { EOF } from '../osc/stripe-object.ts';
-import { type RequestOptions, requestOptions } from '../request-options.ts';
+import { type RequestOptions, requestOptions, untilAborted } from '../request-options.ts';
 import type { FileObjects, Stripe } from './file-objects.ts';
 
 const PAGE = 4096;
@@ -76,16 +76,55 @@ export async function lockExtent(
   const extent = pages(start, end);
   const { type, policy } = onMdt ? WHOLE_ON_MDT : { type: LockType.LDLM_EXTENT, policy: { extent } };
   const modes = mode === 'read' ? LCK_PR | LCK_PW : LCK_PW;
-  const cached = ost.locks.match(resource, type, modes, policy);
-  if (cached !== undefined) {
-    if (ost.known.get(key) !== undefined) return { stripe, lock: cached };
+  const cached = (): HeldLock | undefined => {
+    const lock = ost.locks.match(resource, type, modes, policy);
+    if (lock === undefined) return undefined;
+    if (ost.known.get(key) !== undefined) return { stripe, lock };
     // What is known of so many objects has an end: another lock tells again.
-    ost.locks.release(cached);
+    ost.locks.release(lock);
+    return undefined;
+  };
+  const held = cached();
+  if (held !== undefined) return held;
+  const first = firstOf(stripe);
+  const before = first.get(key);
+  if (before !== undefined && (before.mode === mode || mode === 'read')) {
+    await untilAborted(before.granted, options.signal);
+    const theirs = cached();
+    if (theirs !== undefined) return theirs;
   }
   const flags =
     (options.discard === true ? LockFlag.LDLM_FL_AST_DISCARD_DATA : 0) |
     (options.yields === true ? LockFlag.LDLM_FL_DENY_ON_CONTENTION : 0);
-  return lockAtServer(stripe, { type, policy, mode: mode === 'read' ? LCK_PR : LCK_PW, flags }, options);
+  const wanted = { type, policy, mode: mode === 'read' ? LCK_PR : LCK_PW, flags } as const;
+  const asked = lockAtServer(stripe, wanted, options);
+  if (!first.has(key)) {
+    const ended = (): void => void first.delete(key);
+    first.set(key, { mode, granted: asked.then(ended, ended) });
+  }
+  return asked;
+}
+
+/** A lock that was asked for while no other was. */
+interface Asked {
+  readonly mode: 'read' | 'write';
+  /** Resolves when it is granted or refused. */
+  readonly granted: Promise<void>;
+}
+
+const asked = new WeakMap<ClientNamespace, Map<string, Asked>>();
+
+/**
+ * By object. Who wants another part of it meanwhile waits: a server grants one request the whole object, but of several only
+ * what each asks for, and then each of the next ones asks again, and has the others cancelled (guide 08 §3.3, EXTENT).
+ */
+function firstOf({ ost: { locks } }: Stripe): Map<string, Asked> {
+  let first = asked.get(locks);
+  if (first === undefined) {
+    first = new Map();
+    asked.set(locks, first);
+  }
+  return first;
 }
 
 /** A lock from the server, and what it tells of the object. */
