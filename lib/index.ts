@@ -64,10 +64,12 @@ export type {
 export type { MirrorComparison, MirrorOptions, ResyncOptions } from './client/mirroring.ts';
 export type { Finding } from './client/mount/doctor.ts';
 export type { SignalOption } from './client/operations.ts';
+export type { LustreReadStream } from './client/read-stream.ts';
 export { BigIntStats, Dirent, type StatFs, Stats } from './client/stats.ts';
-export type { LustreReadStream, LustreWriteStream, StreamOptions } from './client/streams.ts';
+export type { StreamOptions } from './client/streams.ts';
 export type { Time } from './client/times.ts';
 export type { WalkEntry, WalkOptions } from './client/walk.ts';
+export type { LustreWriteStream } from './client/write-stream.ts';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster.ts';
 export type { ComponentDescription, ObjectDescription } from './layout/description.ts';
 export type { ComponentOptions } from './layout/striping.ts';

@@ -1,7 +1,8 @@
 /** `FileHandle` in the shape of node:fs/promises. */
 import { ReadableStream } from 'node:stream/web';
 import { allocateLarge } from '../lnet/large-buffer.ts';
-import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
+import { Errno, errnoError } from '../runtime/errors.ts';
+import { joinChunks, slice, toBytes, viewBytes } from './byte-views.ts';
 import type {
   Advice,
   Engine,
@@ -13,10 +14,12 @@ import type {
 } from './engine.ts';
 import { appends, canWrite } from './flags.ts';
 import type { Operations, SignalOption } from './operations.ts';
+import { LustreReadStream } from './read-stream.ts';
 import { BigIntStats, Stats } from './stats.ts';
-import { LustreReadStream, LustreWriteStream, type StreamOptions } from './streams.ts';
+import type { StreamOptions } from './streams.ts';
 import { type Time, toMilliseconds } from './times.ts';
 import type { FlightBounds, Transfers } from './transfers/transfers.ts';
+import { LustreWriteStream } from './write-stream.ts';
 
 /** What can be written: text, bytes, or something that yields them. */
 export type Data =
@@ -393,10 +396,19 @@ export class FileHandle {
     );
   }
 
+  /** A Node stream that reads from `start` on, as far ahead of its consumer as the path to the servers takes. */
   createReadStream(options: StreamOptions = {}): LustreReadStream {
     return new LustreReadStream(this, { ...options, start: options.start ?? this.#position });
   }
 
+  /**
+   * A Node stream that writes from `start` on, or where the file ends when the handle appends, with as much on its way as the path to
+   * the servers takes. A chunk is the stream's until its callback: written bytes are not copied, so its producer must not change
+   * it before, and 'drain' only says that there is room for more. Callbacks come in order, with what their chunk failed with. Small chunks
+   * go together: at once where one of them has a callback, else within 10 ms. The first failure destroys the stream; it is
+   * closed when nothing is under way any more. All streams of a mount have at most 128 MiB on their way, and one piece (at most
+   * 16 MiB) and `highWaterMark` bytes more for each.
+   */
   createWriteStream(options: StreamOptions = {}): LustreWriteStream {
     return new LustreWriteStream(this, { ...options, start: options.start ?? this.#position });
   }
@@ -446,43 +458,9 @@ export class FileHandle {
   }
 }
 
-export function viewBytes(view: ArrayBufferView): Uint8Array {
-  return view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-}
-
-export function toBytes(data: string | ArrayBufferView, encoding: BufferEncoding = 'utf8'): Uint8Array {
-  return typeof data === 'string' ? Buffer.from(data, encoding) : viewBytes(data);
-}
-
-/** One Buffer of several pieces; a single piece is not copied. */
-export function joinChunks(chunks: readonly Uint8Array[]): Buffer {
-  const [only] = chunks;
-  if (chunks.length === 1 && only !== undefined)
-    return Buffer.from(only.buffer, only.byteOffset, only.length);
-  return Buffer.concat(chunks);
-}
-
 /** An encoding alone stands for its option, as in node:fs. */
 function encodingOptions(wish: EncodingOptions | BufferEncoding | null | undefined): EncodingOptions {
   return typeof wish === 'string' ? { encoding: wish } : (wish ?? {});
-}
-
-function slice(view: ArrayBufferView, offset: number, length: number | undefined): Uint8Array {
-  const bytes = viewBytes(view);
-  const size = length ?? bytes.length - offset;
-  if (
-    !Number.isInteger(offset) ||
-    offset < 0 ||
-    !Number.isInteger(size) ||
-    size < 0 ||
-    offset + size > bytes.length
-  ) {
-    throw new LustreError(
-      'ERR_OUT_OF_RANGE',
-      `${size} bytes at ${offset} are not within a buffer of ${bytes.length} bytes`,
-    );
-  }
-  return bytes.subarray(offset, offset + size);
 }
 
 /** Undefined for "from where the last one ended", which node:fs writes as null or -1. */

@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { Errno, errnoError, LustreError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { text } from './administration.ts';
+import { toBytes } from './byte-views.ts';
 import { type CopyOptions, copyIn, copyOut, copyWithin } from './copy.ts';
 import { Dir } from './dir.ts';
 import type {
@@ -20,7 +21,7 @@ import type {
   StripingOptions,
   TargetSpace,
 } from './engine.ts';
-import { type Data, FileHandle, toBytes } from './file-handle.ts';
+import { type Data, FileHandle } from './file-handle.ts';
 import type {
   MkdirOptions,
   OpenOptions,
@@ -54,7 +55,7 @@ export class Filesystem extends Mirroring {
   constructor(
     engine: Engine,
     spec: string,
-    clock: Pick<Runtime, 'now'>,
+    clock: Pick<Runtime, 'now' | 'after'>,
     onUnmount?: () => void | Promise<void>,
   ) {
     const operations = new Operations(engine, clock);
@@ -346,6 +347,7 @@ export class Filesystem extends Mirroring {
     return copyOut(this, text(path), localPath, options);
   }
 
+  /** Opens a file for `FileHandle.createReadStream`. */
   createReadStream(
     path: PathLike,
     options: StreamOptions = {},
@@ -353,6 +355,7 @@ export class Filesystem extends Mirroring {
     return this.open(path, 'r', 0o666, signalOnly(options)).then((file) => file.createReadStream(options));
   }
 
+  /** Makes or cuts a file for `FileHandle.createWriteStream`. */
   createWriteStream(
     path: PathLike,
     options: StreamOptions & StripingOptions = {},

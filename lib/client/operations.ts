@@ -13,7 +13,7 @@ export class Operations {
   readonly transfers: Transfers;
   #next = 1;
 
-  constructor(engine: Engine, clock: Pick<Runtime, 'now'>) {
+  constructor(engine: Engine, clock: Pick<Runtime, 'now' | 'after'>) {
     this.#engine = engine;
     this.transfers = new Transfers(clock);
   }

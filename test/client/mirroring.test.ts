@@ -152,7 +152,10 @@ function components(cut: number, stale: readonly boolean[]): ComponentDescriptio
 
 const mirroring = (file: MirroredFile): Mirroring => {
   const { engine } = file;
-  return new Mirroring(engine, new Operations(engine, { now: () => 0 }));
+  return new Mirroring(
+    engine,
+    new Operations(engine, { now: () => 0, after: () => ({ cancel: () => undefined }) }),
+  );
 };
 const byte = fc.option(fc.integer({ min: 1, max: 255 }), { freq: 2 });
 const bytes = fc.array(byte, { maxLength: SIZE });

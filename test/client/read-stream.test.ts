@@ -1,7 +1,8 @@
 /** A read stream hands on what was read into, not copies of it. */
 import { expect, test } from 'vitest';
-import { LustreReadStream } from '../../lib/client/streams.ts';
+import { LustreReadStream } from '../../lib/client/read-stream.ts';
 import { Transfers } from '../../lib/client/transfers/transfers.ts';
+import { nodeRuntime } from '../../lib/runtime/runtime.ts';
 
 const MIB = 1 << 20;
 
@@ -17,9 +18,8 @@ function fileOf(size: number) {
       reads.set(buffer.buffer, position);
       return { bytesRead };
     },
-    writev: () => Promise.reject(new Error('not written')),
     close: () => Promise.resolve(),
-    transfers: new Transfers({ now: () => performance.now() }),
+    transfers: new Transfers(nodeRuntime()),
     flightBounds: () => Promise.resolve({ width: 2, rpcBytes: 4 * MIB, rpcs: 8 }),
   };
 }

@@ -9,6 +9,8 @@ const BUFFERED_MAX = 128 << 20;
 const STRAIGHT_MAX = 256 << 20;
 /** What streams have read beyond the first piece of each, bytes. */
 const AHEAD_MAX = 128 << 20;
+/** What write streams have under way beyond the first piece of each, bytes. */
+const BEHIND_MAX = 128 << 20;
 /** Buffers that are kept for the next piece, bytes. */
 const SPARE_MAX = 32 << 20;
 /** Smaller ones are made anew. */
@@ -41,13 +43,14 @@ export function pieceBytes({ width, rpcBytes, rpcs }: FlightBounds, inFlight: nu
 }
 
 export class Transfers {
-  readonly clock: Pick<Runtime, 'now'>;
+  readonly clock: Pick<Runtime, 'now' | 'after'>;
   readonly buffered: ByteBudget = new ByteBudget(BUFFERED_MAX);
   readonly straight: ByteBudget = new ByteBudget(STRAIGHT_MAX);
   readonly ahead: ByteBudget = new ByteBudget(AHEAD_MAX);
+  readonly behind: ByteBudget = new ByteBudget(BEHIND_MAX);
   readonly #spare: Buffer[] = [];
 
-  constructor(clock: Pick<Runtime, 'now'>) {
+  constructor(clock: Pick<Runtime, 'now' | 'after'>) {
     this.clock = clock;
   }
 
