@@ -59,7 +59,8 @@ const NOTHING = {};
 
 /**
  * The call is what each of its attempts sends, and hears how that went: objects and promises of their own for these would be paid
- * for by every RPC. Only what has to wait for something else is an asynchronous function. When it has ended it rests, and is the next call.
+ * for by every RPC. Only what has to wait for something else is an asynchronous function. When it has ended it rests, and is the
+ * next call.
  */
 export class ImportCall implements Attempt {
   peer = '' as Nid;

@@ -25,7 +25,8 @@ export interface ServiceOptions {
   readonly portals: readonly number[];
   /** Largest request accepted, bytes; default 65 KiB (guide 04 §2.2). */
   readonly requestSizeMax?: number;
-  /** Answers now or later; the request is its own until both it has answered and its promise has settled. A rejection or throw before the answer becomes an error reply with that error's errno. */
+  /** Answers now or later; the request is its own until it has answered and its promise has settled. A rejection or throw before
+   * the answer becomes an error reply with that error's errno. */
   readonly handler: (request: IncomingRequest) => void | Promise<void>;
   /** Requests in the handler's hands at once; default 4096. */
   readonly inProgressMax?: number;

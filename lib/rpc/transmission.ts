@@ -171,6 +171,8 @@ export class Transmission {
     this.deadline = this.sentAt + attempt.timeoutMs;
     this.#linked = 1;
     this.#replyLinked = false;
+    // The handle is the slab's, and another's by now.
+    this.#sendHandle = undefined;
     this.#bulkHandles = undefined;
     this.#bulkPending = 0;
     this.#bulkBytes = 0;
