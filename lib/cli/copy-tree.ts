@@ -62,58 +62,77 @@ export function totals(entries: readonly TreeEntry[]): { bytes: number; files: n
   };
 }
 
-/** Copies a scanned local tree to `target`. Directories that exist are merged into. */
-export async function copyTreeIn(
-  filesystem: Filesystem,
-  source: string,
+/** What a tree is made of where it is copied to; of each, its path under the tree's root. */
+export interface TreeTarget {
+  /** One that exists is merged into. */
+  makeDirectory(relative: string, mode: number): Promise<unknown>;
+  makeLink(relative: string, target: string): Promise<unknown>;
+  copyFile(relative: string, mode: number): Promise<unknown>;
+}
+
+/** Makes all of a scanned tree: directories first, then all else side by side. */
+export async function copyTree(
   entries: readonly TreeEntry[],
-  target: string,
+  target: TreeTarget,
   progress: Progress,
 ): Promise<void> {
-  for (const e of entries) {
-    if (e.kind === 'directory')
-      await filesystem.mkdir(joinPaths(target, e.relative), { recursive: true, mode: e.mode | 0o700 });
-  }
+  for (const { kind, relative, mode } of entries)
+    if (kind === 'directory') await target.makeDirectory(relative, mode | 0o700);
   await forEachParallel(
-    entries.filter((e) => e.kind !== 'directory'),
-    async (e) => {
-      const path = joinPaths(target, e.relative);
-      if (e.kind === 'symlink') await filesystem.symlink(e.link ?? '', path);
-      else
-        await filesystem.copyIn(join(source, e.relative), path, {
-          mode: e.mode,
-          onProgress: (n) => progress.add(n, 0),
-        });
+    entries.filter(({ kind }) => kind !== 'directory'),
+    async ({ kind, relative, mode, link = '' }) => {
+      if (kind === 'symlink') await target.makeLink(relative, link);
+      else await target.copyFile(relative, mode);
       progress.add(0, 1);
     },
   );
 }
 
-/** Copies a scanned Lustre tree to a local directory. */
-export async function copyTreeOut(
+/** A tree on Lustre, of which each file is copied from somewhere else. */
+export function lustreTree(
+  filesystem: Filesystem,
+  root: string,
+  copyFile: (relative: string, to: string, mode: number) => Promise<unknown>,
+): TreeTarget {
+  const at = (relative: string): string => joinPaths(root, relative);
+  return {
+    makeDirectory: (relative, mode) => filesystem.mkdir(at(relative), { recursive: true, mode }),
+    makeLink: (relative, link) => filesystem.symlink(link, at(relative)),
+    copyFile: (relative, mode) => copyFile(relative, at(relative), mode),
+  };
+}
+
+/** Copies a scanned local tree to `target`. */
+export function copyTreeIn(
   filesystem: Filesystem,
   source: string,
   entries: readonly TreeEntry[],
   target: string,
   progress: Progress,
 ): Promise<void> {
-  for (const e of entries) {
-    if (e.kind === 'directory')
-      await mkdir(join(target, e.relative), { recursive: true, mode: e.mode | 0o700 });
-  }
-  await forEachParallel(
-    entries.filter((e) => e.kind !== 'directory'),
-    async (e) => {
-      const path = join(target, e.relative);
-      if (e.kind === 'symlink') await symlink(e.link ?? '', path);
-      else
-        await filesystem.copyOut(joinPaths(source, e.relative), path, {
-          mode: e.mode,
-          onProgress: (n) => progress.add(n, 0),
-        });
-      progress.add(0, 1);
-    },
+  const onProgress = (bytes: number): void => progress.add(bytes, 0);
+  const tree = lustreTree(filesystem, target, (relative, to, mode) =>
+    filesystem.copyIn(join(source, relative), to, { mode, onProgress }),
   );
+  return copyTree(entries, tree, progress);
+}
+
+/** Copies a scanned Lustre tree to a local directory. */
+export function copyTreeOut(
+  filesystem: Filesystem,
+  source: string,
+  entries: readonly TreeEntry[],
+  target: string,
+  progress: Progress,
+): Promise<void> {
+  const onProgress = (bytes: number): void => progress.add(bytes, 0);
+  const tree: TreeTarget = {
+    makeDirectory: (relative, mode) => mkdir(join(target, relative), { recursive: true, mode }),
+    makeLink: (relative, link) => symlink(link, join(target, relative)),
+    copyFile: (relative, mode) =>
+      filesystem.copyOut(joinPaths(source, relative), join(target, relative), { mode, onProgress }),
+  };
+  return copyTree(entries, tree, progress);
 }
 
 /** Runs `work` on all items, PARALLEL at a time; the first failure stops the rest from starting. */

@@ -3,15 +3,7 @@ import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Command } from 'commander';
 import type { Filesystem } from '../index.ts';
-import {
-  copyTreeIn,
-  copyTreeOut,
-  forEachParallel,
-  scanLocal,
-  scanLustre,
-  type TreeEntry,
-  totals,
-} from './copy-tree.ts';
+import { copyTree, copyTreeIn, copyTreeOut, lustreTree, scanLocal, scanLustre, totals } from './copy-tree.ts';
 import { isMissing } from './mv.ts';
 import { formatBytes, printJson } from './output.ts';
 import { baseName, joinPaths, type LustrePath, parseLustrePath, splitDestination, usage } from './paths.ts';
@@ -89,28 +81,13 @@ async function copyOne(
   } else {
     const to = into ? joinPaths(target.lustre.path, name) : target.lustre.path;
     if (source.lustre === undefined) await copyTreeIn(filesystem, from, entries, to, progress);
-    else await copyWithin(filesystem, from, entries, to);
+    else {
+      const tree = lustreTree(filesystem, to, (relative, path) =>
+        filesystem.copyFile(joinPaths(from, relative), path),
+      );
+      await copyTree(entries, tree, progress);
+    }
   }
   progress.done();
   return sum;
-}
-
-async function copyWithin(
-  filesystem: Filesystem,
-  from: string,
-  entries: readonly TreeEntry[],
-  to: string,
-): Promise<void> {
-  for (const e of entries) {
-    if (e.kind === 'directory')
-      await filesystem.mkdir(joinPaths(to, e.relative), { recursive: true, mode: e.mode | 0o700 });
-  }
-  await forEachParallel(
-    entries.filter((e) => e.kind !== 'directory'),
-    async (e) => {
-      const path = joinPaths(to, e.relative);
-      if (e.kind === 'symlink') await filesystem.symlink(e.link ?? '', path);
-      else await filesystem.copyFile(joinPaths(from, e.relative), path);
-    },
-  );
 }
