@@ -1,8 +1,8 @@
 /**
  * How many bytes of one copy or stream should be in flight: what the path takes, found by what it delivers. As BBR does for packets
  * (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016): the highest rate at which pieces have arrived, times the least
- * time that one took, is what is on its way where nothing waits. Twice that fills the path although pieces vary (`gain`), and two pieces more
- * find out whether it takes more, and let those who share it come to equal parts. Where the path is not full yet, more in
+ * time that one took, is what is on its way where nothing waits. So much or a multiple (`gain`) is in flight, and two pieces more, which
+ * find out whether the path takes more, and let those who share it come to equal parts. Where the path is not full yet, more in
  * flight arrives in the same time, so that the window doubles; where it is, pieces take longer at the same rate, and it stays.
  */
 import type { Runtime } from '../../runtime/runtime.ts';
@@ -40,8 +40,9 @@ export class FlightWindow {
   #drainEnd = 0;
 
   /**
-   * `most`: bytes, whatever the path would take. One piece may always be in flight. `gain`: in flight of what the path holds; of
-   * twice that the second half waits somewhere, and goes when something was late.
+   * `most`: bytes, whatever the path would take. One piece may always be in flight. `gain`: how often what the path holds is in
+   * flight. Once is enough where all pieces take the same time; of twice the second half waits somewhere, and fills the path when
+   * something is late.
    */
   constructor(clock: Pick<Runtime, 'now'>, most: number, gain = 2) {
     this.#clock = clock;

@@ -71,12 +71,12 @@ function runUntil(time: VirtualTime, end: number): void {
   time.advanceTo(end);
 }
 
-/** Bytes a millisecond of a copy between two times. */
-function rate(time: VirtualTime, copy: Copy, from: number, to: number): number {
+/** Bytes a millisecond of a copy, from a time on for as long as its path needs to show it. */
+function rateFrom(time: VirtualTime, copy: Copy, from: number, path: Path): number {
   runUntil(time, from);
   const before = copy.delivered;
-  runUntil(time, to);
-  return (copy.delivered - before) / (to - from);
+  runUntil(time, from + Math.max(40 * path.roundTrip, (60 * PIECE) / path.bandwidth));
+  return (copy.delivered - before) / (time.now - from);
 }
 
 /** 10 MB/s to 10 GB/s. */
@@ -116,12 +116,7 @@ describe('the window of a copy', () => {
         copy.fill();
         const trips = Math.ceil(Math.log2(Math.max(1, path.product / (2 * PIECE)))) + 2;
         const start = trips * path.roundTrip;
-        const reached = rate(
-          time,
-          copy,
-          start,
-          start + Math.max(40 * path.roundTrip, (60 * PIECE) / bandwidth),
-        );
+        const reached = rateFrom(time, copy, start, path);
         expect(reached).toBeGreaterThan(0.9 * bandwidth);
         // And does not pile up more than it holds once more.
         expect(copy.highest).toBeLessThan(3 * path.product + 4 * PIECE);
@@ -136,12 +131,7 @@ describe('the window of a copy', () => {
         const copy = new Copy(time, path, plenty, jitter);
         copy.fill();
         const start = 20 * path.roundTrip;
-        const reached = rate(
-          time,
-          copy,
-          start,
-          start + Math.max(40 * path.roundTrip, (60 * PIECE) / bandwidth),
-        );
+        const reached = rateFrom(time, copy, start, path);
         expect(reached).toBeGreaterThan(0.85 * bandwidth);
       }),
     ));
@@ -199,7 +189,7 @@ describe('the window of a copy', () => {
         // What is under way first, then two epochs of what was measured before.
         const drained = most / Math.min(bandwidth, later);
         const from = time.now + 60 * (drained + path.roundTrip) + (200 * PIECE) / later;
-        const reached = rate(time, copy, from, from + Math.max(40 * path.roundTrip, (60 * PIECE) / later));
+        const reached = rateFrom(time, copy, from, path);
         expect(reached).toBeGreaterThan(0.85 * later);
       }),
       { numRuns: 30 },
