@@ -30,9 +30,9 @@ export interface CopyOptions extends SignalOption, StripingOptions {
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** Bytes of a piece through memory, and at least of one that goes straight: what a copy costs beside the bytes is its RPCs. */
+/** Bytes of a piece, at least: what a copy costs beside the bytes is its RPCs. */
 const PIECE = 8 << 20;
-/** Of one that goes straight, at most. */
+/** Where the path takes more than requests of such pieces can be. */
 const PIECE_MAX = 32 << 20;
 /** A smaller file is one piece, with a buffer of its own size. */
 const SMALL = 1 << 20;
@@ -82,8 +82,13 @@ async function pump(size: number, ends: Ends, options: CopyOptions): Promise<num
   const bounds = await ends.file.flightBounds(options);
   const window = new FlightWindow(transfers.clock, mostInFlight(bounds));
   const { straight } = ends;
-  if (straight === undefined) return moveBuffered(size, window, ends, options);
-  const piece = (): number => Math.min(pieceBytes(bounds, window.size(PIECE), PIECE), PIECE_MAX);
+  const pieceFor = (inFlight: number): number => Math.min(pieceBytes(bounds, inFlight, PIECE), PIECE_MAX);
+  if (straight === undefined) {
+    // New memory costs more than requests: no more than the path needs.
+    const piece = (): number => pieceFor(window.holds(PIECE));
+    return moveBuffered(size, piece, window, ends, options);
+  }
+  const piece = (): number => pieceFor(window.size(PIECE));
   const moved = await moveStraight(size, piece, window, { ...ends, straight }, options);
   return moved < size ? moved : moved + (await moveSmall(GROWN, ends, options, size));
 }
@@ -117,12 +122,12 @@ async function moveThrough(
 /** Moves all there is through buffers, `size` bytes as far as is known. */
 async function moveBuffered(
   size: number,
+  piece: () => number,
   window: FlightWindow,
   ends: Ends,
   options: CopyOptions,
 ): Promise<number> {
   const { transfers } = ends.file;
-  const length = Math.min(PIECE, size + 1);
   let next = 0;
   let moved = 0;
   let ended = false;
@@ -131,6 +136,8 @@ async function moveBuffered(
     // Behind the known end one after the other, until one is not full.
     if (ended || (next > size && !alone)) return undefined;
     const at = next;
+    // One byte more than there should be tells whether the file has grown.
+    const length = at > size ? PIECE : Math.min(piece(), size + 1 - at);
     next += length;
     return {
       bytes: length,

@@ -52,11 +52,19 @@ export class FlightWindow {
 
   /** Bytes that should be in flight now, with pieces of about `piece` bytes. */
   size(piece: number): number {
-    const rate = Math.max(this.#now.rate, this.#before.rate);
-    const latency = Math.min(this.#now.latency, this.#before.latency);
-    const path = rate === 0 ? 0 : this.#gain * rate * latency;
-    const drained = this.#delivered < this.#drainEnd ? path / this.#gain : path;
+    const path = this.#path();
+    const drained = this.#delivered < this.#drainEnd ? path : this.#gain * path;
     return Math.max(piece, Math.min(this.#most, drained + MORE * piece));
+  }
+
+  /** Bytes that are in flight where nothing waits, and those that find out whether the path takes more. */
+  holds(piece: number): number {
+    return this.#path() + MORE * piece;
+  }
+
+  #path(): number {
+    const rate = Math.max(this.#now.rate, this.#before.rate);
+    return rate === 0 ? 0 : rate * Math.min(this.#now.latency, this.#before.latency);
   }
 
   /** A piece leaves now. */
