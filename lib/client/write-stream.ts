@@ -6,6 +6,7 @@
 import { Writable } from 'node:stream';
 import { LustreError } from '../runtime/errors.ts';
 import type { Timer } from '../runtime/runtime.ts';
+import { areManySmall } from './files/small-buffers.ts';
 import { finish, type StreamedFile, type StreamOptions } from './streams.ts';
 import { type Flight, FlightWindow } from './transfers/flight-window.ts';
 import { GatheredChunks } from './transfers/gathered-chunks.ts';
@@ -19,9 +20,6 @@ const WRITE_PIECE_MAX = 16 << 20;
 const WRITE_PIECE_MIN = 64 << 10;
 /** Smaller pieces may go through the data cache, which has them at once: they say nothing of the path. */
 const TELLING = 4 << 20;
-/** Smaller chunks, bytes, of which a write has more than so many are copied together: each costs more than its bytes. */
-const SMALL = 16 << 10;
-const SMALL_MAX = 128;
 /** How long what is less than a piece waits for more while nothing is under way and nobody waits for it, milliseconds. */
 const LINGER = 10;
 
@@ -91,9 +89,20 @@ export class LustreWriteStream extends Writable {
     this.#least = Math.max(WRITE_PIECE_MIN, Math.min(this.writableHighWaterMark, WRITE_PIECE));
   }
 
-  override write(chunk: unknown, callback?: Done): boolean;
-  override write(chunk: unknown, encoding: BufferEncoding, callback?: Done): boolean;
-  override write(chunk: unknown, second?: BufferEncoding | Done, third?: Done): boolean {
+  /** False when there is no more room for now: 'drain' says when. `callback` is called when the chunk's bytes are written, and
+   * until then they are the stream's. */
+  override write(chunk: unknown, callback?: (error?: Error | null) => void): boolean;
+  /** The same of text. */
+  override write(
+    chunk: unknown,
+    encoding: BufferEncoding,
+    callback?: (error?: Error | null) => void,
+  ): boolean;
+  override write(
+    chunk: unknown,
+    second?: BufferEncoding | ((error?: Error | null) => void),
+    third?: (error?: Error | null) => void,
+  ): boolean {
     const encoding = typeof second === 'function' ? undefined : second;
     const callback = typeof second === 'function' ? second : third;
     // What Writable refuses it answers itself.
@@ -111,19 +120,22 @@ export class LustreWriteStream extends Writable {
     }
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#gathered.add(chunk);
     this.#more = done;
     this.#advance();
   }
 
-  override _writev(chunks: { chunk: Buffer; encoding: BufferEncoding }[], done: Done): void {
+  override _writev(
+    chunks: { chunk: Buffer; encoding: BufferEncoding }[],
+    done: (error?: Error | null) => void,
+  ): void {
     for (const { chunk } of chunks) this.#gathered.add(chunk);
     this.#more = done;
     this.#advance();
   }
 
-  override _final(done: Done): void {
+  override _final(done: (error?: Error | null) => void): void {
     this.#finished = done;
     this.#advance();
   }
@@ -226,8 +238,7 @@ export class LustreWriteStream extends Writable {
   }
 
   async #write(buffers: readonly Buffer[], bytes: number, position: number): Promise<void> {
-    const small = buffers.length > SMALL_MAX ? buffers.filter(({ length }) => length < SMALL).length : 0;
-    if (small <= SMALL_MAX) {
+    if (!areManySmall(buffers)) {
       await this.#file.writev(buffers, position);
       return;
     }
@@ -270,7 +281,7 @@ export class LustreWriteStream extends Writable {
     for (const { callback } of this.#waiting.splice(0, count)) process.nextTick(callback, error ?? null);
   }
 
-  override _destroy(error: Error | null, done: Done): void {
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#stopLingering();
     const end = (): void => {
       if (this.#waiting.length > 0) this.#written(this.#offered, error ?? destroyed());

@@ -32,8 +32,8 @@ import type { SlabPool } from './slab-pool.ts';
 
 /** lustre_msg_early_size: a message of one ptlrpc_body; a real reply lands behind it where AT was granted. */
 export const EARLY_REPLY_SIZE = 224;
-/** What goes wrong with the descriptor of a file that is to be moved. */
-const OF_DESCRIPTORS: ReadonlySet<string> = new Set(['EBADF', 'EMFILE', 'ENFILE']);
+/** What goes wrong with the descriptor of a file that is to be moved, and what cannot be sent as it is. */
+const LOCAL_ERRORS: ReadonlySet<string> = new Set(['EBADF', 'EMFILE', 'ENFILE', 'EINVAL']);
 /** No reply is longer: what a truncated one claims is believed up to here. */
 export const REPLY_SIZE_MAX = 4 << 20;
 
@@ -199,7 +199,7 @@ export class Transmission {
         this.#post();
       } catch (thrown) {
         const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-        const local = 'code' in error && OF_DESCRIPTORS.has(error.code as string);
+        const local = 'code' in error && LOCAL_ERRORS.has(error.code as string);
         this.#finish({ kind: local ? 'local' : 'network', error });
       }
     }

@@ -270,6 +270,31 @@ describe('data', () => {
   );
 });
 
+describe('many small buffers', () => {
+  it.each([
+    [280, 4000],
+    [3000, 700],
+    [1100, 16_000],
+  ])('%d of %d bytes are written and read, cached and direct', (count, length) =>
+    withCluster(async ({ mount }) => {
+      const fs = await mount();
+      const bytes = pattern(count * length);
+      const cut = (from: Buffer): Buffer[] =>
+        Array.from({ length: count }, (_, i) => from.subarray(i * length, (i + 1) * length));
+      for (const direct of [false, true]) {
+        await using file = await fs.open(`/f${direct}`, 'w+', 0o644, { direct, ...striped });
+        expect((await file.writev(cut(bytes), 0)).bytesWritten).toBe(bytes.length);
+        await file.sync();
+        const back = Buffer.alloc(bytes.length + 2 * length);
+        const into = [...cut(back), back.subarray(bytes.length)];
+        expect((await file.readv(into, 0)).bytesRead).toBe(bytes.length);
+        expect(sum(back.subarray(0, bytes.length))).toBe(sum(bytes));
+        expect(back.subarray(bytes.length).every((byte) => byte === 0)).toBe(true);
+      }
+    }),
+  );
+});
+
 describe('streams and copies', () => {
   it('move data with back-pressure', () =>
     withCluster(async ({ mount }) => {

@@ -6,7 +6,7 @@ import { splitBulk, splitFile } from '../../lib/rpc/bulk-pieces.ts';
 import type { Segment } from '../../lib/rpc/rpc.ts';
 import { announcedPieces } from '../../lib/rpc/server-bulk.ts';
 import { ConnectFlag } from '../../lib/wire/connection-constants.ts';
-import { RQF_OST_BRW_READ, RQF_OST_BRW_WRITE } from '../../lib/wire/formats.ts';
+import { RQF_OBD_PING, RQF_OST_BRW_READ, RQF_OST_BRW_WRITE } from '../../lib/wire/formats.ts';
 import { Opcode } from '../../lib/wire/opcodes.ts';
 import { Cluster, clientNid, fullOffer, serverNid, testTarget } from '../connection/cluster.ts';
 
@@ -229,4 +229,20 @@ test('counts descriptors by the low bits of the last match bits', () => {
   expect(announcedPieces(0x6b02b50500f81n, 16)).toBe(2);
   expect(announcedPieces(0x6b02b50500f8fn, 16)).toBe(16);
   expect(announcedPieces(0x6b02b50500f81n, 1)).toBe(1);
+});
+
+test('what cannot be sent is refused at once, and the connection stays', () => {
+  const cluster = new Cluster();
+  return cluster.sim.run(
+    (async () => {
+      await cluster.server([testTarget(new Map())]);
+      const { imp, endpoint } = await cluster.client();
+      await imp.connect();
+      const memory = endpoint.allocate(300);
+      const segments = Array.from({ length: 300 }, (_, offset) => ({ memory, offset, length: 1 }));
+      const bulk = { direction: 'source', portal: 8, segments } as const;
+      await expect(imp.call(RQF_OBD_PING, {}, { bulk })).rejects.toMatchObject({ code: 'EINVAL' });
+      expect(imp.state).toBe('FULL');
+    })(),
+  );
 });

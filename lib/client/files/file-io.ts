@@ -4,6 +4,7 @@
  * objects. Both under extent locks, and in step with each other.
  */
 import type { ObjectRun } from '../../layout/raid0.ts';
+import { allocateLarge } from '../../lnet/large-buffer.ts';
 import type { FileSegment } from '../../lnet/network.ts';
 import { Errno, errnoError } from '../../runtime/errors.ts';
 import { BLOCK_SIZE } from '../data-cache/cache-memory.ts';
@@ -43,6 +44,7 @@ import { CachedIo } from './cached-io.ts';
 import type { LayoutInUse } from './file-layouts.ts';
 import { LocklessIo } from './lockless-io.ts';
 import type { OpenFile } from './open-file.ts';
+import { areManySmall, fill } from './small-buffers.ts';
 
 /** Largest offset that a number holds exactly. */
 const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
@@ -82,6 +84,7 @@ export class FileIo {
     if (length === 0) return Promise.resolve(0);
     if (position + length > OFFSET_MAX) throw errnoError(Errno.EFBIG, options.context);
     if ('file' in into) return this.#readLocked(file, objects, into, position, options);
+    if (areManySmall(into)) return this.#readJoined(file, objects, into, position, options);
     const lone = this.#lockless.candidate(file, objects, 'read', position, length);
     if (lone === undefined) return this.#readLocked(file, objects, into, position, options);
     return this.#lockless.choose(
@@ -89,6 +92,19 @@ export class FileIo {
       (yields) => this.#readLocked(file, objects, into, position, { ...options, yields }),
       () => this.#lockless.read(objects, lone, into, position, options),
     );
+  }
+
+  async #readJoined(
+    file: OpenFile,
+    objects: LayoutInUse,
+    into: readonly Uint8Array[],
+    position: number,
+    options: RequestOptions,
+  ): Promise<number> {
+    const joined = allocateLarge(totalLength(into));
+    const count = await this.read(file, objects, [joined], position, options);
+    fill(into, joined.subarray(0, count));
+    return count;
   }
 
   async #readLocked(
@@ -202,6 +218,7 @@ export class FileIo {
     if (position + length > OFFSET_MAX) throw errnoError(Errno.EFBIG, how.context);
     if (length === 0) return Promise.resolve(0);
     if ('file' in from) return this.#writeLocked(file, objects, from, position, how);
+    if (areManySmall(from)) return this.write(file, objects, [Buffer.concat(from)], position, how);
     const lone =
       how.locked === undefined
         ? this.#lockless.candidate(file, objects, 'write', position, length)
