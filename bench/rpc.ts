@@ -202,12 +202,15 @@ async function disconnect({ importer, endpoint }: Client): Promise<void> {
   await endpoint.close();
 }
 
-/** An import that is connected to a serving process, and warm. */
-async function withServer(work: (client: Client, server: Running) => Promise<void>): Promise<void> {
+/** An import that is connected to a serving process, and warm: what is compiled for many in flight is not for one. */
+async function withServer(
+  warmUp: number,
+  work: (client: Client, server: Running) => Promise<void>,
+): Promise<void> {
   const server = startBench('rpc', ['serve', String(PORT)]);
   await server.line();
   const client = await connect();
-  await roundTrips(client, server, 8, 2000);
+  await roundTrips(client, server, 64, warmUp);
   await work(client, server);
   await disconnect(client);
   await server.stop();
@@ -279,7 +282,7 @@ async function hopRows(rounds: number, count: number): Promise<Row[]> {
   const server = startBench('rpc', ['serve', String(PORT)]);
   await server.line();
   const hop = new Hop();
-  await lanes(() => hop.ask(value), 8, Math.min(count, 2000));
+  await lanes(() => hop.ask(value), 64, count);
   const rows: Row[] = [];
   for (const window of [1, 64]) {
     const ours: RoundTrips[] = [];
@@ -304,7 +307,7 @@ export async function rpcRates(
   count: number,
 ): Promise<{ readonly window: number; readonly perSecond: number; readonly bare: number }[]> {
   const rates: { window: number; perSecond: number; bare: number }[] = [];
-  await withServer(async (client, server) => {
+  await withServer(count, async (client, server) => {
     for (const window of windows) {
       const { perSecond } = await roundTrips(client, server, window, count);
       const { perSecond: bare } = await barePingPong(PORT + 1, SIZE, window, count);
@@ -316,7 +319,7 @@ export async function rpcRates(
 
 export async function benchRpc(rounds: number, count: number): Promise<Row[]> {
   const rows: Row[] = [];
-  await withServer(async (client, server) => {
+  await withServer(2 * count, async (client, server) => {
     for (const window of WINDOWS) rows.push(...(await rpcRows(client, server, window, rounds, count)));
   });
   rows.push(...(await hopRows(rounds, count)));

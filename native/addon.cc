@@ -2,6 +2,7 @@
 // share is the memory that one lends another, and the doorbells by which they wake each other.
 #include <napi.h>
 
+#include "chunk_binding.h"
 #include "doorbell_binding.h"
 #include "endpoint_binding.h"
 #include "large_pages_binding.h"
@@ -16,6 +17,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   lustre::InitEndpoint(env, exports);
   lustre::InitLending(env, exports);
   lustre::InitDoorbell(env, exports);
+  lustre::InitChunks(env, exports);
   lustre::InitLargePages(env, exports);
 #ifdef LUSTRE_WITH_STORAGE
   lustre::InitStorage(env, exports);
