@@ -2,7 +2,7 @@
  * New memory for bytes that come from the network: each page of it costs a fault when it is filled, and with pages of 4 KiB those
  * cost more than all else that a stream does. (The typed face of native/large_pages_binding.cc.)
  */
-import { loadNative } from './native-loader.ts';
+import { nativeOr } from './native-loader.ts';
 
 /** A large page. */
 const LARGE_PAGE = 2 << 20;
@@ -15,18 +15,8 @@ let ask: Ask | undefined;
  * ArrayBuffer that is larger by as much as one of them. */
 export function allocateLarge(size: number): Buffer {
   if (size < LARGE_PAGE) return Buffer.allocUnsafeSlow(size);
-  ask ??= loadAsk();
+  ask ??= nativeOr<Ask>('askForLargePages', () => 0);
   const buffer = Buffer.allocUnsafeSlow(size + LARGE_PAGE);
   const offset = ask(buffer);
   return buffer.subarray(offset, offset + size);
-}
-
-function loadAsk(): Ask {
-  try {
-    const { askForLargePages } = loadNative();
-    if (typeof askForLargePages === 'function') return askForLargePages as Ask;
-  } catch {
-    // It is only slower without.
-  }
-  return () => 0;
 }

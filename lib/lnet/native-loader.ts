@@ -32,3 +32,14 @@ export function loadNative(): Readonly<Record<string, unknown>> {
     hint: 'Build it: `npm start` in a clone, `npm rebuild node-lustre` where it is a dependency',
   });
 }
+
+/** A function of the native module by which something is only faster; `otherwise` where there is none. */
+export function nativeOr<F extends (...args: never[]) => unknown>(name: string, otherwise: F): F {
+  try {
+    const found = loadNative()[name];
+    if (typeof found === 'function') return found as F;
+  } catch {
+    // What needs the module says so.
+  }
+  return otherwise;
+}

@@ -3,7 +3,7 @@
  * any of these live for long, and would go through all of that every few hundred messages. So it does not know of these chunks, up
  * to a bound, and those that it has found are used again. (The typed face of native/chunk_binding.cc.)
  */
-import { loadNative } from './native-loader.ts';
+import { nativeOr } from './native-loader.ts';
 
 type Take = () => ArrayBuffer | undefined;
 let take: Take | undefined;
@@ -11,16 +11,6 @@ let take: Take | undefined;
 /** With whatever is in it; it cannot be transferred to another thread. Undefined when there are too many of them that somebody
  * keeps, or no native module. */
 export function recycledChunk(): ArrayBuffer | undefined {
-  take ??= loadTake();
+  take ??= nativeOr<Take>('takeChunk', () => undefined);
   return take();
-}
-
-function loadTake(): Take {
-  try {
-    const { takeChunk } = loadNative();
-    if (typeof takeChunk === 'function') return takeChunk as Take;
-  } catch {
-    // It is only slower without.
-  }
-  return () => undefined;
 }
