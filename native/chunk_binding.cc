@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "external_memory.h"
+
 namespace lustre {
 namespace {
 
@@ -51,15 +53,9 @@ Chunks& chunks() {
   return *all;
 }
 
-// A collector that counted them among the old would look for garbage there every few hundred messages.
-void account(napi_env env, std::int64_t bytes) {
-  std::int64_t total = 0;
-  napi_adjust_external_memory(env, bytes, &total);
-}
-
 void collected(napi_env env, void* data, void* /*hint*/) {
   chunks().give(Chunk(static_cast<std::byte*>(data)));
-  account(env, kChunk);
+  AccountExternalMemory(env, kChunk);
 }
 
 // takeChunk() -> ArrayBuffer with whatever is in it, or undefined
@@ -74,7 +70,8 @@ Napi::Value Take(const Napi::CallbackInfo& info) {
   }
   // Its finalizer has it.
   static_cast<void>(chunk.release());
-  account(env, -static_cast<std::int64_t>(kChunk));
+  // A collector that counted them among the old would look for garbage there every few hundred messages.
+  AccountExternalMemory(env, -static_cast<std::int64_t>(kChunk));
   return Napi::Value(env, buffer);
 }
 

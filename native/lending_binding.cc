@@ -8,6 +8,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "external_memory.h"
+
 namespace lustre {
 namespace {
 
@@ -87,13 +89,6 @@ class MemoryLender final : public Napi::ObjectWrap<MemoryLender> {
   std::unordered_map<std::uint64_t, Napi::Reference<Napi::ArrayBuffer>> references_;
 };
 
-// The bytes are on the lender's account. On the borrower's as well, they would make its collector run for
-// every few of them, and find nothing to free.
-void account(napi_env env, std::int64_t bytes) {
-  std::int64_t total = 0;
-  napi_adjust_external_memory(env, bytes, &total);
-}
-
 // borrow(number) -> ArrayBuffer over the lender's own bytes; undefined when they are not lent. The borrower
 // lets go of it (letGo) before the lender takes it back.
 Napi::Value Borrow(const Napi::CallbackInfo& info) {
@@ -107,13 +102,15 @@ Napi::Value Borrow(const Napi::CallbackInfo& info) {
     Napi::Error::New(env, "cannot map memory of another thread").ThrowAsJavaScriptException();
     return env.Undefined();
   }
-  account(env, -static_cast<std::int64_t>(piece->length));
+  // The bytes are on the lender's account. On the borrower's as well, they would make its collector run for
+  // every few of them, and find nothing to free.
+  AccountExternalMemory(env, -static_cast<std::int64_t>(piece->length));
   return Napi::Value(env, buffer);
 }
 
 // letGo(ArrayBuffer): from here on it has no bytes, whoever still holds a view of it.
 void LetGo(const Napi::CallbackInfo& info) {
-  account(info.Env(), static_cast<std::int64_t>(info[0].As<Napi::ArrayBuffer>().ByteLength()));
+  AccountExternalMemory(info.Env(), static_cast<std::int64_t>(info[0].As<Napi::ArrayBuffer>().ByteLength()));
   napi_detach_arraybuffer(info.Env(), info[0]);
 }
 
