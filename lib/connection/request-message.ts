@@ -1,5 +1,6 @@
 /** A call's request as a message (guide 04 §1.2): its own buffers, and a ptlrpc_body that says what its import knows. */
 import type { Slab } from '../rpc/slab.ts';
+import type { Writable } from '../runtime/writable.ts';
 import { encodeInto, type Format, type Inputs, rpcVersion } from '../wire/format.ts';
 import { MsgFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
 import type { PtlrpcBodyV3 } from '../wire/ptlrpc-structs.ts';
@@ -17,10 +18,6 @@ export interface RequestParts {
   readonly request: Slab;
 }
 
-type RequestBody = {
-  -readonly [K in keyof StructInput<typeof PtlrpcBodyV3>]: StructInput<typeof PtlrpcBodyV3>[K];
-};
-
 /** Filled anew for each request: encoding one is over before another begins. */
 const requestBody = {
   pb_type: MsgType.PTL_RPC_MSG_REQUEST,
@@ -33,7 +30,7 @@ const requestBody = {
   pb_conn_cnt: 0,
   pb_timeout: 0,
   pb_mbits: 0,
-} satisfies RequestBody;
+} satisfies Writable<StructInput<typeof PtlrpcBodyV3>>;
 const requestHeader = { secflvr: 0, repsize: 0, flags: 0 };
 
 /** Writes it into its slab. Gives its bytes. */

@@ -1,6 +1,7 @@
 /** One request in the hands of an operation (target.ts): answering it, and keeping the answer for a resend. */
 import type { IncomingRequest, ReplyOptions } from '../rpc/rpc.ts';
 import { Errno, LustreError } from '../runtime/errors.ts';
+import type { Writable } from '../runtime/writable.ts';
 import type { Format, ReplyInputs, RequestValues } from '../wire/format.ts';
 import type { ClientExport } from './client-export.ts';
 import { TAG_MAX } from './reply-data.ts';
@@ -8,7 +9,6 @@ import type { ServedTarget } from './served-target.ts';
 import type { Call } from './target.ts';
 
 const NO_OPTIONS: ReplyOptions = {};
-type Writable<T> = { -readonly [K in keyof T]: T[K] };
 /** Filled anew for each reply: a reply is made before another begins. */
 const told: Writable<ReplyOptions> = {
   status: 0,

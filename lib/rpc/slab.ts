@@ -1,6 +1,7 @@
 /** A piece of network memory, with what describes it to the network: made once, or every message would make its own. */
 import type { Endpoint, LnetHandler, MdHandle, Memory, PutOptions, Segment } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
+import type { Writable } from '../runtime/writable.ts';
 import type { Bits64 } from '../wire/bits64.ts';
 
 export class Slab {
@@ -59,5 +60,3 @@ export class Slab {
     return this.#part;
   }
 }
-
-type Writable<T> = { -readonly [K in keyof T]: T[K] };

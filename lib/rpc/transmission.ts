@@ -20,6 +20,7 @@ import { MdOption } from '../lnet/network.ts';
 import type { Nid } from '../lnet/nid.ts';
 import { errnoError, ProtocolError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import type { Writable } from '../runtime/writable.ts';
 import { type PtlrpcBody, viewPtlrpcBody } from '../wire/format.ts';
 import { Message } from '../wire/message.ts';
 import { MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
@@ -94,8 +95,6 @@ export interface TransmissionOwner {
   /** The last that is heard of it: it may begin another attempt. */
   over(transmission: Transmission): void;
 }
-
-type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 const NO_BODY = PtlrpcBodyV3.view(new Uint8Array(PtlrpcBodyV3.size));
 
