@@ -14,6 +14,7 @@ import {
   encodeBuffers,
   encodeInto,
   type Format,
+  NO_BODY,
   type PtlrpcBody,
   ptlrpcBodyField,
   type ReplyInputs,
@@ -22,7 +23,7 @@ import {
 } from '../wire/format.ts';
 import { decodeMessage, Message, type MessageHeader, messageSize } from '../wire/message.ts';
 import { MsgFlag, MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
-import { LustreMsgV2, PtlrpcBodyV3 } from '../wire/ptlrpc-structs.ts';
+import { LustreMsgV2, type PtlrpcBodyV3 } from '../wire/ptlrpc-structs.ts';
 import type { StructInput } from '../wire/struct.ts';
 import { BULK_PIECE } from './bulk-pieces.ts';
 import { opcodeName } from './portals.ts';
@@ -64,7 +65,6 @@ const ordinaryErrors = new Set<number>([
 const NO_VERSIONS: readonly bigint[] = [];
 const NO_OPTIONS: ReplyOptions = {};
 const NO_HEADER: MessageHeader = {};
-const NO_BODY = PtlrpcBodyV3.view(new Uint8Array(PtlrpcBodyV3.size));
 
 /** Filled anew for each reply: encoding one is over before another begins. */
 const replyBody = {
@@ -108,10 +108,10 @@ export class ServiceRequest implements IncomingRequest {
   place = -1;
   /** In the chains of requests-in-work.ts. */
   nextInWork: ServiceRequest | undefined;
+  /** What its message was copied into, or the buffer that it still lies in. */
   copied: Uint8Array | undefined;
   within: RequestBuffer | undefined;
   readonly #owner: RequestOwner;
-  #view: PtlrpcBody | undefined;
   #adaptive = false;
   #answered = false;
   #bulk: RunningBulk | undefined;
@@ -129,12 +129,11 @@ export class ServiceRequest implements IncomingRequest {
     portal: number,
     bytes: Uint8Array,
     length: number,
-    copied: Uint8Array | undefined,
     within: RequestBuffer | undefined,
   ): string | undefined {
     const { runtime } = this.#owner;
     this.turn++;
-    this.copied = copied;
+    this.copied = within === undefined ? bytes : undefined;
     this.within = within;
     this.peer = event.initiator.nid;
     this.self = event.target;
@@ -163,16 +162,14 @@ export class ServiceRequest implements IncomingRequest {
     try {
       message.read(bytes, length);
       if ((message.secflvr & 0xff_ffff) !== 0) return 'security flavour is not null';
-      this.#view = viewPtlrpcBody(message, this.#view);
+      this.body = viewPtlrpcBody(message, this.body === NO_BODY ? undefined : this.body);
     } catch (error) {
       return `malformed: ${(error as Error).message}`;
     }
-    const body = this.#view;
+    const { body } = this;
     if ((body.pb_version & 0xffff) !== RpcVersion.PTLRPC_MSG_VERSION) return 'wrong ptlrpc version';
     if (body.pb_type !== MsgType.PTL_RPC_MSG_REQUEST) return 'not a request';
-    if (body.pb_timeout === 0) return 'timeout of zero';
-    this.body = body;
-    return undefined;
+    return body.pb_timeout === 0 ? 'timeout of zero' : undefined;
   }
 
   /** Its bytes may be another's from now on. */

@@ -161,14 +161,14 @@ export class Service implements RequestOwner {
    * from being posted; beyond that it stays there, and full buffers are the back-pressure. */
   #onArrival(portal: number, event: LnetEvent, bytes: Uint8Array, within: RequestBuffer): void {
     if (this.#copiedBytes + bytes.length > COPIED_BYTES_MAX) {
-      this.#onRequest(portal, event, bytes, bytes.length, undefined, within);
+      this.#onRequest(portal, event, bytes, bytes.length, within);
       return;
     }
     const memory = this.#copies.take(bytes.length);
     this.#copiedBytes += memory.length;
     memory.set(bytes);
     within.release();
-    this.#onRequest(portal, event, memory, bytes.length, memory, undefined);
+    this.#onRequest(portal, event, memory, bytes.length, undefined);
   }
 
   #onRequest(
@@ -176,11 +176,10 @@ export class Service implements RequestOwner {
     event: LnetEvent,
     bytes: Uint8Array,
     length: number,
-    copied: Uint8Array | undefined,
     within: RequestBuffer | undefined,
   ): void {
     const request = this.#resting.pop() ?? new ServiceRequest(this);
-    const refused = request.take(event, portal, bytes, length, copied, within);
+    const refused = request.take(event, portal, bytes, length, within);
     if (refused !== undefined) {
       this.#context.counters.drop(refused.startsWith('malformed') ? 'malformed' : refused);
       this.runtime.log.warn({ peer: request.peer, portal, reason: refused }, 'request dropped');

@@ -21,10 +21,9 @@ import type { Nid } from '../lnet/nid.ts';
 import { errnoError, ProtocolError } from '../runtime/errors.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Writable } from '../runtime/writable.ts';
-import { type PtlrpcBody, viewPtlrpcBody } from '../wire/format.ts';
+import { NO_BODY, type PtlrpcBody, viewPtlrpcBody } from '../wire/format.ts';
 import { Message } from '../wire/message.ts';
 import { MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
-import { PtlrpcBodyV3 } from '../wire/ptlrpc-structs.ts';
 import { BULK_PAGE, BULK_PIECE, splitBulk } from './bulk-pieces.ts';
 import { copyMessage } from './message-copies.ts';
 import type { Bulk, BulkMoved } from './rpc.ts';
@@ -95,8 +94,6 @@ export interface TransmissionOwner {
   /** The last that is heard of it: it may begin another attempt. */
   over(transmission: Transmission): void;
 }
-
-const NO_BODY = PtlrpcBodyV3.view(new Uint8Array(PtlrpcBodyV3.size));
 
 /**
  * Used again and again where the attempt hears of the outcome by `ended`: an RPC makes none, nor what it is described to the
