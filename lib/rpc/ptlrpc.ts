@@ -7,15 +7,13 @@ import type { Nid } from '../lnet/nid.ts';
 import type { Runtime, Timer } from '../runtime/runtime.ts';
 import { defaultTimeouts, type TimeoutSettings } from './adaptive-timeout.ts';
 import { RequestsInWork } from './requests-in-work.ts';
+import { Resting } from './resting.ts';
 import { RpcCounters, replyChannel, requestChannel } from './rpc-counters.ts';
 import { Service, type ServiceContext, type ServiceOptions } from './service.ts';
 import { SlabPool } from './slab-pool.ts';
 import { type Attempt, type Outcome, Transmission, type TransmissionOwner } from './transmission.ts';
 import { UnderWay } from './under-way.ts';
 import { XidAllocator } from './xid.ts';
-
-/** Transmissions kept for the next attempts. */
-const RESTING_MAX = 256;
 
 export interface PtlRpcOptions {
   readonly timeouts?: Partial<TimeoutSettings>;
@@ -31,8 +29,7 @@ export class PtlRpc implements TransmissionOwner {
   readonly #xids: XidAllocator;
   readonly #services = new Set<Service>();
   readonly #transmissions = new UnderWay<Transmission>();
-  /** Those that rest, last in first out: as many as were under way at once, up to a bound. */
-  readonly #resting: Transmission[] = [];
+  readonly #resting = new Resting(() => new Transmission(this));
   readonly #inWork = new RequestsInWork();
   readonly #downListeners = new Set<(nid: Nid, reason: Error) => void>();
   #timer: Timer | undefined;
@@ -86,7 +83,7 @@ export class PtlRpc implements TransmissionOwner {
 
   /** One attempt at one RPC. `opcode` and `resend` are for the counters. Never rejects: failures are outcomes. */
   send(attempt: Attempt, opcode: number, resend: boolean): Transmission {
-    const transmission = this.#resting.pop() ?? new Transmission(this);
+    const transmission = this.#resting.take();
     transmission.begin(attempt, opcode);
     transmission.place = this.#transmissions.add(transmission);
     this.expiresAt(transmission.deadline);
@@ -119,7 +116,7 @@ export class PtlRpc implements TransmissionOwner {
 
   /** For transmissions. */
   over(transmission: Transmission): void {
-    if (this.#resting.length < RESTING_MAX) this.#resting.push(transmission);
+    this.#resting.give(transmission);
   }
 
   /** Ends all attempts (`aborted`) and services, and waits for both. The endpoint stays open. */

@@ -14,14 +14,13 @@ import {
   encodeBuffers,
   encodeInto,
   type Format,
-  NO_BODY,
   type PtlrpcBody,
   ptlrpcBodyField,
   type ReplyInputs,
   type RequestValues,
   viewPtlrpcBody,
 } from '../wire/format.ts';
-import { decodeMessage, Message, type MessageHeader, messageSize } from '../wire/message.ts';
+import { decodeMessage, Message, type MessageHeader, messageSize, NO_BODY } from '../wire/message.ts';
 import { MsgFlag, MsgHeaderFlag, MsgType, RpcVersion } from '../wire/ptlrpc-constants.ts';
 import { LustreMsgV2, type PtlrpcBodyV3 } from '../wire/ptlrpc-structs.ts';
 import type { StructInput } from '../wire/struct.ts';

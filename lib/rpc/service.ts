@@ -13,6 +13,7 @@ import { MessageMemory } from './message-memory.ts';
 import { isConnect, opcodeName, replyPortalOf } from './portals.ts';
 import { type RequestBuffer, RequestBuffers } from './request-buffers.ts';
 import type { RequestsInWork } from './requests-in-work.ts';
+import { Resting } from './resting.ts';
 import type { IncomingRequest } from './rpc.ts';
 import { type RpcCounters, replyChannel, requestChannel } from './rpc-counters.ts';
 import { BulkError } from './server-bulk.ts';
@@ -81,8 +82,7 @@ export class Service implements RequestOwner {
   readonly #estimator: Estimator;
   readonly #buffers: RequestBuffers[];
   readonly #requests = new UnderWay<ServiceRequest>();
-  /** Last in, first out: as many as were in work at once, up to a bound. */
-  readonly #resting: ServiceRequest[] = [];
+  readonly #resting = new Resting(() => new ServiceRequest(this), RESTING_MAX);
   readonly #queue = new FairQueue<ServiceRequest>();
   readonly #perPeer = new Map<Nid, number>();
   #inProgress = 0;
@@ -178,7 +178,7 @@ export class Service implements RequestOwner {
     length: number,
     within: RequestBuffer | undefined,
   ): void {
-    const request = this.#resting.pop() ?? new ServiceRequest(this);
+    const request = this.#resting.take();
     const refused = request.take(event, portal, bytes, length, within);
     if (refused !== undefined) {
       this.#context.counters.drop(refused.startsWith('malformed') ? 'malformed' : refused);
@@ -215,7 +215,7 @@ export class Service implements RequestOwner {
       this.#copiedBytes -= copied.length;
       this.#copies.give(copied);
     }
-    if (!queued && this.#resting.length < RESTING_MAX) this.#resting.push(request);
+    if (!queued) this.#resting.give(request);
     within?.release();
   }
 

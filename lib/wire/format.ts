@@ -341,9 +341,6 @@ export function viewPtlrpcBody(message: Message, again?: PtlrpcBody): PtlrpcBody
   return PtlrpcBodyV3.view(bytes, headerSize, littleEndian, again);
 }
 
-/** Where there is none yet. */
-export const NO_BODY: PtlrpcBody = PtlrpcBodyV3.view(new Uint8Array(PtlrpcBodyV3.size));
-
 /** A number of its first buffer that differs with each request. */
 export function bodyBits(message: Message, field: 'pb_last_xid' | 'pb_mbits'): Bits64 {
   const { bytes, littleEndian, headerSize } = message;

@@ -3,7 +3,7 @@
  * order; we send little-endian and read both.
  */
 import { Magic } from './ptlrpc-constants.ts';
-import { LustreMsgV2 } from './ptlrpc-structs.ts';
+import { LustreMsgV2, PtlrpcBodyV3 } from './ptlrpc-structs.ts';
 import { facesOf, WireError } from './struct.ts';
 
 /** Most buffers a message may have: a kernel keeps a 32-bit mask of them. */
@@ -44,6 +44,9 @@ const headerFields = {
   lm_flags: 0,
   lm_opc: 0,
 };
+
+/** What a message that was not read yet has for its first buffer. */
+export const NO_BODY: PtlrpcBodyV3 = PtlrpcBodyV3.view(new Uint8Array(PtlrpcBodyV3.size));
 
 /** A message taken apart: where its buffers lie is worked out when somebody asks. */
 export class Message {

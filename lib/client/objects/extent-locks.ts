@@ -112,17 +112,17 @@ interface Asked {
   readonly granted: Promise<void>;
 }
 
-const asked = new WeakMap<ClientNamespace, Map<string, Asked>>();
+const firsts = new WeakMap<ClientNamespace, Map<string, Asked>>();
 
 /**
  * By object. Who wants another part of it meanwhile waits: a server grants one request the whole object, but of several only
  * what each asks for, and then each of the next ones asks again, and has the others cancelled (guide 08 §3.3, EXTENT).
  */
 function firstOf({ ost: { locks } }: Stripe): Map<string, Asked> {
-  let first = asked.get(locks);
+  let first = firsts.get(locks);
   if (first === undefined) {
     first = new Map();
-    asked.set(locks, first);
+    firsts.set(locks, first);
   }
   return first;
 }
