@@ -3,7 +3,12 @@
  * the same size with as many in flight. Also of each end: CPU, system calls of the endpoint (the event loop's own, one for each
  * time that it waits, come on top), times that it was switched out, bytes allocated in JavaScript's heap, and collecting them.
  * At last the same with the import in a thread of its own, asked by messages as a mount's engine is.
+ *
+ * Neither end starts a process: whoever does writes each of its pages into a copy afterwards, and in a guest whose page tables
+ * the host shadows such a fault costs as much as an RPC.
  */
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { Import } from '../lib/connection/import.ts';
@@ -18,7 +23,7 @@ import { ConnectFlag } from '../lib/wire/connection-constants.ts';
 import { RQF_MDS_GET_INFO } from '../lib/wire/formats.ts';
 import { Opcode } from '../lib/wire/opcodes.ts';
 import { answerMeters, askMeter, HeapMeter, type HeapUse } from './heap-meter.ts';
-import { contextSwitches, cpuSeconds, median, type Row, type Running, row, startBench } from './measure.ts';
+import { contextSwitches, median, type Row, type Running, row, startBench } from './measure.ts';
 import { barePingPong, type RoundTrips } from './peers.ts';
 
 const SIZE = 4096;
@@ -56,11 +61,13 @@ async function serve(port: number): Promise<void> {
   process.exit(0);
 }
 
-/** What an end uses between two moments. */
+/** What this end uses between two moments. */
 class EndMeter {
   readonly #endpoint: Endpoint;
   readonly #heap = new HeapMeter();
   readonly #calls: number;
+  readonly #switches = contextSwitches(process.pid);
+  readonly #cpu = process.cpuUsage();
 
   constructor(endpoint: Endpoint) {
     this.#endpoint = endpoint;
@@ -68,49 +75,30 @@ class EndMeter {
   }
 
   stop(): EndUse {
-    return { ...this.#heap.stop(), calls: this.#endpoint.counters().systemCalls - this.#calls };
+    const { user, system } = process.cpuUsage(this.#cpu);
+    return {
+      cpu: user + system,
+      calls: this.#endpoint.counters().systemCalls - this.#calls,
+      switches: contextSwitches(process.pid) - this.#switches,
+      ...this.#heap.stop(),
+    };
   }
 }
 
 interface EndUse extends HeapUse {
-  readonly calls: number;
-}
-
-interface End {
-  /** Microseconds per RPC. */
+  /** Microseconds. */
   readonly cpu: number;
-  /** Per RPC. */
   readonly calls: number;
   readonly switches: number;
-  /** Bytes per RPC. */
-  readonly heap: number;
-  /** Microseconds per RPC. */
-  readonly collecting: number;
+}
+
+interface Asked extends RoundTrips {
+  readonly use: EndUse | undefined;
 }
 
 interface RpcResult extends RoundTrips {
-  readonly client: End;
-  readonly server: End;
-}
-
-/** CPU seconds and context switches of a process. */
-function kernelUse(pid: number): readonly [number, number] {
-  return [cpuSeconds(pid), contextSwitches(pid)];
-}
-
-function perRpc(
-  count: number,
-  before: readonly [number, number],
-  after: readonly [number, number],
-  used: EndUse,
-): End {
-  return {
-    cpu: ((after[0] - before[0]) / count) * 1e6,
-    switches: (after[1] - before[1]) / count,
-    calls: used.calls / count,
-    heap: used.bytes / count,
-    collecting: (used.collecting / count) * 1e3,
-  };
+  readonly client: EndUse;
+  readonly server: EndUse;
 }
 
 /** `count` calls, `window` at a time: seconds of all, milliseconds of each, in order of length. */
@@ -153,25 +141,6 @@ async function ask(importer: Import, getinfo_val: Uint8Array): Promise<Uint8Arra
   return values.getinfo_val!;
 }
 
-async function roundTrips(
-  client: Client,
-  server: Running,
-  window: number,
-  count: number,
-): Promise<RpcResult> {
-  const pid = server.child.pid!;
-  await askMeter<object>(server);
-  const meter = new EndMeter(client.endpoint);
-  const before = [kernelUse(process.pid), kernelUse(pid)] as const;
-  const { seconds, took } = await lanes(() => ask(client.importer, value), window, count);
-  const after = [kernelUse(process.pid), kernelUse(pid)] as const;
-  return {
-    ...timesOf(took, seconds),
-    client: perRpc(count, before[0], after[0], meter.stop()),
-    server: perRpc(count, before[1], after[1], await askMeter<EndUse>(server)),
-  };
-}
-
 interface Client {
   readonly importer: Import;
   readonly endpoint: Endpoint;
@@ -202,17 +171,65 @@ async function disconnect({ importer, endpoint }: Client): Promise<void> {
   await endpoint.close();
 }
 
-/** An import that is connected to a serving process, and warm: what is compiled for many in flight is not for one. */
-async function withServer(
+/** The asking process: `WINDOW COUNT` a line, each answered with how it went. */
+async function answerRounds(call: () => Promise<unknown>, meter?: () => EndMeter): Promise<void> {
+  process.stdout.write('ready\n');
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [window, count] = line.split(' ').map(Number) as [number, number];
+    const metered = meter?.();
+    const { seconds, took } = await lanes(call, window, count);
+    const use = metered?.stop();
+    process.stdout.write(`${JSON.stringify({ ...timesOf(took, seconds), use } satisfies Asked)}\n`);
+  }
+}
+
+async function askInline(): Promise<void> {
+  // What it is asked by keeps the process alive, an endpoint does not.
+  process.stdin.resume();
+  const client = await connect();
+  await answerRounds(
+    () => ask(client.importer, value),
+    () => new EndMeter(client.endpoint),
+  );
+  await disconnect(client);
+}
+
+async function askThroughThread(): Promise<void> {
+  const hop = new Hop();
+  await answerRounds(() => hop.ask(value));
+  await hop.end();
+}
+
+async function round(client: Running, window: number, count: number): Promise<Asked> {
+  client.child.stdin!.write(`${window} ${count}\n`);
+  return JSON.parse(await client.line()) as Asked;
+}
+
+async function meteredRound(
+  client: Running,
+  server: Running,
+  window: number,
+  count: number,
+): Promise<RpcResult> {
+  await askMeter<object>(server);
+  const { use, ...times } = await round(client, window, count);
+  return { ...times, client: use!, server: await askMeter<EndUse>(server) };
+}
+
+/** Both ends, connected and warm: what is compiled for many in flight is not for one. */
+async function withEnds(
+  how: 'ask' | 'hop',
   warmUp: number,
-  work: (client: Client, server: Running) => Promise<void>,
+  work: (client: Running, server: Running) => Promise<void>,
 ): Promise<void> {
   const server = startBench('rpc', ['serve', String(PORT)]);
   await server.line();
-  const client = await connect();
-  await roundTrips(client, server, 64, warmUp);
+  const client = startBench('rpc', [how]);
+  await client.line();
+  await round(client, 64, warmUp);
   await work(client, server);
-  await disconnect(client);
+  client.child.stdin!.end();
+  await once(client.child, 'exit');
   await server.stop();
 }
 
@@ -279,25 +296,19 @@ function serveHop(port: NonNullable<typeof parentPort>, memory: ChannelMemory): 
 }
 
 async function hopRows(rounds: number, count: number): Promise<Row[]> {
-  const server = startBench('rpc', ['serve', String(PORT)]);
-  await server.line();
-  const hop = new Hop();
-  await lanes(() => hop.ask(value), 64, count);
   const rows: Row[] = [];
-  for (const window of [1, 64]) {
-    const ours: RoundTrips[] = [];
-    const bare: RoundTrips[] = [];
-    for (let i = 0; i < rounds; i++) {
-      const { seconds, took } = await lanes(() => hop.ask(value), window, count);
-      ours.push(timesOf(took, seconds));
-      bare.push(await barePingPong(PORT + 1 + i, SIZE, window, count));
+  await withEnds('hop', count, async (client) => {
+    for (const window of [1, 64]) {
+      const ours: RoundTrips[] = [];
+      const bare: RoundTrips[] = [];
+      for (let i = 0; i < rounds; i++) {
+        ours.push(await round(client, window, count));
+        bare.push(await barePingPong(PORT + 1 + i, SIZE, window, count));
+      }
+      const label = `4 KiB round trip through a thread of its own, ${window} in flight`;
+      rows.push(...roundTripRows(label, ours, bare));
     }
-    rows.push(
-      ...roundTripRows(`4 KiB round trip through a thread of its own, ${window} in flight`, ours, bare),
-    );
-  }
-  await hop.end();
-  await server.stop();
+  });
   return rows;
 }
 
@@ -307,9 +318,9 @@ export async function rpcRates(
   count: number,
 ): Promise<{ readonly window: number; readonly perSecond: number; readonly bare: number }[]> {
   const rates: { window: number; perSecond: number; bare: number }[] = [];
-  await withServer(count, async (client, server) => {
+  await withEnds('ask', 2 * count, async (client) => {
     for (const window of windows) {
-      const { perSecond } = await roundTrips(client, server, window, count);
+      const { perSecond } = await round(client, window, count);
       const { perSecond: bare } = await barePingPong(PORT + 1, SIZE, window, count);
       rates.push({ window, perSecond, bare });
     }
@@ -319,7 +330,7 @@ export async function rpcRates(
 
 export async function benchRpc(rounds: number, count: number): Promise<Row[]> {
   const rows: Row[] = [];
-  await withServer(2 * count, async (client, server) => {
+  await withEnds('ask', 2 * count, async (client, server) => {
     for (const window of WINDOWS) rows.push(...(await rpcRows(client, server, window, rounds, count)));
   });
   rows.push(...(await hopRows(rounds, count)));
@@ -340,7 +351,7 @@ function roundTripRows(label: string, ours: readonly RoundTrips[], bare: readonl
 }
 
 async function rpcRows(
-  client: Client,
+  client: Running,
   server: Running,
   window: number,
   rounds: number,
@@ -349,18 +360,18 @@ async function rpcRows(
   const ours: RpcResult[] = [];
   const bare: RoundTrips[] = [];
   for (let i = 0; i < rounds; i++) {
-    ours.push(await roundTrips(client, server, window, count));
+    ours.push(await meteredRound(client, server, window, count));
     bare.push(await barePingPong(PORT + 1 + i, SIZE, window, count));
   }
   const label = `4 KiB round trip, ${window} in flight`;
   const rows = roundTripRows(label, ours, bare);
   for (const end of ['client', 'server'] as const) {
-    const middle = (key: keyof End): number => median(ours.map((r) => r[end][key]));
+    const middle = (key: keyof EndUse): number => median(ours.map((r) => r[end][key])) / count;
     rows.push(row('rpc', `${label}, ${end} CPU`, middle('cpu'), 'us'));
     rows.push(row('rpc', `${label}, ${end} system calls`, middle('calls'), ''));
     rows.push(row('rpc', `${label}, ${end} switches`, middle('switches'), ''));
-    rows.push(row('rpc', `${label}, ${end} heap`, middle('heap'), 'B'));
-    rows.push(row('rpc', `${label}, ${end} collecting`, middle('collecting'), 'us'));
+    rows.push(row('rpc', `${label}, ${end} heap`, middle('bytes'), 'B'));
+    rows.push(row('rpc', `${label}, ${end} collecting`, 1000 * middle('collecting'), 'us'));
   }
   return rows;
 }
@@ -370,3 +381,5 @@ if (!isMainThread) {
   if (bench === 'rpc hop') serveHop(parentPort!, memory);
 }
 if (isMainThread && process.argv[2] === 'serve') await serve(Number(process.argv[3]));
+if (isMainThread && process.argv[2] === 'ask') await askInline();
+if (isMainThread && process.argv[2] === 'hop') await askThroughThread();
