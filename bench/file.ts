@@ -13,6 +13,7 @@ import { startCluster } from '../lib/index.ts';
 import type { Phase } from './file-client.ts';
 import {
   cpuSeconds,
+  haveFreePages,
   median,
   output,
   peakRssMiB,
@@ -54,8 +55,8 @@ interface Results {
   readonly floors: Record<Way, Floor[]>;
 }
 
-/** Drives a client through its phases. */
-async function drive(client: Running, serverPid: number, mib: number): Promise<Moved> {
+/** Drives a client through its phases; the store is in `dir`. */
+async function drive(client: Running, serverPid: number, mib: number, dir: string): Promise<Moved> {
   const phase = async (): Promise<Phase & { serverCpu: number }> => {
     const before = cpuSeconds(serverPid);
     client.child.stdin!.write('\n');
@@ -63,6 +64,7 @@ async function drive(client: Running, serverPid: number, mib: number): Promise<M
     return { ...took, serverCpu: cpuSeconds(serverPid) - before };
   };
   await client.line();
+  await haveFreePages(dir, mib * MIB);
   const phases = { write: await phase(), read: await phase() };
   const peak = peakRssMiB(client.child.pid!);
   client.child.stdin!.write('\n');
@@ -97,22 +99,22 @@ export async function benchFile(rounds: number, wantedMib: number): Promise<Row[
   const mib = fitting(wantedMib);
   const copyMib = Math.min(mib, COPY_MIB);
   const dir = await scratch('/dev/shm');
-  const paths = { store: join(dir, 'store'), from: join(dir, 'from'), to: join(dir, 'to') };
+  const paths = {
+    store: join(dir, 'store'),
+    from: join(dir, 'from'),
+    to: join(dir, 'to'),
+    ballast: join(dir, 'ballast'),
+  };
   const results: Results = { moved: {}, streams: [], floors: { write: [], read: [] } };
   const peer = await filePeer();
   const libnfs = await nfsPeer();
   const run = async (key: string, client: () => Running, serverPid: number, size: number): Promise<void> => {
     const before = results.moved[key] ?? [];
-    results.moved[key] = [...before, await drive(client(), serverPid, size)];
+    results.moved[key] = [...before, await drive(client(), serverPid, size, dir)];
   };
-  // Pages that a virtual machine has given back to its host cost seconds a GiB at their first touch: let there be some in use.
-  const warm = async (): Promise<void> => {
-    await rm(paths.store, { recursive: true, force: true });
-    await makeFile(paths.to, mib);
-    await rm(paths.to);
-  };
+  const empty = (): Promise<void> => rm(paths.store, { recursive: true, force: true });
   const ours = async (checksums: string): Promise<void> => {
-    await warm();
+    await empty();
     await using cluster = await startCluster({ fsname: 'bench', osts: 2, dir: paths.store });
     const { spec, port } = cluster;
     const mountArgs = [spec, String(port), checksums];
@@ -129,14 +131,15 @@ export async function benchFile(rounds: number, wantedMib: number): Promise<Row[
     await ours('on');
     if (await has('iperf3')) results.streams.push(await iperf3(await freePort(), mib * MIB));
     if (peer !== undefined) {
-      await warm();
+      await empty();
+      await haveFreePages(dir, mib * MIB);
       results.floors.write.push(await floor(peer, await freePort(), mib, paths.to, '-'));
       results.floors.read.push(await floor(peer, await freePort(), mib, '-', paths.to));
       await rm(paths.to);
     }
     await ours('off');
     if (await has('nginx')) {
-      await warm();
+      await empty();
       const port = await freePort();
       const server = await nginx(paths.store, port);
       await waitForPort(port);
@@ -145,7 +148,7 @@ export async function benchFile(rounds: number, wantedMib: number): Promise<Row[
       await running.finally(() => server.stop('SIGKILL'));
     }
     if (libnfs !== undefined) {
-      await warm();
+      await empty();
       const { server, inside, url } = await enclosedGanesha(paths.store);
       const client = (): Running => inside(libnfs, [url, '8', String(mib)]);
       const running = run('nfs-ganesha + libnfs', client, server.child.pid!, mib);

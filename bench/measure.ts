@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -43,6 +43,19 @@ export function median(values: readonly number[]): number {
 /** A directory for one run, on disk unless `base` says otherwise. */
 export function scratch(base = tmpdir()): Promise<string> {
   return mkdtemp(join(base, 'lustre-bench-'));
+}
+
+/**
+ * Sees to it that so much memory is free that the machine really has, in the file system of `dir`. A virtual machine gives what was free for
+ * some seconds back to its host, and to touch it anew costs up to 3 s/GiB: more than all that is measured, and as much as the host likes.
+ */
+export async function haveFreePages(dir: string, bytes: number): Promise<void> {
+  const path = join(dir, 'ballast');
+  const chunk = Buffer.alloc(1 << 20, 1);
+  const file = await open(path, 'w');
+  for (let written = 0; written < bytes; written += chunk.length) await file.write(chunk);
+  await file.close();
+  await rm(path);
 }
 
 export interface Running {

@@ -10,7 +10,16 @@ import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Filesystem, type MountOptions, mount, startCluster } from '../lib/index.ts';
 import { answerMeters, askMeter, HeapMeter, type HeapUse } from './heap-meter.ts';
-import { contextSwitches, median, type Row, type Running, row, scratch, startBench } from './measure.ts';
+import {
+  contextSwitches,
+  haveFreePages,
+  median,
+  type Row,
+  type Running,
+  row,
+  scratch,
+  startBench,
+} from './measure.ts';
 import { type Floor, filePeer, floor, has } from './peers.ts';
 
 const MIB = 1 << 20;
@@ -116,7 +125,10 @@ async function benchFloor(rounds: number, mib: number): Promise<Row[]> {
   for (const [what, take, give] of kinds) {
     const runs: Floor[] = [];
     for (let i = 0; i < rounds; i++) {
-      if (what.endsWith('new one')) await rm(to, { force: true });
+      if (what.endsWith('new one')) {
+        await rm(to, { force: true });
+        await haveFreePages(dir, mib * MIB);
+      }
       runs.push(await floor(peer, 21300 + rows.length + i, mib, take, give));
     }
     const label = `floor, bare C with CRC32C, ${what}`;
@@ -137,6 +149,7 @@ async function benchFloor(rounds: number, mib: number): Promise<Row[]> {
 
 /** The same calls as a program makes them that copies a file by 1 MiB: through the cache, in the RPCs of a kernel client. */
 async function inSequence(
+  dir: string,
   mounted: (options: MountOptions) => Promise<Filesystem>,
   pid: number,
   calls: number,
@@ -149,6 +162,7 @@ async function inSequence(
     const flags = what === 'write' ? 'w' : 'r';
     const layout = what === 'write' ? { stripeCount: 1 } : {};
     const file = await lustre.open('/sequence', flags, 0o644, layout);
+    if (what === 'write') await haveFreePages(dir, calls * MIB);
     const [ours, theirs, at] = [counts(process.pid), counts(pid), performance.now()];
     for (let call = 0; call < calls; call++) {
       if (what === 'write') await file.write(bytes, 0, MIB, call * MIB);
@@ -191,6 +205,7 @@ export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
     };
     const withPerf = await has('perf');
     for (const [what, work] of Object.entries(works)) {
+      if (what === 'write') await haveFreePages(dir, calls * MIB);
       const cost = await costOf(calls, servers, work);
       rows.push(row('path', `one 1 MiB ${what}`, cost.wall, 'us'));
       for (const side of ['client', 'server'] as const) {
@@ -207,7 +222,7 @@ export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
       }
     }
     await file.close();
-    rows.push(...(await inSequence(mounted, pid, calls)));
+    rows.push(...(await inSequence(dir, mounted, pid, calls)));
   }
   await servers.stop();
   await rm(dir, { recursive: true });

@@ -7,7 +7,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FileHandle, type Filesystem, startCluster } from '../lib/index.ts';
 import { move } from './calls.ts';
-import { type Row, row, scratch } from './measure.ts';
+import { haveFreePages, type Row, row, scratch } from './measure.ts';
 import { rpcRates } from './rpc.ts';
 
 const MIB = 1 << 20;
@@ -82,20 +82,24 @@ export async function benchScaling({ bytes, rpcs }: ScalingSize): Promise<Row[]>
     rows.push(point(chart, 'write', x, speed.write, 'MB/s'), point(chart, 'read', x, speed.read, 'MB/s'));
   };
   const dir = await scratch('/dev/shm');
+  const moved = async (...what: Parameters<typeof moveAll>): ReturnType<typeof moveAll> => {
+    await haveFreePages(dir, bytes);
+    return moveAll(...what);
+  };
   {
     await using cluster = await startCluster({ fsname: 'bench', osts: OSTS, dir: join(dir, 'store') });
     const clients = await Promise.all(Array.from({ length: 4 }, () => cluster.mount()));
     const one = clients.slice(0, 1);
-    await moveAll(one, 1, 2, MIB, bytes);
+    await moved(one, 1, 2, MIB, bytes);
     for (let size = 4096; size <= 16 * MIB; size *= 4)
-      both('size', size, await moveAll(one, 1, 2, size, Math.min(bytes, size * 2048)));
-    for (const stripes of [1, 2, 4]) both('stripes', stripes, await moveAll(one, 1, stripes, MIB, bytes));
-    for (const files of [1, 2, 4, 8]) both('files', files, await moveAll(one, files, 1, MIB, bytes));
-    for (const n of [1, 2, 4]) both('clients', n, await moveAll(clients.slice(0, n), n, 2, MIB, bytes));
+      both('size', size, await moved(one, 1, 2, size, Math.min(bytes, size * 2048)));
+    for (const stripes of [1, 2, 4]) both('stripes', stripes, await moved(one, 1, stripes, MIB, bytes));
+    for (const files of [1, 2, 4, 8]) both('files', files, await moved(one, files, 1, MIB, bytes));
+    for (const n of [1, 2, 4]) both('clients', n, await moved(clients.slice(0, n), n, 2, MIB, bytes));
     await Promise.all(clients.map((filesystem) => filesystem.unmount()));
     for (const connsPerPeer of [1, 2, 4]) {
       const filesystem = await cluster.mount({ connsPerPeer });
-      both('connections', connsPerPeer, await moveAll([filesystem], 1, 2, MIB, bytes));
+      both('connections', connsPerPeer, await moved([filesystem], 1, 2, MIB, bytes));
       await filesystem.unmount();
     }
   }
