@@ -1,8 +1,9 @@
 /**
  * LNet PUT stream of 1 MiB messages, process to process over loopback, against iperf3 of the same congestion control and a
  * bare C stream with as many buffers. Each round runs the three one after the other, each for more than a second (shorter
- * ones measure how the windows and the compiler warm up); ratios are taken inside a round.
+ * ones measure how the windows and the compiler warm up); ratios are taken inside a round. Either end is a process of its own.
  */
+import { once } from 'node:events';
 import { createNativeNetwork } from '../lib/lnet/native-network.ts';
 import { type Endpoint, type EndpointCounters, MdOption, type Memory } from '../lib/lnet/network.ts';
 import { nodeRuntime } from '../lib/runtime/runtime.ts';
@@ -53,8 +54,8 @@ interface StreamResult {
   readonly receiver: Side;
 }
 
-/** Sends `messages` with BUFFERS in flight; the buffer whose message was acknowledged last goes out next. */
-async function stream(port: number, messages: number, receiver: Running): Promise<StreamResult> {
+/** The sending process: BUFFERS in flight; the buffer whose message was acknowledged last goes out next. */
+async function source(port: number, messages: number): Promise<void> {
   const endpoint = await createNativeNetwork(nodeRuntime()).open({
     nid: sourceNid,
     port,
@@ -64,24 +65,43 @@ async function stream(port: number, messages: number, receiver: Running): Promis
   await endpoint.ping(sinkNid, 5000);
   const buffers = Array.from({ length: BUFFERS }, () => endpoint.allocate(MESSAGE));
   await send(endpoint, buffers, WARM_UP);
-  const counters = async (): Promise<[EndpointCounters, EndpointCounters]> => {
-    receiver.child.stdin?.write('\n');
-    return [endpoint.counters(), JSON.parse(await receiver.line()) as EndpointCounters];
-  };
-  const before = await counters();
+  process.stdout.write(`${JSON.stringify(endpoint.counters())}\n`);
+  await once(process.stdin, 'data');
   const started = performance.now();
   await send(endpoint, buffers, messages);
   const seconds = (performance.now() - started) / 1000;
-  const after = await counters();
+  process.stdout.write(`${JSON.stringify({ seconds, counters: endpoint.counters() } satisfies Sent)}\n`);
+  process.stdin.destroy();
   await endpoint.close();
+}
+
+interface Sent {
+  readonly seconds: number;
+  readonly counters: EndpointCounters;
+}
+
+async function stream(port: number, messages: number): Promise<StreamResult> {
+  const sink = startBench('lnet-stream', ['sink', String(port)]);
+  await sink.line();
+  const source = startBench('lnet-stream', ['source', String(port), String(messages)]);
+  const next = async <T>(from: Running): Promise<T> => {
+    from.child.stdin!.write('\n');
+    return JSON.parse(await from.line()) as T;
+  };
+  const sourceBefore = JSON.parse(await source.line()) as EndpointCounters;
+  const sinkBefore = await next<EndpointCounters>(sink);
+  const { seconds, counters } = await next<Sent>(source);
+  const sinkAfter = await next<EndpointCounters>(sink);
+  await once(source.child, 'exit');
+  await sink.stop();
   const side = (from: EndpointCounters, to: EndpointCounters): Side => ({
     systemCalls: (to.systemCalls - from.systemCalls) / messages,
     wakeups: (to.wakeups - from.wakeups) / messages,
   });
   return {
     mbPerSecond: (messages * MESSAGE) / seconds / 1e6,
-    sender: side(before[0], after[0]),
-    receiver: side(before[1], after[1]),
+    sender: side(sourceBefore, counters),
+    receiver: side(sinkBefore, sinkAfter),
   };
 }
 
@@ -119,10 +139,7 @@ export async function benchLnetStream(rounds: number, messages: number): Promise
   const withIperf = await has('iperf3');
   for (let i = 0; i < rounds; i++) {
     const port = 21000 + 10 * i;
-    const child = startBench('lnet-stream', ['sink', String(port)]);
-    await child.line();
-    ours.push(await stream(port, messages, child));
-    await child.stop();
+    ours.push(await stream(port, messages));
     bare.push(await bareStream(port + 1, BUFFERS, messages));
     if (withIperf) iperf.push((await iperf3(port + 2, messages * MESSAGE)).mbPerSecond);
   }
@@ -152,3 +169,4 @@ export async function benchLnetStream(rounds: number, messages: number): Promise
 }
 
 if (process.argv[2] === 'sink') await sink(Number(process.argv[3]));
+if (process.argv[2] === 'source') await source(Number(process.argv[3]), Number(process.argv[4]));
