@@ -1,6 +1,6 @@
 /**
  * What one write and one read of 1 MiB cost end to end, a call at a time: time, CPU, system calls, context switches and page
- * faults of the client's and the servers' process, and bytes copied and checksummed. Beside it the floor: the same bytes
+ * faults of the client's and the servers' process, of the first thousand calls and of later ones. Beside it the floor: the same bytes
  * moved by bare C processes (peers/file_peer.c), with a file at one end, at both, and at none. Stores are on tmpfs.
  */
 import { spawn } from 'node:child_process';
@@ -24,6 +24,8 @@ import { type Floor, filePeer, floor, has } from './peers.ts';
 
 const MIB = 1 << 20;
 const WARM_UP = 64;
+/** So many calls before V8 has compiled what they run through. */
+const HOT = 4096;
 
 interface Counts {
   readonly cpu: number;
@@ -90,10 +92,11 @@ const less = (a: Counts, b: Counts, calls: number): Counts => ({
 async function costOf(
   calls: number,
   servers: Running,
+  warmUp: number,
   work: (call: number) => Promise<unknown>,
 ): Promise<Cost> {
   const pid = servers.child.pid!;
-  for (let i = 0; i < WARM_UP; i++) await work(i % calls);
+  for (let i = 0; i < warmUp; i++) await work(i % calls);
   await askMeter<object>(servers);
   const [ours, theirs, at] = [counts(process.pid), counts(pid), performance.now()];
   const meter = new HeapMeter();
@@ -206,7 +209,7 @@ export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
     const withPerf = await has('perf');
     for (const [what, work] of Object.entries(works)) {
       if (what === 'write') await haveFreePages(dir, calls * MIB);
-      const cost = await costOf(calls, servers, work);
+      const cost = await costOf(calls, servers, WARM_UP, work);
       rows.push(row('path', `one 1 MiB ${what}`, cost.wall, 'us'));
       for (const side of ['client', 'server'] as const) {
         const all = async (): Promise<void> => {
@@ -220,6 +223,10 @@ export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
         const made = withPerf ? await systemCalls(side === 'client' ? process.pid : pid, all) : undefined;
         if (made !== undefined) rows.push(row('path', `${label}: system calls`, made / calls, ''));
       }
+      const hot = await costOf(calls, servers, Math.min(HOT, 4 * calls), work);
+      rows.push(row('path', `one 1 MiB ${what} when all is compiled`, hot.wall, 'us'));
+      for (const side of ['client', 'server'] as const)
+        rows.push(row('path', `one 1 MiB ${what} when all is compiled, ${side}: CPU`, hot[side].cpu, 'us'));
     }
     await file.close();
     rows.push(...(await inSequence(dir, mounted, pid, calls)));
