@@ -99,12 +99,7 @@ export async function benchFile(rounds: number, wantedMib: number): Promise<Row[
   const mib = fitting(wantedMib);
   const copyMib = Math.min(mib, COPY_MIB);
   const dir = await scratch('/dev/shm');
-  const paths = {
-    store: join(dir, 'store'),
-    from: join(dir, 'from'),
-    to: join(dir, 'to'),
-    ballast: join(dir, 'ballast'),
-  };
+  const paths = { store: join(dir, 'store'), from: join(dir, 'from'), to: join(dir, 'to') };
   const results: Results = { moved: {}, streams: [], floors: { write: [], read: [] } };
   const peer = await filePeer();
   const libnfs = await nfsPeer();

@@ -1,7 +1,7 @@
 /**
  * What one write and one read of 1 MiB cost end to end, a call at a time: time, CPU, system calls, context switches and page
- * faults of the client's and the servers' process, of the first thousand calls and of later ones. Beside it the floor: the same bytes
- * moved by bare C processes (peers/file_peer.c), with a file at one end, at both, and at none. Stores are on tmpfs.
+ * faults of the client's and the servers' process, of the first thousand calls; time and CPU of later ones, and what that is spent on
+ * (copies, checksums, waits, ...). Beside it the floor: the same bytes moved by bare C processes (peers/file_peer.c), with a file at one end, at both, and at none. Stores are on tmpfs.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,6 +9,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Filesystem, type MountOptions, mount, startCluster } from '../lib/index.ts';
+import { cpuProfile } from './cpu-profile.ts';
 import { answerMeters, askMeter, HeapMeter, type HeapUse } from './heap-meter.ts';
 import {
   contextSwitches,
@@ -211,10 +212,10 @@ export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
       if (what === 'write') await haveFreePages(dir, calls * MIB);
       const cost = await costOf(calls, servers, WARM_UP, work);
       rows.push(row('path', `one 1 MiB ${what}`, cost.wall, 'us'));
+      const all = async (): Promise<void> => {
+        for (let i = 0; i < calls; i++) await work(i);
+      };
       for (const side of ['client', 'server'] as const) {
-        const all = async (): Promise<void> => {
-          for (let i = 0; i < calls; i++) await work(i);
-        };
         const label = `one 1 MiB ${what}, ${side}`;
         rows.push(row('path', `${label}: CPU`, cost[side].cpu, 'us'));
         rows.push(row('path', `${label}: heap`, cost.heap[side] / 1024, 'KiB'));
@@ -225,8 +226,14 @@ export async function benchPath(rounds: number, calls: number): Promise<Row[]> {
       }
       const hot = await costOf(calls, servers, Math.min(HOT, 4 * calls), work);
       rows.push(row('path', `one 1 MiB ${what} when all is compiled`, hot.wall, 'us'));
-      for (const side of ['client', 'server'] as const)
-        rows.push(row('path', `one 1 MiB ${what} when all is compiled, ${side}: CPU`, hot[side].cpu, 'us'));
+      for (const side of ['client', 'server'] as const) {
+        const { cpu } = hot[side];
+        const label = `one 1 MiB ${what} when all is compiled, ${side}`;
+        rows.push(row('path', `${label}: CPU`, cpu, 'us'));
+        const shares = withPerf ? await cpuProfile(side === 'client' ? process.pid : pid, all) : undefined;
+        for (const [kind, share] of shares ?? [])
+          rows.push(row('path', `${label}: ${kind}`, share * cpu, 'us'));
+      }
     }
     await file.close();
     rows.push(...(await inSequence(dir, mounted, pid, calls)));

@@ -1,6 +1,7 @@
 /** What every request may carry besides itself: names for its errors, and a way to give it up. */
 
 import type { CallOptions } from '../rpc/rpc.ts';
+import type { Writable } from '../runtime/writable.ts';
 
 export interface RequestContext {
   readonly syscall?: string;
@@ -19,11 +20,11 @@ export interface RequestOptions {
 export function requestOptions(
   options: RequestOptions,
 ): Pick<CallOptions, 'context' | 'signal' | 'noDelay' | 'noResend'> {
-  return {
-    ...(options.context !== undefined && { context: options.context }),
-    ...(options.signal !== undefined && { signal: options.signal }),
-    ...(options.failFast === true && { noDelay: true, noResend: true }),
-  };
+  const taken: Writable<ReturnType<typeof requestOptions>> = {};
+  if (options.context !== undefined) taken.context = options.context;
+  if (options.signal !== undefined) taken.signal = options.signal;
+  if (options.failFast === true) taken.noDelay = taken.noResend = true;
+  return taken;
 }
 
 /** The same promise, which rejects as soon as the signal is aborted; the work goes on for others. */

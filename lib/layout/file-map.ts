@@ -91,7 +91,9 @@ export class FileMap {
       const from = Math.max(start, offset);
       const to = Math.min(end, offset + length);
       if (from >= to || !isInstantiated(component) || objectsOf(component).length === 0) return [];
-      return objectRuns(geometryOf(component), from, to - from).map((run) => ({
+      const runs = objectRuns(geometryOf(component), from, to - from);
+      if (first === 0 && from === offset) return runs;
+      return runs.map((run) => ({
         ...run,
         stripe: first + run.stripe,
         pieces: run.pieces.map((piece) => ({

@@ -55,6 +55,10 @@ export interface DataOf {
 
 export class FileLayouts {
   readonly #session: Session;
+  readonly #known = new WeakMap<
+    FileLayout,
+    { readonly body: Inode['body']; readonly objects: FileObjects }
+  >();
 
   constructor(session: Session) {
     this.#session = session;
@@ -139,7 +143,7 @@ export class FileLayouts {
     if (mirror !== undefined)
       return this.#usingMirror(inode, mirror, context, (file) => work(file, options(context)));
     const layout = await this.current(inode, context);
-    const mirrors = layout === undefined || unusable(layout) !== undefined ? 1 : mirrorsOf(layout).size;
+    const mirrors = layout?.composite !== true || unusable(layout) !== undefined ? 1 : mirrorsOf(layout).size;
     for (let i = 0; mirrors > 1 && i < mirrors; i++) {
       const order = (now: FileLayout): readonly number[] => {
         const ids = mirrorOrder(now);
@@ -196,12 +200,27 @@ export class FileLayouts {
   #inUse(inode: Inode, layout: FileLayout, order?: readonly number[]): LayoutInUse {
     const wrong = unusable(layout);
     if (wrong !== undefined) throw wrong;
+    const { map, stripes } =
+      order === undefined
+        ? this.#objectsOf(inode, layout)
+        : fileObjects(this.#session, new FileMap(layout, order), inode);
     return {
-      ...fileObjects(this.#session, new FileMap(layout, order), inode),
+      map,
+      stripes,
       check: () => {
         if (!inode.layoutValid || inode.layout?.generation !== layout.generation) throw new LayoutChanged();
       },
     };
+  }
+
+  /** Each read and write asks for them. They follow from the layout, and from whose the file is. */
+  #objectsOf(inode: Inode, layout: FileLayout): FileObjects {
+    const { body } = inode;
+    const known = this.#known.get(layout);
+    if (known?.body === body) return known.objects;
+    const objects = fileObjects(this.#session, new FileMap(layout), inode);
+    this.#known.set(layout, { body, objects });
+    return objects;
   }
 
   async #again(

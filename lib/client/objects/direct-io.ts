@@ -111,6 +111,7 @@ export async function writeDirectly(
 
 /** Waits for all, then throws the first failure: memory may be released only when nothing uses it any more. */
 export async function settle(work: readonly Promise<void>[]): Promise<void> {
+  if (work.length === 1) return work[0];
   const results = await Promise.allSettled(work);
   const failed = results.find((result) => result.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
