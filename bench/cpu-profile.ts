@@ -34,14 +34,13 @@ export async function cpuProfile(
     const perf = spawn('perf', ['record', '-q', '-F', '1999', '-p', String(pid), '-o', data], {
       stdio: 'ignore',
     });
-    const ended = once(perf, 'close');
+    const ended = once(perf, 'close').catch(() => undefined);
     await new Promise((resolve) => setTimeout(resolve, 500));
     await work();
     perf.kill('SIGINT');
     await ended;
-    return sharesOf(await output('perf', ['report', '-q', '-i', data, '-F', 'overhead,dso,sym', '-t', ';']));
-  } catch {
-    return undefined;
+    const report = output('perf', ['report', '-q', '-i', data, '-F', 'overhead,dso,sym', '-t', ';']);
+    return await report.then(sharesOf, () => undefined);
   } finally {
     await rm(dir, { recursive: true });
   }
