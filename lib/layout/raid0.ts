@@ -84,21 +84,18 @@ export function* pieces(geometry: StripeGeometry, offset: number, length: number
 /** What each object holds of `[offset, offset + length)`; objects that hold nothing are left out. A file range is one
  * contiguous range in every object that it touches. */
 export function objectRuns(geometry: StripeGeometry, offset: number, length: number): ObjectRun[] {
-  const first = toObject(geometry, offset);
-  // Most are within one stripe.
-  if (length > 0 && (first.offset % geometry.stripeSize) + length <= geometry.stripeSize) {
-    const piece = { stripe: first.stripe, objectOffset: first.offset, rangeOffset: 0, length };
-    return [{ stripe: first.stripe, objectOffset: first.offset, length, pieces: [piece] }];
-  }
-  const runs = new Map<number, { objectOffset: number; length: number; pieces: StripePiece[] }>();
+  const runs: (ObjectRun & { length: number; readonly pieces: StripePiece[] })[] = [];
+  let count = 0;
+  // Stripes take turns.
   for (const piece of pieces(geometry, offset, length)) {
-    const run = runs.get(piece.stripe);
+    const run = runs[count++ % geometry.stripeCount];
     if (run === undefined) {
-      runs.set(piece.stripe, { objectOffset: piece.objectOffset, length: piece.length, pieces: [piece] });
+      const { stripe, objectOffset } = piece;
+      runs.push({ stripe, objectOffset, length: piece.length, pieces: [piece] });
     } else {
       run.length += piece.length;
       run.pieces.push(piece);
     }
   }
-  return [...runs].map(([stripe, run]) => ({ stripe, ...run }));
+  return runs;
 }
