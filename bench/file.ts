@@ -59,8 +59,7 @@ interface Results {
 async function drive(client: Running, serverPid: number, mib: number, dir: string): Promise<Moved> {
   const phase = async (): Promise<Phase & { serverCpu: number }> => {
     const before = cpuSeconds(serverPid);
-    client.child.stdin!.write('\n');
-    const took = JSON.parse(await client.line()) as Phase;
+    const took = await client.ask<Phase>();
     return { ...took, serverCpu: cpuSeconds(serverPid) - before };
   };
   await client.line();

@@ -1,7 +1,6 @@
 /** What the JavaScript heap of a thread was asked for between two moments, whatever was collected meanwhile; also of a child's. */
 import { createInterface } from 'node:readline';
 import { GCProfiler, getHeapStatistics } from 'node:v8';
-import type { Running } from './measure.ts';
 
 export interface HeapUse {
   /** Bytes allocated. */
@@ -34,17 +33,11 @@ export interface Meter<T> {
   stop(): T;
 }
 
-/** In the child: each line of input starts a meter, or stops it and prints what it says. */
+/** In the child: each line of input (`Running.ask`) starts a meter, or stops it and prints what it says. */
 export async function answerMeters(start: () => Meter<object>): Promise<void> {
   let meter: Meter<object> | undefined;
   for await (const _ of createInterface({ input: process.stdin })) {
     process.stdout.write(`${JSON.stringify(meter?.stop() ?? {})}\n`);
     meter = meter === undefined ? start() : undefined;
   }
-}
-
-/** Starts the child's meter, or stops it. */
-export async function askMeter<T>(child: Running): Promise<T> {
-  child.child.stdin!.write('\n');
-  return JSON.parse(await child.line()) as T;
 }

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { createNativeNetwork } from '../lib/lnet/native-network.ts';
 import { type Endpoint, type EndpointCounters, MdOption, type Memory } from '../lib/lnet/network.ts';
 import { nodeRuntime } from '../lib/runtime/runtime.ts';
-import { median, type Row, type Running, row, startBench } from './measure.ts';
+import { median, type Row, row, startBench } from './measure.ts';
 import { bareStream, has, iperf3 } from './peers.ts';
 
 const MESSAGE = 1 << 20;
@@ -84,14 +84,10 @@ async function stream(port: number, messages: number): Promise<StreamResult> {
   const sink = startBench('lnet-stream', ['sink', String(port)]);
   await sink.line();
   const source = startBench('lnet-stream', ['source', String(port), String(messages)]);
-  const next = async <T>(from: Running): Promise<T> => {
-    from.child.stdin!.write('\n');
-    return JSON.parse(await from.line()) as T;
-  };
   const sourceBefore = JSON.parse(await source.line()) as EndpointCounters;
-  const sinkBefore = await next<EndpointCounters>(sink);
-  const { seconds, counters } = await next<Sent>(source);
-  const sinkAfter = await next<EndpointCounters>(sink);
+  const sinkBefore = await sink.ask<EndpointCounters>();
+  const { seconds, counters } = await source.ask<Sent>();
+  const sinkAfter = await sink.ask<EndpointCounters>();
   await once(source.child, 'exit');
   await sink.stop();
   const side = (from: EndpointCounters, to: EndpointCounters): Side => ({

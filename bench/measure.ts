@@ -46,8 +46,9 @@ export function scratch(base = tmpdir()): Promise<string> {
 }
 
 /**
- * Sees to it that so much memory is free that the machine really has, in the file system of `dir`. A virtual machine gives what was free for
- * some seconds back to its host, and to touch it anew costs up to 3 s/GiB: more than all that is measured, and as much as the host likes.
+ * Sees to it that so much memory is free that the machine really has, in the file system of `dir`. A virtual machine gives
+ * what was free for some seconds back to its host, and to touch it anew costs up to 3 s/GiB: more than all that is measured,
+ * and as much as the host likes.
  */
 export async function haveFreePages(dir: string, bytes: number): Promise<void> {
   const path = join(dir, 'ballast');
@@ -62,6 +63,8 @@ export interface Running {
   readonly child: ChildProcess;
   /** The next line of its standard output. */
   line(): Promise<string>;
+  /** Says a line to it, and gives the JSON that it answers with. */
+  ask<T>(question?: string): Promise<T>;
   /** Ends it and waits. */
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
@@ -72,12 +75,17 @@ export function start(command: string, args: readonly string[], env: Record<stri
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   const exited = once(child, 'exit');
   exited.catch(() => {});
+  const line = async (): Promise<string> => {
+    const next = await lines.next();
+    if (next.done === true) throw new Error(`${command} ${args.join(' ')} ended before it said anything`);
+    return next.value;
+  };
   return {
     child,
-    async line() {
-      const next = await lines.next();
-      if (next.done === true) throw new Error(`${command} ${args.join(' ')} ended before it said anything`);
-      return next.value;
+    line,
+    async ask<T>(question = '') {
+      child.stdin!.write(`${question}\n`);
+      return JSON.parse(await line()) as T;
     },
     async stop(signal = 'SIGTERM') {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);

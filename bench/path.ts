@@ -1,16 +1,14 @@
 /**
  * What one write and one read of 1 MiB cost end to end, a call at a time: time, CPU, system calls, context switches and page
- * faults of the client's and the servers' process, of the first thousand calls; time and CPU of later ones, and what that is spent on
- * (copies, checksums, waits, ...). Beside it the floor: the same bytes moved by bare C processes (peers/file_peer.c), with a file at one end, at both, and at none. Stores are on tmpfs.
+ * faults of the client's and the servers' process, of the first thousand calls; time and CPU of later ones, and what that is
+ * spent on (copies, checksums, waits, ...). Beside it the floor: the same bytes moved by bare C processes
+ * (peers/file_peer.c), with a file at one end, at both, and at none. Stores are on tmpfs.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Filesystem, type MountOptions, mount, startCluster } from '../lib/index.ts';
-import { cpuProfile } from './cpu-profile.ts';
-import { answerMeters, askMeter, HeapMeter, type HeapUse } from './heap-meter.ts';
+import { answerMeters, HeapMeter, type HeapUse } from './heap-meter.ts';
 import {
   contextSwitches,
   haveFreePages,
@@ -22,6 +20,7 @@ import {
   startBench,
 } from './measure.ts';
 import { type Floor, filePeer, floor, has } from './peers.ts';
+import { cpuProfile, systemCalls } from './perf.ts';
 
 const MIB = 1 << 20;
 const WARM_UP = 64;
@@ -41,24 +40,6 @@ function counts(pid: number): Counts {
   for (const task of readdirSync(`/proc/${pid}/task`))
     cpu += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1000;
   return { cpu, switches: contextSwitches(pid), faults: Number(fields[7]) };
-}
-
-/** System calls that a process makes meanwhile, or undefined where perf cannot count them. */
-async function systemCalls(pid: number, work: () => Promise<void>): Promise<number | undefined> {
-  const perf = spawn('perf', ['stat', '-x,', '-e', 'raw_syscalls:sys_enter', '-p', String(pid)], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  let text = '';
-  perf.stderr.on('data', (chunk: Buffer) => {
-    text += chunk;
-  });
-  const ended = once(perf, 'close').catch(() => undefined);
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  await work();
-  perf.kill('SIGINT');
-  await ended;
-  const count = Number.parseInt(text, 10);
-  return Number.isNaN(count) ? undefined : count;
 }
 
 interface Cost {
@@ -98,7 +79,7 @@ async function costOf(
 ): Promise<Cost> {
   const pid = servers.child.pid!;
   for (let i = 0; i < warmUp; i++) await work(i % calls);
-  await askMeter<object>(servers);
+  await servers.ask();
   const [ours, theirs, at] = [counts(process.pid), counts(pid), performance.now()];
   const meter = new HeapMeter();
   for (let i = 0; i < calls; i++) await work(i);
@@ -106,7 +87,7 @@ async function costOf(
   const wall = ((performance.now() - at) * 1000) / calls;
   const client = less(counts(process.pid), ours, calls);
   const server = less(counts(pid), theirs, calls);
-  const { bytes } = await askMeter<HeapUse>(servers);
+  const { bytes } = await servers.ask<HeapUse>();
   return { wall, client, server, heap: { client: used / calls, server: bytes / calls } };
 }
 

@@ -22,7 +22,7 @@ import { nodeRuntime } from '../lib/runtime/runtime.ts';
 import { ConnectFlag } from '../lib/wire/connection-constants.ts';
 import { RQF_MDS_GET_INFO } from '../lib/wire/formats.ts';
 import { Opcode } from '../lib/wire/opcodes.ts';
-import { answerMeters, askMeter, HeapMeter, type HeapUse } from './heap-meter.ts';
+import { answerMeters, HeapMeter, type HeapUse } from './heap-meter.ts';
 import { contextSwitches, median, type Row, type Running, row, startBench } from './measure.ts';
 import { barePingPong, type RoundTrips } from './peers.ts';
 
@@ -200,9 +200,8 @@ async function askThroughThread(): Promise<void> {
   await hop.end();
 }
 
-async function round(client: Running, window: number, count: number): Promise<Asked> {
-  client.child.stdin!.write(`${window} ${count}\n`);
-  return JSON.parse(await client.line()) as Asked;
+function round(client: Running, window: number, count: number): Promise<Asked> {
+  return client.ask<Asked>(`${window} ${count}`);
 }
 
 async function meteredRound(
@@ -211,9 +210,9 @@ async function meteredRound(
   window: number,
   count: number,
 ): Promise<RpcResult> {
-  await askMeter<object>(server);
+  await server.ask();
   const { use, ...times } = await round(client, window, count);
-  return { ...times, client: use!, server: await askMeter<EndUse>(server) };
+  return { ...times, client: use!, server: await server.ask<EndUse>() };
 }
 
 /** Both ends, connected and warm: what is compiled for many in flight is not for one. */

@@ -1,8 +1,9 @@
-/** What a process spends its CPU time on, by kind of work: samples of `perf`, sorted by where they were taken. */
+/** What `perf` sees of a process: the system calls that it makes, and what it spends its CPU time on, by kind of work. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import { output, scratch } from './measure.ts';
 
 /** The first that matches `object;symbol` of a sample counts. */
@@ -23,6 +24,39 @@ const KINDS: readonly (readonly [string, RegExp])[] = [
   ['libc and others', /./],
 ];
 
+/** Runs `work` twice, and has perf look at the second time: this process may be the one that it looks at, and has each page
+ * to copy that it writes after it has started another. Gives what perf says, or undefined where it cannot look. */
+async function underPerf(
+  command: readonly string[],
+  pid: number,
+  work: () => Promise<void>,
+): Promise<string | undefined> {
+  const args = [...command, '-D', '-1', '--control', 'fd:3,4', '-p', String(pid)];
+  const perf = spawn('perf', args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'] });
+  let text = '';
+  perf.stderr!.on('data', (chunk: Buffer) => {
+    text += chunk;
+  });
+  const ended = once(perf, 'close').catch(() => undefined);
+  const [, , , control, acknowledged] = perf.stdio as unknown as [null, null, Readable, Writable, Readable];
+  control.on('error', () => {});
+  await work();
+  control.write('enable\n');
+  await Promise.race([once(acknowledged, 'data'), ended]);
+  if (perf.exitCode !== null) return undefined;
+  await work();
+  perf.kill('SIGINT');
+  await ended;
+  return text;
+}
+
+/** System calls that a process makes meanwhile, or undefined where perf cannot count them. */
+export async function systemCalls(pid: number, work: () => Promise<void>): Promise<number | undefined> {
+  const text = await underPerf(['stat', '-x,', '-e', 'raw_syscalls:sys_enter'], pid, work);
+  const count = Number.parseInt(text?.replace(/^Events \w+\n/gm, '') ?? '', 10);
+  return Number.isNaN(count) ? undefined : count;
+}
+
 /** Shares of the process's CPU time while `work` runs, in all 1; undefined where perf cannot look. */
 export async function cpuProfile(
   pid: number,
@@ -31,14 +65,8 @@ export async function cpuProfile(
   const dir = await scratch();
   const data = join(dir, 'perf.data');
   try {
-    const perf = spawn('perf', ['record', '-q', '-F', '1999', '-p', String(pid), '-o', data], {
-      stdio: 'ignore',
-    });
-    const ended = once(perf, 'close').catch(() => undefined);
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    await work();
-    perf.kill('SIGINT');
-    await ended;
+    if ((await underPerf(['record', '-q', '-F', '1999', '-o', data], pid, work)) === undefined)
+      return undefined;
     const report = output('perf', ['report', '-q', '-i', data, '-F', 'overhead,dso,sym', '-t', ';']);
     return await report.then(sharesOf, () => undefined);
   } finally {
